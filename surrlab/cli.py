@@ -1,0 +1,120 @@
+"""``surrlab study``: the notebooks in order, head-less, ending with the verdict; and batch work."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of the ``surrlab`` command; returns the exit code."""
+    args = _parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except KeyboardInterrupt:
+        print("surrlab: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        message = error.args[0] if isinstance(error, KeyError) else error
+        print(f"surrlab: {message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="surrlab", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    study = commands.add_parser("study", help="the whole study, from simulation to verdict")
+    study.add_argument("--preset", default="quick", help="smoke, quick (default) or paper-rt")
+    study.add_argument("--results", type=Path, default=Path("results"), help="default: results")
+    study.add_argument("--ensemble", type=Path, help="an ensemble that exists already")
+    study.add_argument(
+        "-p",
+        dest="overrides",
+        nargs=2,
+        metavar=("NAME", "JSON"),
+        action="append",
+        default=[],
+        help="another parameter of the notebooks, such as: -p simulation 3",
+    )
+    study.add_argument("--timeout", type=int, default=86_400, help="seconds a cell may take")
+    study.set_defaults(run=_study)
+
+    simulate = commands.add_parser("simulate", help="a preset's ensemble, nothing else")
+    simulate.add_argument("path", type=Path, help="folder of the ensemble")
+    simulate.add_argument("--preset", default="quick")
+    simulate.add_argument("--simulations", type=int, help="instead of the preset's number")
+    simulate.set_defaults(run=_simulate)
+
+    compress = commands.add_parser("compress", help="an ensemble, to a trained model's error")
+    compress.add_argument("ensemble", type=Path, help="folder of the raw ensemble")
+    compress.add_argument("model", type=Path, help="folder of a model trained on it")
+    compress.add_argument("path", type=Path, help="folder of the compressed ensemble")
+    compress.add_argument(
+        "--factor", type=float, default=1.0, help="on the model error: a safety factor below 1"
+    )
+    compress.set_defaults(run=_compress)
+    return parser
+
+
+def _study(args) -> None:
+    from surrlab import notebooks, presets
+
+    presets.get(args.preset)
+    results = args.results.resolve()
+    given = {"preset": args.preset, "results": str(results)}
+    if args.ensemble:
+        given["ensemble"] = str(args.ensemble.resolve())
+    overrides = {name: json.loads(value) for name, value in args.overrides}
+    plan = sorted(NOTEBOOKS.glob("[0-9]_*.ipynb"))
+    if not plan:
+        raise FileNotFoundError(f"{NOTEBOOKS} holds no notebooks: run surrlab from its checkout")
+    known = {path: notebooks.parameters(path) for path in plan}
+    for name in overrides:
+        if not any(name in names for names in known.values()):
+            everything = sorted(set().union(*known.values()))
+            raise ValueError(f"no notebook has a parameter {name!r}; there are {everything}")
+    for path in plan:
+        chosen = given | {k: v for k, v in overrides.items() if k in known[path]}
+        notebooks.run(path, results / args.preset / path.name, chosen, timeout=args.timeout)
+    summary = json.loads((results / args.preset / "summary.json").read_text())
+    print(_verdict_table(summary["lossy_training"]["verdicts"]))
+    print(f"figures, tables and executed notebooks: {results / args.preset}")
+
+
+def _verdict_table(verdicts: list[dict]) -> str:
+    """The verdicts as text, one level a row."""
+    lines = ["", "tolerance   payload ratio   file ratio   verdict"]
+    for row in verdicts:
+        level, payload, file = f"×{row['level']:g}", f"{row['payload']:.1f}", f"{row['file']:.1f}"
+        lines.append(f"{level:<9} {payload:>13}x {file:>11}x   {row['state']}: {row['reason']}")
+    return "\n".join([*lines, ""])
+
+
+def _simulate(args) -> None:
+    from surrlab import ensembles, presets
+
+    preset = presets.get(args.preset)
+    ensemble = ensembles.generate(
+        preset.scenario,
+        args.path,
+        n_simulations=args.simulations or preset.n_simulations,
+        shape=preset.shape,
+        seed=preset.seed,
+    )
+    print(ensemble)
+
+
+def _compress(args) -> None:
+    from surrlab import compression, ensembles, studies, training
+
+    ensemble = ensembles.open(args.ensemble)
+    errors = studies.model_errors(training.load(args.model), ensemble)["model_error"]
+    made = compression.search_and_compress(ensemble, errors * args.factor, args.path)
+    ratios = compression.ratios(made)
+    print(f"{made}: payload {ratios.payload:.1f}x, files {ratios.file:.1f}x")

@@ -1,0 +1,70 @@
+"""The numbers of a study at one size; the small ones take the path of the big ones."""
+
+from __future__ import annotations
+
+from surrlab.scenarios import RayleighTaylor
+from surrlab.studies import StudyConfig
+from surrlab.training import TrainConfig
+
+PRESETS = {
+    # Seconds: for the tests. Its models are too small to say anything.
+    "smoke": StudyConfig(
+        scenario=RayleighTaylor(),
+        n_simulations=10,
+        shape=(24, 8),
+        train=TrainConfig(
+            epochs=4,
+            learning_rate=4e-3,
+            schedule="one-cycle",
+            max_features=32,
+            min_features=16,
+        ),
+        raw_seeds=(0, 1, 2),
+        lossy_seeds=(0, 1),
+        levels=(1.0, 4.0),
+        test_fraction=0.2,
+    ),
+    # Minutes on two cores: the paper's effect, small.
+    "quick": StudyConfig(
+        scenario=RayleighTaylor(),
+        n_simulations=64,
+        shape=(48, 16),
+        train=TrainConfig(
+            epochs=25,
+            learning_rate=2e-3,
+            schedule="one-cycle",
+            max_features=256,
+            min_features=32,
+        ),
+        raw_seeds=(0, 1, 2, 3, 4),
+        lossy_seeds=(0, 1, 2, 3),
+    ),
+    # The paper's own: 450 GB of data, and models that take a GPU day each.
+    "paper-rt": StudyConfig(
+        scenario=RayleighTaylor(),
+        n_simulations=2000,
+        shape=(768, 256),
+        train=TrainConfig(),
+        raw_seeds=tuple(range(30)),  # Fig. 3's band; Figs. 6-8 show five
+        lossy_seeds=(0, 1, 2, 3, 4),
+        test_fraction=0.1,  # 200 simulations: Sections II and V-A agree here
+    ),
+}
+
+
+def get(name: str) -> StudyConfig:
+    """A preset by name.
+
+    Raises
+    ------
+    KeyError
+        Listing the names there are.
+
+    Examples
+    --------
+    >>> get("quick").shape
+    (48, 16)
+    """
+    if name not in PRESETS:
+        raise KeyError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]

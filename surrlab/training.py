@@ -1,0 +1,464 @@
+"""Train a surrogate from an ensemble's files, and predict with it (Sections II and V-A).
+
+The loss is the paper's Eq. (1), the mean absolute error, on fields normalised with statistics of
+the training data. Lightning Fabric moves the work to whatever devices there are. Weights are
+stored as safetensors beside a JSON configuration: no code is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from surrlab.ensembles import Ensemble, replacing, write_json
+from surrlab.loading import SampleLoader
+from surrlab.surrogates import Generator
+
+WEIGHTS, CONFIG, CHECKPOINT = "model.safetensors", "config.json", "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train: by default the paper's numbers for Rayleigh-Taylor (Section V-A).
+
+    Parameters
+    ----------
+    epochs : int
+        Passes over the training samples.
+    batch_size : int
+        Samples a step, over all devices together.
+    learning_rate : float
+        Adam's rate; the peak with ``schedule="one-cycle"``.
+    schedule : {"constant", "one-cycle"}
+        The paper keeps the rate constant. One cycle (cosine up over 30 % of the steps, then down)
+        converges in a tenth of the epochs.
+    start : tuple of int
+        First map of the network, see `Generator`.
+    max_features, min_features : int
+        Widths of the network, see `Generator`.
+    """
+
+    epochs: int = 250
+    batch_size: int = 64
+    learning_rate: float = 1e-4
+    schedule: str = "constant"
+    start: tuple[int, int] = (3, 1)
+    max_features: int = 1024
+    min_features: int = 128
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "learning_rate", "max_features", "min_features"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.schedule not in ("constant", "one-cycle"):
+            raise ValueError(f"schedule must be 'constant' or 'one-cycle', not {self.schedule!r}")
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate at a step of `steps`."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        peak = 0.3 * steps
+        if step < peak:
+            low, progress = 1 / 25, step / peak
+        else:
+            low, progress = 1e-4, 1 - (step - peak) / (steps - peak)
+        return self.learning_rate * (low + (1 - low) * (1 - math.cos(math.pi * progress)) / 2)
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Mean and scale of inputs and fields over the training samples; stored with the weights.
+
+    Parameters
+    ----------
+    input_mean, input_scale : tuple of float
+        One of each for an input.
+    field_mean, field_scale : tuple of float
+        One of each for a field, in its unit.
+    """
+
+    input_mean: tuple[float, ...]
+    input_scale: tuple[float, ...]
+    field_mean: tuple[float, ...]
+    field_scale: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, ensemble: Ensemble, batch_size: int = 64) -> Normaliser:
+        """Statistics of all samples of `ensemble`, which is the training side of a split.
+
+        Two passes in float64: the second sums squares about the mean, so that a field whose mean
+        dwarfs its variation (a base pressure) loses nothing.
+        """
+        with SampleLoader(ensemble, batch_size, seed=0, shuffle=False) as loader:
+            n = sum(len(inputs) for inputs, _ in loader)
+            count = n * np.prod(ensemble.grid.shape)
+            mean = sum(f.sum(axis=(0, 2, 3), dtype=np.float64) for _, f in loader) / count
+            centre = mean[:, None, None]
+            variance = sum(((f - centre) ** 2).sum(axis=(0, 2, 3)) for _, f in loader) / count
+        inputs = ensemble.inputs.reshape(-1, ensemble.inputs.shape[-1]).astype(np.float64)
+        return cls(
+            tuple(inputs.mean(axis=0).tolist()),
+            tuple(_scale(inputs.std(axis=0)).tolist()),
+            tuple(mean.tolist()),
+            tuple(_scale(np.sqrt(variance)).tolist()),
+        )
+
+
+def _scale(deviation: np.ndarray) -> np.ndarray:
+    return np.where(deviation > 0, deviation, 1.0)  # what never changes needs no scaling
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A trained model: the network, its statistics, and how it was made.
+
+    Parameters
+    ----------
+    network : Generator
+        In evaluation mode, on the CPU unless moved.
+    normaliser : Normaliser
+        Statistics of its training data.
+    config : dict
+        What `run_config` said when it was trained.
+    history : list of dict
+        Training loss (mean absolute error of normalised fields), rate and seconds of each epoch.
+    """
+
+    network: Generator
+    normaliser: Normaliser
+    config: dict
+    history: list[dict]
+
+    def require(self, ensemble: Ensemble) -> None:
+        """Refuse an ensemble that this model was not made for.
+
+        Raises
+        ------
+        ValueError
+            Naming what differs: grid, fields or inputs.
+        """
+        for name, theirs in _interface(ensemble).items():
+            ours = self.config["interface"][name]
+            if ours != theirs:
+                raise ValueError(
+                    f"the model was trained on {name} {ours}; {ensemble.path} has {theirs}"
+                )
+
+
+def _interface(ensemble: Ensemble) -> dict:
+    return {
+        "inputs": list(ensemble.input_names),
+        "fields": list(ensemble.fields),
+        "grid": list(ensemble.grid.shape),
+    }
+
+
+def run_config(
+    ensemble: Ensemble,
+    config: TrainConfig,
+    *,
+    seed: int,
+    init_seed: int | None = None,
+    shuffle_seed: int | None = None,
+    kernel_seed: int | None = None,
+    precision: str = "32-true",
+) -> dict:
+    """Everything that decides a model's weights, as JSON; `run_id` hashes it."""
+    seeds = {"init": init_seed, "shuffle": shuffle_seed, "kernel": kernel_seed}
+    return {
+        "train": json.loads(json.dumps(asdict(config))),
+        "seeds": {name: seed if value is None else value for name, value in seeds.items()},
+        "precision": precision,
+        "data": {"digest": ensemble.digest, "simulations": list(ensemble.simulations)},
+        "interface": _interface(ensemble),
+    }
+
+
+def run_id(run: dict) -> str:
+    """Twelve hexadecimal digits that name a run's folder: equal configurations, equal names."""
+    return hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def train(
+    ensemble: Ensemble,
+    config: TrainConfig,
+    *,
+    seed: int,
+    init_seed: int | None = None,
+    shuffle_seed: int | None = None,
+    kernel_seed: int | None = None,
+    path: Path | None = None,
+    accelerator: str = "cpu",
+    devices: int | str = 1,
+    strategy: str = "auto",
+    precision: str = "32-true",
+    threads: int | None = None,
+    checkpoint_seconds: float = 20.0,
+    progress: bool = True,
+) -> Surrogate:
+    """Train a `Generator` on every sample of `ensemble`, raw or compressed.
+
+    Samples come through `loading.SampleLoader`, so a compressed ensemble is decoded on-line
+    (Fig. 2, workflow 2). With a `path` the model is stored there, a finished one is loaded instead
+    of trained again, and a killed run goes on from its last checkpoint to the same weights.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        The training side of a split.
+    config : TrainConfig
+        Epochs, batch, rate, widths.
+    seed : int
+        Default of the three below.
+    init_seed, shuffle_seed, kernel_seed : int, optional
+        Of the initial weights, of the order of the samples, and of whatever draws random numbers
+        during training on the device (dropout; nothing in `Generator`). Kernels are
+        deterministic where torch offers it.
+    path : Path, optional
+        Folder of the model: weights, ``config.json`` (written last), history.
+    accelerator, devices, strategy, precision
+        Handed to `lightning_fabric.Fabric`; under ``strategy="ddp"`` each device takes its share
+        of every batch.
+    threads : int, optional
+        CPU threads of torch; results are equal to the last bit only for an equal number.
+    checkpoint_seconds : float
+        Least time between two checkpoints, which are taken between epochs.
+    progress : bool
+        Show a bar.
+
+    Raises
+    ------
+    ValueError
+        If the grid cannot be reached from ``config.start``, or `path` holds another run.
+    FloatingPointError
+        If the loss is no longer finite.
+    """
+    run = run_config(
+        ensemble,
+        config,
+        seed=seed,
+        init_seed=init_seed,
+        shuffle_seed=shuffle_seed,
+        kernel_seed=kernel_seed,
+        precision=precision,
+    )
+    if path is not None and (path / CONFIG).exists():
+        surrogate = load(path)
+        if surrogate.config != run:
+            raise ValueError(f"{path} holds the model of another run; choose another path")
+        return surrogate
+    if threads is not None:
+        torch.set_num_threads(threads)
+    fabric = Fabric(
+        accelerator=accelerator, devices=devices, strategy=strategy, precision=precision
+    )
+    fabric.launch()
+    normaliser = Normaliser.fit(ensemble)
+    with torch.random.fork_rng(), _deterministic():
+        network = build(run)
+        optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+        model, fabric_optimizer = fabric.setup(network, optimizer)
+        loader = SampleLoader(
+            ensemble,
+            config.batch_size,
+            seed=run["seeds"]["shuffle"],
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
+        )
+        history = _resume(path, run, network, optimizer)
+        steps, saved = config.epochs * len(loader), time.monotonic()
+        bar = tqdm(
+            range(len(history), config.epochs),
+            f"train seed {seed}",
+            unit="epoch",
+            disable=not progress or fabric.global_rank > 0,
+        )
+        scales = _on_device(normaliser, fabric.device)
+        network.train()
+        with loader:
+            for epoch in bar:
+                began, total, n = time.perf_counter(), 0.0, 0
+                loader.set_epoch(epoch)
+                torch.manual_seed(run["seeds"]["kernel"] * 100_003 + epoch)
+                for batch, (inputs, fields) in enumerate(loader):
+                    rate = config.rate(epoch * len(loader) + batch, steps)
+                    for group in optimizer.param_groups:
+                        group["lr"] = rate
+                    inputs, fields = _normalise(inputs, fields, scales, fabric.device)
+                    loss = (model(inputs) - fields).abs().mean()  # Eq. (1)
+                    fabric_optimizer.zero_grad()
+                    fabric.backward(loss)
+                    fabric_optimizer.step()
+                    total, n = total + loss.detach() * len(inputs), n + len(inputs)
+                mean = float(fabric.all_reduce(total / n))
+                if not math.isfinite(mean):
+                    raise FloatingPointError(
+                        f"the training loss is {mean} in epoch {epoch}; lower the learning rate "
+                        f"({config.learning_rate})"
+                    )
+                seconds = time.perf_counter() - began
+                history.append({"epoch": epoch, "loss": mean, "rate": rate, "seconds": seconds})
+                bar.set_postfix(loss=f"{mean:.4f}")
+                last = epoch == config.epochs - 1
+                if path is not None and fabric.global_rank == 0 and not last:
+                    if time.monotonic() - saved >= checkpoint_seconds:
+                        _checkpoint(path, run, network, optimizer, history)
+                        saved = time.monotonic()
+    network.eval()
+    surrogate = Surrogate(network.cpu(), normaliser, run, history)
+    if path is not None and fabric.global_rank == 0:
+        save(surrogate, path)
+    return surrogate
+
+
+def best_accelerator() -> str:
+    """``"cuda"`` where there is one, else ``"cpu"``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def build(run: dict) -> Generator:
+    """The untrained network of a run, its weights drawn from the run's ``init`` seed."""
+    train, interface = run["train"], run["interface"]
+    torch.manual_seed(run["seeds"]["init"])
+    network = Generator(
+        len(interface["inputs"]),
+        len(interface["fields"]),
+        tuple(interface["grid"]),
+        tuple(train["start"]),
+        train["max_features"],
+        train["min_features"],
+    )
+    # 1.7 times faster than the default format on CPUs, and what tensor cores want on GPUs.
+    return network.to(memory_format=torch.channels_last)
+
+
+def predict(surrogate: Surrogate, inputs: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
+    """Fields in their own units for any number of input vectors.
+
+    Parameters
+    ----------
+    surrogate : Surrogate
+        From `train` or `load`.
+    inputs : array ``(..., n)``
+        Parameters, then time, as ``Ensemble.inputs`` holds them.
+    batch_size : int
+        Samples at a time; the result does not depend on it beyond rounding.
+
+    Returns
+    -------
+    array ``(..., 6, ny, nx)`` float32
+    """
+    device = next(surrogate.network.parameters()).device
+    scales = _on_device(surrogate.normaliser, device)
+    rows = np.ascontiguousarray(inputs, dtype=np.float32).reshape(-1, inputs.shape[-1])
+    out = []
+    with torch.inference_mode():
+        for i in range(0, len(rows), batch_size):
+            batch = torch.from_numpy(rows[i : i + batch_size]).to(device)
+            fields = surrogate.network((batch - scales["input_mean"]) / scales["input_scale"])
+            fields = fields * scales["field_scale"] + scales["field_mean"]
+            out.append(fields.contiguous().cpu().numpy())
+    fields = np.concatenate(out)
+    return fields.reshape(*inputs.shape[:-1], *fields.shape[1:])
+
+
+def save(surrogate: Surrogate, path: Path) -> None:
+    """Write weights and history, then ``config.json``: a folder that has it is whole."""
+    path.mkdir(parents=True, exist_ok=True)
+    with replacing(path / WEIGHTS) as temporary:
+        save_file(_tensors(surrogate.network), temporary)
+    write_json(path / "history.json", surrogate.history)
+    write_json(path / CONFIG, {**surrogate.config, "normaliser": asdict(surrogate.normaliser)})
+    (path / CHECKPOINT).unlink(missing_ok=True)
+
+
+def load(path: Path) -> Surrogate:
+    """A model that `save` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no finished model.
+    """
+    if not (path / CONFIG).exists():
+        raise FileNotFoundError(f"{path} holds no finished model: it has no {CONFIG}")
+    run = json.loads((path / CONFIG).read_text())
+    normaliser = Normaliser(**{k: tuple(v) for k, v in run.pop("normaliser").items()})
+    with torch.random.fork_rng():
+        network = build(run)
+    network.load_state_dict(load_file(path / WEIGHTS))
+    network.eval()
+    return Surrogate(network, normaliser, run, json.loads((path / "history.json").read_text()))
+
+
+def _tensors(network: Generator) -> dict[str, torch.Tensor]:
+    return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+
+
+def _checkpoint(path, run, network, optimizer, history) -> None:
+    """One file, so that weights, Adam's moments and the epoch can never disagree."""
+    path.mkdir(parents=True, exist_ok=True)
+    moments = {
+        f"adam.{i}.{name}": tensor.contiguous()
+        for i, state in optimizer.state_dict()["state"].items()
+        for name, tensor in state.items()
+    }
+    metadata = {"run": run_id(run), "history": json.dumps(history)}
+    with replacing(path / CHECKPOINT) as temporary:
+        save_file({**_tensors(network), **moments}, temporary, metadata=metadata)
+
+
+def _resume(path, run, network, optimizer) -> list[dict]:
+    """Load the last checkpoint of this very run, if there is one; the epochs that are done."""
+    if path is None or not (path / CHECKPOINT).exists():
+        return []
+    with safe_open(path / CHECKPOINT, framework="pt") as file:
+        metadata = file.metadata()
+        if metadata["run"] != run_id(run):
+            return []
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    state: dict[int, dict] = {}
+    for name in [name for name in tensors if name.startswith("adam.")]:
+        _, i, moment = name.split(".")
+        state.setdefault(int(i), {})[moment] = tensors.pop(name)
+    network.load_state_dict(tensors)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    return json.loads(metadata["history"])
+
+
+def _on_device(normaliser: Normaliser, device) -> dict[str, torch.Tensor]:
+    scales = {k: torch.tensor(v, device=device) for k, v in asdict(normaliser).items()}
+    for name in ("field_mean", "field_scale"):
+        scales[name] = scales[name][:, None, None]
+    return scales
+
+
+def _normalise(inputs, fields, scales, device):
+    inputs = torch.from_numpy(inputs).to(device, non_blocking=True)
+    fields = torch.from_numpy(fields).to(device, non_blocking=True)
+    inputs = (inputs - scales["input_mean"]) / scales["input_scale"]
+    fields = (fields - scales["field_mean"]) / scales["field_scale"]
+    return inputs, fields.contiguous(memory_format=torch.channels_last)
+
+
+@contextmanager
+def _deterministic():
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

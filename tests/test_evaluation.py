@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from surrlab import evaluation, fields, metrics, training
+
+
+class Truthful:
+    """Stands in for a model: predicts the simulation itself, shifted by 10 % of each range."""
+
+    def __init__(self, ensemble, statistics):
+        self.ensemble = ensemble
+        self.shift = 0.1 * (statistics["high"] - statistics["low"]).values[:, None, None]
+
+    def require(self, ensemble):
+        assert ensemble.grid == self.ensemble.grid
+
+    def predict(self, surrogate, inputs):
+        (row,) = np.flatnonzero((self.ensemble.inputs == inputs).all(axis=(1, 2)))
+        return self.ensemble.read(self.ensemble.simulations[row]) + self.shift
+
+
+@pytest.fixture
+def statistics(ensemble):
+    samples = np.stack([ensemble.read(s) for s in ensemble.simulations]).astype(float)
+    axes = (0, 1, 3, 4)
+    columns = {"low": samples.min(axes), "high": samples.max(axes), "scale": samples.std(axes)}
+    return xr.Dataset({name: ("field", values) for name, values in columns.items()})
+
+
+@pytest.fixture
+def table(ensemble, statistics, monkeypatch):
+    model = Truthful(ensemble, statistics)
+    monkeypatch.setattr(training, "predict", model.predict)
+    return evaluation.evaluate(model, ensemble, statistics)
+
+
+def test_a_shift_of_a_tenth_of_the_range_is_20_decibels(table, statistics):
+    np.testing.assert_allclose(table["psnr"], 20, atol=1e-3)
+    shift = 0.1 * (statistics["high"] - statistics["low"])
+    np.testing.assert_allclose(table["l1"], shift.broadcast_like(table["l1"]), rtol=1e-4)
+    expected = float((shift / statistics["scale"]).mean())
+    np.testing.assert_allclose(table["normalised_l1"], expected, rtol=1e-4)
+
+
+def test_totals_are_of_the_prediction_and_of_the_truth(table, ensemble, statistics):
+    area = 1 / 3  # of the domain, in cm²
+    extra = 0.1 * float((statistics["high"] - statistics["low"])[0]) * area
+    np.testing.assert_allclose(table["mass"] - table["truth_mass"], extra, rtol=1e-3)
+    density = ensemble.read(2, 9)[fields.NAMES.index("density")]
+    expected = metrics.total_mass(density, ensemble.grid.cell_area)
+    assert float(table["truth_mass"].sel(simulation=2)[9]) == pytest.approx(float(expected))
+    assert table["momentum_x"].attrs["units"] == "g/s"
+
+
+def test_scores_of_a_table(table):
+    models = xr.concat([table, table], "model").assign_coords(seed=("model", [3, 8]))
+    frame = evaluation.scores(models)
+    assert list(frame.index) == [3, 8] and list(frame.columns) == list(evaluation.BETTER)
+    assert frame.loc[3, "psnr_pressure"] == pytest.approx(20, abs=1e-3)
+    expected = float((table["mass"] - table["truth_mass"]).mean())
+    assert frame.loc[8, "mass"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_model_errors_are_in_each_field_s_unit(table, ensemble, statistics, monkeypatch):
+    errors = evaluation.model_errors(Truthful(ensemble, statistics), ensemble)["model_error"]
+    assert errors.dims == ("simulation", "time", "field")
+    xr.testing.assert_allclose(errors, table["l1"])

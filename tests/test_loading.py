@@ -1,0 +1,291 @@
+import multiprocessing
+import os
+import pickle
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import h5py
+import numpy as np
+import pytest
+
+from surrlab import compression, ensembles, loading
+from surrlab.codecs import Zfp, fletcher32
+from surrlab.loading import SampleLoader
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def compressed(ensemble, pool, tmp_path_factory):
+    path = tmp_path_factory.mktemp("loading") / "compressed"
+    return compression.search_and_compress(ensemble, 0.02, path, executor=pool)
+
+
+@pytest.fixture(params=["raw", "compressed"])
+def data(request, ensemble, compressed):
+    return ensemble if request.param == "raw" else compressed
+
+
+@pytest.fixture
+def copy(data, tmp_path):
+    return ensembles.open(shutil.copytree(data.path, tmp_path / "copy"))
+
+
+@pytest.fixture
+def made(ensemble, pool, tmp_path):
+    """Ensembles of one simulation with three samples, their fields written by the test."""
+    header = {key: ensemble.manifest[key] for key in ensembles.HEADER}
+    header["times"] = header["times"][:3]
+    values = ensemble.read(2, slice(3))
+
+    def make(write_field):
+        def write(simulation, parameters, path):
+            with h5py.File(path, "w") as file:
+                for i, name in enumerate(header["fields"]):
+                    write_field(file, name, values[:, i])
+
+        job = {0: ensemble.parameters[2].tolist()}
+        path = tmp_path / "made"
+        return ensembles.build(path, header, {}, job, write, executor=pool, label="test")
+
+    return make
+
+
+def everything(loader):
+    inputs, fields = zip(*loader, strict=True)
+    return np.concatenate(inputs), np.concatenate(fields)
+
+
+def resources():
+    return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+
+def damage(path, name, time):
+    """Flip bytes in the middle of one stored field."""
+    with h5py.File(path) as file:
+        dataset, row = file[name], time
+        for part in dataset.virtual_sources() if dataset.is_virtual else []:
+            blocks = part.vspace.get_select_hyper_blocklist()[:, :, 0]
+            times = [i for start, end in blocks for i in range(start, end + 1)]
+            if time in times:
+                dataset, row = file[part.dset_name], times.index(time)
+        chunk = dataset.id.get_chunk_info_by_coord((row, 0, 0))
+    with path.open("r+b") as file:
+        file.seek(chunk.byte_offset + chunk.size // 2)
+        old = file.read(2)
+        file.seek(chunk.byte_offset + chunk.size // 2)
+        file.write(bytes(255 - byte for byte in old))
+
+
+def test_in_order_it_gives_what_hdf5_gives(data):
+    with SampleLoader(data, 64, seed=0, shuffle=False) as loader:
+        inputs, fields = everything(loader)
+    assert inputs.dtype == fields.dtype == np.float32
+    np.testing.assert_array_equal(inputs, data.inputs.reshape(-1, 4))
+    np.testing.assert_array_equal(fields, np.concatenate([data.read(s) for s in data.simulations]))
+
+
+def test_an_epoch_has_every_sample_once_with_its_own_inputs(data):
+    train, _ = data.split(0.5, seed=3)
+    with SampleLoader(train, 32, seed=5) as loader:
+        batches = list(loader)
+    assert len(loader) == len(batches) == 5
+    assert [len(fields) for _, fields in batches] == [32, 32, 32, 32, 25]
+    where = {tuple(row): i for i, row in enumerate(train.inputs.reshape(-1, 4))}
+    order = [where[tuple(row)] for inputs, _ in batches for row in inputs]
+    assert sorted(order) == list(range(153)) != order
+    truth = np.concatenate([train.read(s) for s in train.simulations])
+    np.testing.assert_array_equal(np.concatenate([f for _, f in batches]), truth[order])
+
+
+def test_order_depends_on_seed_and_epoch_and_not_on_threads(compressed):
+    def epoch(seed, number, threads):
+        with SampleLoader(compressed, 50, seed=seed, threads=threads) as loader:
+            loader.set_epoch(number)
+            return everything(loader)
+
+    first = epoch(1, 0, threads=1)
+    for threads in (1, 2, 7):
+        np.testing.assert_array_equal(epoch(1, 0, threads)[0], first[0])
+        np.testing.assert_array_equal(epoch(1, 0, threads)[1], first[1])
+    orders = {epoch(seed, number, 2)[0].tobytes() for seed in (1, 2) for number in (0, 1)}
+    assert len(orders) == 4
+
+
+@pytest.mark.parametrize("batch_size", [2, 61, 64])
+def test_ranks_share_every_batch(compressed, batch_size):
+    whole = SampleLoader(compressed, batch_size, seed=1)
+    shares = [SampleLoader(compressed, batch_size, seed=1, rank=r, world_size=2) for r in (0, 1)]
+    for (inputs, _), *parts in zip(whole, *shares, strict=True):
+        rows = np.concatenate([part for part, _ in parts])
+        wanted = inputs if len(inputs) > 1 else np.repeat(inputs, 2, axis=0)
+        assert sorted(map(tuple, rows)) == sorted(map(tuple, wanted))
+
+
+@pytest.mark.parametrize("field, time", [("density", 0), ("material", 50), ("velocity_y", 20)])
+def test_a_damaged_field_is_named_and_stops_the_epoch(copy, field, time):
+    damage(copy.file(3), field, time)
+    with SampleLoader(copy, 16, seed=0) as loader:
+        with pytest.raises(OSError, match=rf"00003\.h5: simulation 3, time {time}, field {field}:"):
+            everything(loader)
+        with pytest.raises(OSError, match="checksum"):
+            everything(loader)
+
+
+def test_a_file_cut_short_after_the_start_is_named(copy):
+    with SampleLoader(copy, 16, seed=0) as loader:
+        os.truncate(copy.file(5), 9000)
+        with pytest.raises(OSError, match=r"00005\.h5: simulation 5, .* too early"):
+            everything(loader)
+
+
+def test_a_file_cut_short_or_gone_before_the_start_is_named(copy):
+    os.truncate(copy.file(5), 9000)
+    with pytest.raises(OSError, match=r"00005\.h5: .*truncated"):
+        SampleLoader(copy, 16, seed=0)
+    copy.file(1).unlink()
+    with pytest.raises(FileNotFoundError, match=r"00001\.h5"):
+        SampleLoader(copy, 16, seed=0)
+
+
+def test_a_field_that_is_not_there_is_named(copy):
+    with h5py.File(copy.file(0), "r+") as file:
+        del file["energy"]
+    with pytest.raises(KeyError, match=r"00000\.h5 has no field 'energy'"):
+        SampleLoader(copy, 16, seed=0)
+
+
+def contiguous(file, name, values):
+    file[name] = values
+
+
+def unchecked(file, name, values):
+    file.create_dataset(name, data=values, chunks=(1, *values.shape[1:]))
+
+
+def filtered_by_hdf5(file, name, values):
+    file.create_dataset(
+        name, data=values, chunks=(1, *values.shape[1:]), fletcher32=True, **Zfp(0.01).h5_filter()
+    )
+
+
+def partly_left_out(file, name, values):
+    """As HDF5 does with a chunk that would not shrink: its mask names the filters left out."""
+    filters = Zfp(0.01).h5_filter()
+    chunk = (1, *values.shape[1:])
+    dataset = file.create_dataset(
+        name, values.shape, "f4", chunks=chunk, fletcher32=True, **filters
+    )
+    raw, stream = values[0].tobytes(), Zfp(0.01).encode(values[1])
+    dataset.id.write_direct_chunk((0, 0, 0), raw, filter_mask=0b11)
+    dataset.id.write_direct_chunk((1, 0, 0), stream, filter_mask=0b10)
+    raw = values[2].tobytes()
+    checked = raw + fletcher32(raw).to_bytes(4, "little")
+    dataset.id.write_direct_chunk((2, 0, 0), checked, filter_mask=0b01)
+
+
+@pytest.mark.parametrize("write", [contiguous, unchecked, filtered_by_hdf5, partly_left_out])
+def test_other_layouts_are_read_as_hdf5_reads_them(made, write):
+    data = made(write)
+    _, fields = everything(SampleLoader(data, 2, seed=0, shuffle=False))
+    np.testing.assert_array_equal(fields, data.read(0))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"chunks": (1, 24, 8), "compression": "gzip"}, "deflate"),
+        ({"chunks": (3, 24, 8)}, r"chunks of \(3, 24, 8\)"),
+        ({"chunks": (1, 24, 8), "dtype": ">f4"}, "not native float32"),
+        ({"chunks": (1, 24, 8), "dtype": "f8"}, "not native float32"),
+    ],
+)
+def test_layouts_that_only_hdf5_can_read_are_refused(made, arguments, message):
+    data = made(lambda file, name, values: file.create_dataset(name, data=values, **arguments))
+    with pytest.raises(ValueError, match=message):
+        SampleLoader(data, 2, seed=0)
+
+
+def test_a_field_that_was_never_written_is_named(made):
+    def write(file, name, values):
+        dataset = file.create_dataset(name, values.shape, "f4", chunks=(1, 24, 8))
+        dataset[: 2 if name == "pressure" else 3] = values[: 2 if name == "pressure" else 3]
+
+    with pytest.raises(OSError, match="simulation 0, time 2, field pressure was never written"):
+        SampleLoader(made(write), 2, seed=0)
+
+
+def test_an_iteration_left_early_leaves_nothing_behind(data):
+    before = resources()
+    loader = SampleLoader(data, 8, seed=0)
+    for _ in loader:
+        break
+    iterator = iter(loader)
+    next(iterator)
+    assert resources() > before
+    del iterator
+    loader.close()
+    assert resources() == before
+    next(iter(loader))  # it starts again
+    del loader
+    assert resources() == before
+
+
+def test_an_error_in_the_caller_leaves_nothing_behind(data):
+    before = resources()
+    with pytest.raises(ZeroDivisionError), SampleLoader(data, 8, seed=0) as loader:
+        for _ in loader:
+            raise ZeroDivisionError
+    assert resources() == before
+
+
+def child(loader, connection):
+    connection.send_bytes(b"".join(fields.tobytes() for _, fields in loader))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_child_process_reads_the_same(compressed, method):
+    with SampleLoader(compressed, 64, seed=0) as loader:
+        expected = b"".join(fields.tobytes() for _, fields in loader)  # threads, files are there
+        context = multiprocessing.get_context(method)
+        receive, send = context.Pipe(duplex=False)
+        process = context.Process(target=child, args=(loader, send))
+        process.start()
+        assert receive.poll(60) and receive.recv_bytes() == expected
+        process.join()
+        assert process.exitcode == 0
+        assert b"".join(fields.tobytes() for _, fields in loader) == expected
+
+
+def test_a_loader_pickles_while_it_is_read(compressed):
+    loader = SampleLoader(compressed, 64, seed=0)
+    expected = everything(loader)
+    np.testing.assert_array_equal(everything(pickle.loads(pickle.dumps(loader)))[1], expected[1])
+
+
+def test_more_files_than_may_stay_open(compressed, monkeypatch):
+    expected = everything(SampleLoader(compressed, 20, seed=0))
+    monkeypatch.setattr(loading, "OPEN_FILES", 2)
+    loader = SampleLoader(compressed, 20, seed=0)
+    before = resources()[1]
+    np.testing.assert_array_equal(everything(loader)[1], expected[1])
+    assert resources()[1] == before + 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"threads": 0},
+        {"batch_size": 0},
+        {"rank": 2, "world_size": 2},
+        {"world_size": 9},
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(ensemble, arguments):
+    with pytest.raises(ValueError, match=r"thread|shared out"):
+        SampleLoader(ensemble, **{"batch_size": 8, "seed": 0} | arguments)

@@ -1,0 +1,156 @@
+"""Set-up: what is declared, pinned and made is the same everywhere, and an install is whole."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import distribution, packages_distributions
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+DECLARED = set(map(canonicalize_name, chain(PROJECT["dependencies"], *EXTRAS.values())))
+CONDA_NAMES = {"pytorch": "torch"}
+# Torch pins its CUDA libraries itself, and only where there are any.
+PINNED_ELSEWHERE = ("nvidia-", "cuda-", "triton")
+
+
+def pins():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+def test_constraints_hold_exact_versions_and_nothing_of_one_machine():
+    for name, version in pins().items():
+        assert re.fullmatch(r"[A-Za-z0-9._-]+", name), name
+        assert re.fullmatch(r"[0-9][0-9a-z.]*", version), f"{name}=={version}"
+    assert "surrlab" not in pins()
+
+
+def test_everything_that_is_installed_with_surrlab_is_pinned():
+    pinned = {canonicalize_name(name) for name in pins()}
+    waiting, seen = [Requirement(name) for name in DECLARED], set()
+    while waiting:
+        wanted = waiting.pop()
+        name, extras = canonicalize_name(wanted.name), wanted.extras or {""}
+        if (name, *extras) in seen or name.startswith(PINNED_ELSEWHERE):
+            continue
+        seen.add((name, *extras))
+        assert name in pinned, f"{name} is not in constraints.txt"
+        needs = map(Requirement, distribution(name).requires or ())
+        waiting += [
+            need
+            for need in needs
+            if not need.marker or any(need.marker.evaluate({"extra": extra}) for extra in extras)
+        ]
+
+
+def test_conda_environment_lists_what_pyproject_lists():
+    *conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    python, _, *names = conda
+    assert python == f"python{PROJECT['requires-python']}"
+    *names_pip, editable = pip["pip"]
+    listed = [canonicalize_name(CONDA_NAMES.get(name, name)) for name in (*names, *names_pip)]
+    assert sorted(listed) == sorted(DECLARED)
+    assert editable == "--editable ."
+
+
+@pytest.mark.parametrize(
+    ("folder", "declared"),
+    [("surrlab", {*PROJECT["dependencies"], *EXTRAS["lab"]}), ("tests", DECLARED)],
+)
+def test_what_is_imported_is_declared(folder, declared):
+    declared, owners = set(map(canonicalize_name, declared)), packages_distributions()
+    for path in sorted((ROOT / folder).glob("*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        names = {
+            alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
+        }
+        names |= {
+            node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level
+        }
+        for name in {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"surrlab"}:
+            packages = {canonicalize_name(package) for package in owners[name]}
+            assert packages & declared, f"{path.name} imports {name}, pyproject.toml lacks it"
+
+
+def test_no_package_index_is_named():
+    for name in ("pyproject.toml", "constraints.txt", "environment.yml", "Makefile", ".ci/run"):
+        assert not re.search(r"://|index-url|find-links", (ROOT / name).read_text()), name
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """The Makefile on its own, with a `python3` whose pip notes its calls and can be broken."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    fake = tmp_path / "bin" / "python3"
+    fake.parent.mkdir()
+    fake.write_text(f"""#!/bin/sh
+case "$*" in
+  -c*) exec {sys.executable} "$@" ;;
+  "-m venv --clear .venv") rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
+  "-m pip install"*) echo "$*" >> {tmp_path}/calls; test ! -e {tmp_path}/broken ;;
+esac
+""")
+    fake.chmod(0o755)
+    return tmp_path
+
+
+def make(checkout, *arguments):
+    """Run make; returns its result and the pip calls so far."""
+    # We may run under `make test` ourselves: what that make hands down is not for this one.
+    handed_down = {"MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "PRESET", "PYTHON"}
+    environment = {name: os.environ[name] for name in os.environ.keys() - handed_down}
+    environment["PATH"] = f"{checkout / 'bin'}:{environment['PATH']}"
+    done = subprocess.run(
+        ["make", *arguments], cwd=checkout, env=environment, capture_output=True, text=True
+    )
+    calls = checkout / "calls"
+    return done, calls.read_text().splitlines() if calls.exists() else []
+
+
+def test_make_installs_once_and_again_when_what_is_declared_changes(checkout):
+    done, calls = make(checkout, "test")
+    assert done.returncode == 0, done.stderr
+    assert len(calls) == 1
+    assert "--constraint constraints.txt --editable .[test,lab]" in calls[0]
+    assert len(make(checkout, "test")[1]) == 1
+    later = (checkout / ".venv" / "installed").stat().st_mtime + 1
+    for count, name in enumerate(("pyproject.toml", "constraints.txt"), 2):
+        os.utime(checkout / name, (later, later))
+        assert len(make(checkout, "test")[1]) == count
+        os.utime(checkout / name, (later - 100, later - 100))
+
+
+def test_an_interrupted_installation_does_not_count(checkout):
+    (checkout / "broken").touch()
+    assert make(checkout, "test")[0].returncode != 0
+    (checkout / ".venv" / "half-installed").touch()
+    (checkout / "broken").unlink()
+    done, calls = make(checkout, "test")
+    assert done.returncode == 0 and len(calls) == 2
+    assert not (checkout / ".venv" / "half-installed").exists()
+
+
+@pytest.mark.parametrize(("arguments", "preset"), [([], "quick"), (["PRESET=smoke"], "smoke")])
+def test_make_study_runs_the_preset(checkout, arguments, preset):
+    done, _ = make(checkout, "-n", "study", *arguments)
+    assert done.stdout.splitlines()[-1].endswith(f"surrlab study --preset {preset}")
+
+
+def test_licence_is_the_one_that_is_declared():
+    text = (ROOT / "LICENSE").read_text()
+    assert PROJECT["license"] == "Apache-2.0" and PROJECT["license-files"] == ["LICENSE"]
+    assert text.split()[:4] == ["Apache", "License", "Version", "2.0,"]
+    assert "END OF TERMS AND CONDITIONS" in text

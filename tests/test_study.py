@@ -1,0 +1,151 @@
+"""The whole study on the `smoke` preset: real simulations, models, files, kernels."""
+
+import json
+import os
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+from surrlab import cli, compression, ensembles, presets, studies, training
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory):
+    """A finished smoke study, made by the command."""
+    path = tmp_path_factory.mktemp("study")
+    assert cli.main(["study", "--preset", "smoke", "--results", str(path)]) == 0
+    return path / "smoke"
+
+
+@pytest.fixture(scope="session")
+def summary(results):
+    return json.loads((results / "summary.json").read_text())
+
+
+def test_it_leaves_notebooks_figures_and_tables(results):
+    names = sorted(p.stem for p in cli.NOTEBOOKS.glob("[0-9]_*.ipynb"))
+    assert names == [p.stem for p in sorted(results.glob("*.ipynb"))]
+    assert names == [p.stem for p in sorted(results.glob("*.html"))]
+    figures = {p.stem for p in (results / "figures").glob("*.png")}
+    assert figures >= {"momentum_band", "generation_loss", "thresholds", "psnr", "verdict"}
+
+
+def test_the_summary_is_what_the_files_say(results, summary):
+    study = studies.open_study(presets.get("smoke"), results)
+    assert summary["ensemble"]["samples"] == 10 * 51
+    scores = summary["variability"]
+    assert scores["seeds"] == [0, 1, 2] and 0 < scores["sigma"]["l1"] < scores["mean"]["l1"]
+
+    found = studies.tolerance_search(study)
+    assert float((found["error"] / found["model_error"]).max()) <= 1
+    raw = study.train_set.raw_nbytes
+    assert summary["tolerance_search"]["payload"] == pytest.approx(raw / int(found["nbytes"].sum()))
+    assert summary["tolerance_search"]["encodes_per_field"] <= 2.5
+
+    levels = summary["lossy_training"]["verdicts"]
+    assert [row["level"] for row in levels] == [1.0, 4.0]
+    assert 1 < levels[0]["payload"] < levels[1]["payload"]
+    assert {row["state"] for row in levels} <= {"benign", "harmful", "inconclusive"}
+
+
+def test_algorithm_1_measured_independently(results):
+    """Model error from the stored weights, compression error from plain HDF5, nothing of ours."""
+    study = studies.open_study(presets.get("smoke"), results)
+    models = studies.raw_models(study)
+    simulation = study.train_set.simulations[3]
+    truth = study.train_set.read(simulation)
+    errors = [
+        np.abs(
+            training.predict(training.load(studies.folder(study, m)), study.train_set.inputs[3])
+            - truth
+        )
+        for m in models
+    ]
+    model_error = np.mean([e.mean(axis=(2, 3)) for e in errors], axis=0)
+    with h5py.File(studies.compressed(study, 1.0).file(simulation)) as file:
+        decoded = np.stack([file[name][:] for name in study.ensemble.fields], axis=1)
+    error = np.abs(decoded.astype(float) - truth).mean(axis=(2, 3))
+    assert np.all(error <= model_error * (1 + 1e-5))
+    assert np.median(error / model_error) > 0.3  # and the tolerance is not needlessly small
+
+
+def test_lossy_models_learned_from_the_compressed_files(results):
+    study = studies.open_study(presets.get("smoke"), results)
+    for model in studies.lossy_models(study):
+        stored = training.load(studies.folder(study, model))
+        assert stored.config["data"]["digest"] == studies.compressed(study, model.level).digest
+        assert stored.config["seeds"] == dict.fromkeys(("init", "shuffle", "kernel"), model.seed)
+
+
+def test_the_notebooks_pass_nbval_and_compute_nothing_again(results, tmp_path):
+    def stamps():
+        made = [*results.glob("models/*/*"), *results.glob("ensemble/*"), *results.glob("**/*.h5")]
+        return {p: p.stat().st_mtime_ns for p in made}
+
+    before = stamps()
+    executed = sorted(map(str, results.glob("[0-9]_*.ipynb")))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax"]
+    command += ["--nbval-current-env", "-c", os.devnull, f"--rootdir={results}", *executed]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cli.NOTEBOOKS)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert stamps() == before
+
+
+def test_an_ensemble_of_one_s_own(results, tmp_path):
+    """The same study on a folder that exists, into another results folder."""
+    study = studies.open_study(presets.get("smoke"), tmp_path, str(results / "ensemble"))
+    assert study.ensemble.path == results / "ensemble"
+    assert not (tmp_path / "ensemble").exists()
+
+
+def test_another_seed_never_meets_stale_tables(results, tmp_path):
+    study = studies.open_study(presets.get("smoke"), tmp_path)
+    made = []
+
+    def compute(value):
+        made.append(value)
+        return xr.Dataset({"v": value})
+
+    for key, value in [("a", 1), ("a", 2), ("b", 3)]:
+        table = study.table("t", key, lambda value=value: compute(value))
+    assert made == [1, 3] and int(table["v"]) == 3
+
+
+def test_compress_command(results, tmp_path, capsys):
+    study = studies.open_study(presets.get("smoke"), results)
+    model = studies.folder(study, studies.raw_models(study)[0])
+    arguments = [str(results / "ensemble"), str(model), str(tmp_path / "small")]
+    assert cli.main(["compress", *arguments, "--factor", "0.5"]) == 0
+    made = ensembles.open(tmp_path / "small")
+    assert compression.ratios(made).payload > 1
+    assert f"payload {compression.ratios(made).payload:.1f}x" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["study", "--preset", "enormous"], "no preset 'enormous'; there are smoke, quick"),
+        (["study", "--preset", "smoke", "-p", "epoch", "3"], "no notebook has a parameter 'epoch'"),
+        (["compress", "nowhere", "model", "out"], "nowhere is not an ensemble"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_made(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 1
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_common_seeds_must_be_raw_seeds():
+    import dataclasses
+
+    with pytest.raises(ValueError, match="lossy_seeds holds 9"):
+        dataclasses.replace(presets.get("smoke"), lossy_seeds=(0, 9))
