@@ -7,6 +7,7 @@ holds the table).
     hydro        finite-volume solver of the 2-D Euler equations
     scenarios    a benchmark: its parameters, their ranges, its initial state
     codecs       error-bounded codecs as frozen values
+    storage      write an ensemble so that nothing half-written is taken for whole
     ensembles    ensembles of simulations on disk, one HDF5 file a simulation
     tolerance    Algorithm 1: the largest tolerance whose error stays within the model's
     compression  an ensemble and its tolerances -> a compressed ensemble, verified

@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from surrlab import codecs, ensembles
+from surrlab import codecs, ensembles, storage
 from surrlab.ensembles import Ensemble
 from surrlab.tolerance import (
     COLUMNS,
@@ -162,28 +162,31 @@ def _hash(values: np.ndarray) -> str:
 
 def _build(ensemble, path, request, values, encode, executor) -> Ensemble:
     """Compress in parallel over simulations; `encode` goes by `values` (N, T, n_fields)."""
-    header = {key: ensemble.manifest[key] for key in ensembles.HEADER}
     request |= {"source": ensemble.digest, "codec": encode.codec(0.0).config()["codec"]}
     parameters = dict(zip(ensemble.simulations, ensemble.parameters.tolist(), strict=True))
-    values = dict(zip(ensemble.simulations, values, strict=True))
-    write = partial(_write, ensemble, header, encode, values)
-    return ensembles.build(
-        path, header, request, parameters, write, executor=executor, label="compress"
+    writers = {
+        s: partial(_write, ensemble.select([s]), encode, row)
+        for s, row in zip(ensemble.simulations, values, strict=True)
+    }
+    storage.build(
+        path, ensemble.header, request, parameters, writers, executor=executor, label="compress"
     )
+    return ensembles.open(path)
 
 
-def _write(ensemble, header, encode, values, simulation, parameters, path: Path) -> None:
-    """Write one simulation's file and read it back."""
+def _write(ensemble, encode, values, path: Path) -> None:
+    """Write the file of a single simulation and read it back."""
+    ((simulation,), header) = ensemble.simulations, ensemble.header
     samples = read_finite(ensemble, simulation)
-    found = encode(samples, values[simulation])
+    found = encode(samples, values)
     # Fixed-array chunk indices, known since HDF5 1.10 as virtual datasets are: a small file spends
     # a quarter of the default format's bytes on its structure.
     with h5py.File(path, "w", libver=("v110", "v110")) as file:
-        ensembles.describe(file, header, simulation, parameters)
+        storage.describe(file, header, simulation, ensemble.parameters[0].tolist())
         for i, (name, unit) in enumerate(header["fields"].items()):
             column = [row[i] for row in found]
             dataset = _write_field(file, name, column, samples.shape[2:], encode.codec)
-            ensembles.label_axes(file, dataset, unit)
+            storage.label_axes(file, dataset, unit)
         _write_table(file, as_rows(found))
     _verify(path, simulation, header["fields"], samples, found)
 

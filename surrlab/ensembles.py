@@ -10,29 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, as_completed
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 import h5py
-import hdf5plugin  # noqa: F401  without it HDF5 says "can't open directory", and never "zfp"
-import loky
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from surrlab import fields, scenarios
+from surrlab import fields, scenarios, storage
 from surrlab.fields import Grid
-
-FORMAT = "surrlab-ensemble/1"
-HEADER = ("scenario", "fields", "inputs", "grid", "times")
-"""What a manifest says of all simulations alike."""
-MANIFEST = "ensemble.json"
-REQUEST = "ensemble.partial.json"
-"""What is being built here: tells a build that goes on from one that would mix two ensembles."""
+from surrlab.storage import FORMAT, MANIFEST, REQUEST
 
 
 @dataclass(frozen=True)
@@ -44,14 +35,17 @@ class Ensemble:
     path : Path
         The folder.
     manifest : dict
-        What ``ensemble.json`` says.
-    simulations : tuple of int
-        The simulations that this view shows: all of them, or one side of a `split`.
+        What ``ensemble.json`` says; of the files only those of this view, all of them or one side
+        of a `split`.
     """
 
     path: Path
     manifest: dict
-    simulations: tuple[int, ...]
+
+    @cached_property
+    def simulations(self) -> tuple[int, ...]:
+        """Numbers of the simulations that this view shows."""
+        return tuple(self._entries)
 
     def __repr__(self):
         ny, nx = self.grid.shape
@@ -59,6 +53,11 @@ class Ensemble:
             f"<Ensemble {self.path}: {len(self.simulations)} simulations of {self.scenario}, "
             f"{len(self.times)} times, {len(self.fields)} fields on {ny} x {nx}>"
         )
+
+    @property
+    def header(self) -> dict:
+        """What the manifest says of all simulations alike, as `storage.build` takes it."""
+        return {key: self.manifest[key] for key in storage.HEADER}
 
     @property
     def scenario(self) -> str:
@@ -197,11 +196,12 @@ class Ensemble:
 
     def select(self, simulations: Iterable[int]) -> Ensemble:
         """The same ensemble, seen through some of its simulations."""
-        chosen = tuple(int(s) for s in simulations)
+        chosen = [int(s) for s in simulations]
         unknown = sorted(set(chosen) - set(self.simulations))
         if unknown:
             raise KeyError(f"{self.path} has no simulation {unknown[0]}")
-        return replace(self, simulations=chosen)
+        files = [self._entries[s] for s in chosen]
+        return Ensemble(self.path, {**self.manifest, "files": files})
 
     def split(self, test_fraction: float, seed: int) -> tuple[Ensemble, Ensemble]:
         """Training and test side, by whole simulations: no time step leaks across.
@@ -231,7 +231,7 @@ class Ensemble:
         """
         for simulation in tqdm(self.simulations, "verify", unit="file", leave=False):
             path = self.file(simulation)
-            if _sha256(path) != self._entries[simulation]["sha256"]:
+            if storage.sha256(path) != self._entries[simulation]["sha256"]:
                 raise OSError(f"{path} has changed since {MANIFEST} was written; make it anew")
 
 
@@ -263,7 +263,7 @@ def open(path: str | os.PathLike) -> Ensemble:
             raise OSError(
                 f"{file} has {file.stat().st_size} bytes; {MANIFEST} says {entry['bytes']}"
             )
-    return Ensemble(path, manifest, tuple(e["simulation"] for e in manifest["files"]))
+    return Ensemble(path, manifest)
 
 
 def generate(
@@ -310,248 +310,23 @@ def generate(
         "grid": {"ny": grid.ny, "nx": grid.nx, "x": grid.x, "y": grid.y},
         "times": list(map(float, scenario.times)),
     }
-    request = {"n_simulations": n_simulations, "seed": seed}
-    return build(
+    rows = dict(enumerate(parameters.tolist()))
+    storage.build(
         path,
         header,
-        request,
-        {i: parameters[i].tolist() for i in range(n_simulations)},
-        partial(_simulate, scenario, header),
+        {"n_simulations": n_simulations, "seed": seed},
+        rows,
+        {i: partial(_simulate, scenario, header, i, row) for i, row in rows.items()},
         executor=executor,
         label="simulate",
     )
+    return open(path)
 
 
 def _simulate(scenario, header: dict, simulation: int, parameters: list[float], path: Path) -> None:
     grid = scenario.grid((header["grid"]["ny"], header["grid"]["nx"]))
     samples = scenario.simulate(np.array(parameters), grid)
-    write_simulation(path, header, simulation, parameters, samples)
-
-
-def write_simulation(
-    path: Path, header: dict, simulation: int, parameters: list[float], samples: np.ndarray
-) -> None:
-    """Write one raw simulation's file from its samples ``(T, 6, ny, nx)``.
-
-    Raises
-    ------
-    ValueError
-        If a field holds NaN or Inf.
-    """
-    with h5py.File(path, "w") as file:
-        describe(file, header, simulation, parameters)
-        for i, name in enumerate(header["fields"]):
-            values = np.ascontiguousarray(samples[:, i])
-            check_finite(values, name, path.name, simulation)
-            dataset = file.create_dataset(
-                name, data=values, chunks=(1, *values.shape[1:]), fletcher32=True
-            )
-            label_axes(file, dataset, header["fields"][name])
-
-
-# ---------------------------------------------------------------- writing, shared with compression
-
-
-def build(
-    path: str | os.PathLike,
-    header: dict,
-    request: dict,
-    parameters: Mapping[int, list[float]],
-    write: Callable[[int, list[float], Path], None],
-    *,
-    executor: Executor | None = None,
-    label: str,
-) -> Ensemble:
-    """Write an ensemble file by file in parallel, the manifest last; go on where it stopped.
-
-    Parameters
-    ----------
-    path : path
-        The folder.
-    header : dict
-        Scenario, fields with units, inputs with units, grid, times: the manifest's head.
-    request : dict
-        What else decides the contents. A folder begun for another request is refused.
-    parameters : mapping
-        Parameter vector of each simulation.
-    write : callable
-        ``write(simulation, parameters, temporary_path)`` writes one HDF5 file; must pickle.
-    executor : concurrent.futures.Executor, optional
-        Where `write` runs.
-    label : str
-        What the progress bar says.
-
-    Raises
-    ------
-    FileExistsError
-        If the folder holds other contents.
-    """
-    path = Path(path)
-    head = json.loads(json.dumps({"format": FORMAT, **header, "request": request}))
-    if (path / MANIFEST).exists():
-        ensemble = open(path)
-        if {key: ensemble.manifest[key] for key in head if key in ensemble.manifest} != head:
-            raise FileExistsError(
-                f"{path} holds another ensemble; remove it or choose another path"
-            )
-        return ensemble
-    _begin(path, head)
-    files = {s: path / f"simulation_{s:05d}.h5" for s in parameters}
-    waiting = {s: file for s, file in files.items() if not file.exists()}
-    jobs = [(partial(_write_one, write), (s, parameters[s], file)) for s, file in waiting.items()]
-    for _ in run(jobs, executor=executor, label=label, total=len(files)):
-        pass
-    entries = [
-        {
-            "simulation": s,
-            "file": file.name,
-            "bytes": file.stat().st_size,
-            "sha256": _sha256(file),
-            "parameters": list(parameters[s]),
-        }
-        for s, file in files.items()
-    ]
-    write_json(path / MANIFEST, {**head, "files": entries})
-    (path / REQUEST).unlink()
-    return open(path)
-
-
-def _begin(path: Path, head: dict) -> None:
-    """Claim the folder for this build, or refuse; sweep up what a killed one left half-written."""
-    path.mkdir(parents=True, exist_ok=True)
-    if (path / REQUEST).exists():
-        if json.loads((path / REQUEST).read_text()) != head:
-            raise FileExistsError(
-                f"{path} holds a part of another ensemble; remove it or choose another path"
-            )
-        for left in path.glob("*.tmp"):
-            left.unlink()
-    else:
-        others = sorted(p.name for p in path.iterdir() if not p.name.endswith(".tmp"))
-        if others:
-            raise FileExistsError(
-                f"{path} is not empty (it holds {others[0]}) and no ensemble was begun there; "
-                "choose another path"
-            )
-        write_json(path / REQUEST, head)
-
-
-def _write_one(write: Callable, simulation: int, parameters: list[float], file: Path) -> None:
-    with replacing(file) as temporary:
-        write(simulation, parameters, temporary)
-
-
-def run(
-    jobs: list[tuple[Callable, tuple]],
-    *,
-    executor: Executor | None = None,
-    label: str,
-    unit: str = "file",
-    total: int | None = None,
-) -> Iterator:
-    """Run jobs in parallel and yield their results as they end, under a progress bar.
-
-    The first error, or Ctrl-C, ends the others and is raised.
-    """
-    total = len(jobs) if total is None else total
-    if not jobs:
-        return
-    own = None
-    if executor is None:
-        # One pool for the whole session: a worker that has imported torch is worth keeping.
-        executor = own = loky.get_reusable_executor(loky.cpu_count(), timeout=60)
-    futures = []
-    try:
-        with tqdm(total=total, initial=total - len(jobs), desc=label, unit=unit) as bar:
-            futures = [executor.submit(function, *arguments) for function, arguments in jobs]
-            for future in as_completed(futures):
-                yield future.result()
-                bar.update()
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        if own is not None:
-            own.shutdown(kill_workers=True)
-        raise
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place only when the block ends well."""
-    # Named after the process: a worker that outlived its killed parent may write the same file.
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value) -> None:
-    """Write JSON so that a reader finds the old file or the new one, never a half."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def describe(file: h5py.File, header: dict, simulation: int, parameters: list[float]) -> None:
-    """Write what every file says of itself: root attributes, dimension scales, ``inputs``."""
-    grid, times, inputs = header["grid"], header["times"], header["inputs"]
-    file.attrs["format"] = FORMAT
-    file.attrs["scenario"] = header["scenario"]["name"]
-    file.attrs["simulation"] = simulation
-    file.attrs["x_extent"] = grid["x"]
-    file.attrs["y_extent"] = grid["y"]
-    file.attrs["parameter_names"] = list(inputs)[:-1]
-    file.attrs["parameter_units"] = list(inputs.values())[:-1]
-    file.attrs["field_names"] = list(header["fields"])
-    file.attrs["field_units"] = list(header["fields"].values())
-    centres = Grid(grid["ny"], grid["nx"], tuple(grid["x"]), tuple(grid["y"]))
-    scales = {
-        "time": (times, inputs["time"]),
-        "y": (centres.y_centres, "cm"),
-        "x": (centres.x_centres, "cm"),
-        "input": (list(inputs), None),
-    }
-    for name, (values, unit) in scales.items():
-        file[name] = values
-        file[name].make_scale(name)
-        if unit:
-            file[name].attrs["units"] = unit
-    rows = [[*parameters, time] for time in times]
-    dataset = file.create_dataset("inputs", data=np.array(rows, np.float32))
-    for dim, name in zip(dataset.dims, ("time", "input"), strict=True):
-        dim.attach_scale(file[name])
-
-
-def label_axes(file: h5py.File, dataset: h5py.Dataset, unit: str) -> None:
-    """Give a field its unit and its dimension scales ``(time, y, x)``."""
-    dataset.attrs["units"] = unit
-    for dim, name in zip(dataset.dims, ("time", "y", "x"), strict=True):
-        dim.attach_scale(file[name])
-
-
-def check_finite(values: np.ndarray, field: str, file: str, simulation: int) -> None:
-    """Refuse NaN and Inf in a field's ``(T, ny, nx)``: codecs turn them into finite numbers.
-
-    Raises
-    ------
-    ValueError
-        Naming file, simulation, field and the first time at fault.
-    """
-    bad = ~np.isfinite(values)
-    if bad.any():
-        time = int(np.flatnonzero(bad.any(axis=(-2, -1)))[0])
-        raise ValueError(
-            f"{file}: simulation {simulation}, time {time}, field {field} holds "
-            f"{int(bad[time].sum())} values that are NaN or infinite"
-        )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    storage.write_simulation(path, header, simulation, parameters, samples)
 
 
 def scenario_of(ensemble: Ensemble):

@@ -333,6 +333,8 @@ def tolerances(table: xr.Dataset) -> Figure:
         bottom.set_yscale("log", base=2)
         bottom.set(xlabel=_with_unit("time", table["time"]), ylabel=label)
     axes[0, 1].set_yticklabels([])
+    axes[0, 1].xaxis.set_major_formatter("{x:g}×")
+    axes[1, 1].yaxis.set_major_formatter("{x:g}×")
     axes[1, 1].plot(table["time"], total, color="black", lw=2.4, label="all fields")
     return _legend(figure)
 

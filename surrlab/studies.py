@@ -26,11 +26,12 @@ from surrlab import (
     compression,
     ensembles,
     evaluation,
+    storage,
     tolerance,
     training,
     variability,
 )
-from surrlab.ensembles import Ensemble, write_json
+from surrlab.ensembles import Ensemble
 from surrlab.training import TrainConfig
 
 EVALUATION, TRAINING_ERRORS = "evaluation.nc", "training_errors.nc"
@@ -159,14 +160,14 @@ class Study:
         path = self.path / "summary.json"
         summary = json.loads(path.read_text()) if path.exists() else {}
         summary[section] = values
-        write_json(path, summary)
+        storage.write_json(path, summary)
         return values
 
     def keep(self, figure, name: str):
         """Write a figure to ``figures/<name>.png`` and return it, for the notebook to show."""
         path = self.path / "figures" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with ensembles.replacing(path) as temporary:
+        with storage.replacing(path) as temporary:
             figure.savefig(temporary, format="png", dpi=110)
         return figure
 
@@ -250,7 +251,7 @@ def train_models(study: Study, models: list[Model], label: str) -> None:
         if not (folder(study, model) / EVALUATION).exists()
     ]
     executor = None if accelerator == "cpu" else ThreadPoolExecutor(1)
-    for _ in ensembles.run(jobs, executor=executor, label=label, unit="model", total=len(models)):
+    for _ in storage.run(jobs, executor=executor, label=label, unit="model", total=len(models)):
         pass
 
 
@@ -324,16 +325,19 @@ def generation_loss(study: Study) -> xr.Dataset:
     variability_study(study)
     raw = raw_models(study)
     source = folder(study, raw[0])
-    header = {k: study.ensemble.manifest[k] for k in ensembles.HEADER}
-    generated = ensembles.build(
-        study.path / "generated" / source.name,
-        header,
+    generated = study.path / "generated" / source.name
+    train_set = study.train_set
+    rows = dict(zip(train_set.simulations, train_set.parameters.tolist(), strict=True))
+    storage.build(
+        generated,
+        train_set.header,
         {"model": source.name},
-        dict(zip(study.train_set.simulations, study.train_set.parameters.tolist(), strict=True)),
-        functools.partial(_write_prediction, source, header),
+        rows,
+        {s: functools.partial(_predict, source, train_set.select([s])) for s in rows},
         label="predict",
     )
-    models = [Model("generated", generated, seed) for seed in study.config.generation_seeds]
+    output = ensembles.open(generated)
+    models = [Model("generated", output, seed) for seed in study.config.generation_seeds]
     train_models(study, models, "train on a model's output")
     return evaluations(study, raw + models)
 
@@ -345,10 +349,11 @@ def generation_errors(table: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame({"model": frame["kind"].map(names), "l1": frame["normalised_l1"]})
 
 
-def _write_prediction(source: Path, header: dict, simulation: int, parameters, path: Path) -> None:
-    inputs = np.array([[*parameters, time] for time in header["times"]], np.float32)
-    samples = training.predict(training.load(source), inputs)
-    ensembles.write_simulation(path, header, simulation, parameters, samples)
+def _predict(source: Path, ensemble: Ensemble, path: Path) -> None:
+    """Write what a model makes of the inputs of an ensemble's only simulation."""
+    samples = training.predict(training.load(source), ensemble.inputs[0])
+    row = ensemble.parameters[0].tolist()
+    storage.write_simulation(path, ensemble.header, ensemble.simulations[0], row, samples)
 
 
 def mean_model_errors(study: Study) -> xr.DataArray:
@@ -492,6 +497,6 @@ def _table(path: Path, key: object, compute: Callable[[], xr.Dataset]) -> xr.Dat
             return stored
     dataset = compute().assign_attrs(key=key)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with ensembles.replacing(path) as temporary:
+    with storage.replacing(path) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf")
     return dataset

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import xarray as xr
 
-from surrlab import codecs, ensembles
+from surrlab import codecs, storage
 from surrlab.ensembles import Ensemble
 
 COLUMNS = ("tolerance", "error", "max_error", "nbytes", "tries")
@@ -255,7 +255,7 @@ def find_tolerances(
         (_rows, (searcher, ensemble.select([simulation]), rows))
         for simulation, rows in zip(ensemble.simulations, errors, strict=True)
     ]
-    found = dict(ensembles.run(jobs, executor=executor, label="search"))
+    found = dict(storage.run(jobs, executor=executor, label="search"))
     return as_dataset(ensemble, [found[simulation] for simulation in ensemble.simulations])
 
 
@@ -312,7 +312,7 @@ def read_finite(ensemble: Ensemble, simulation: int) -> np.ndarray:
     """One simulation's samples ``(T, n_fields, ny, nx)``; NaN and Inf are refused by name."""
     samples = ensemble.read(simulation)
     for i, name in enumerate(ensemble.fields):
-        ensembles.check_finite(samples[:, i], name, str(ensemble.file(simulation)), simulation)
+        storage.check_finite(samples[:, i], name, str(ensemble.file(simulation)), simulation)
     return samples
 
 

@@ -22,8 +22,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from surrlab.ensembles import Ensemble, replacing, write_json
+from surrlab.ensembles import Ensemble
 from surrlab.loading import SampleLoader
+from surrlab.storage import replacing, write_json
 from surrlab.surrogates import Generator
 
 WEIGHTS, CONFIG, CHECKPOINT = "model.safetensors", "config.json", "checkpoint.safetensors"

@@ -1,4 +1,4 @@
-"""Small real data, made once: a Rayleigh-Taylor ensemble by the solver, and a model trained on it."""
+"""Small real data, made once a session."""
 
 import pytest
 

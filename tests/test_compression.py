@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from surrlab import codecs, compression, ensembles
+from surrlab import codecs, compression, ensembles, storage
 from surrlab.codecs import Zfp
 from surrlab.tolerance import find_tolerance
 
@@ -35,14 +35,16 @@ def found(ensemble, errors, pool, tmp_path_factory):
 
 def build(path, ensemble, samples, pool):
     """A raw ensemble of given samples: ``{simulation: (T, 6, ny, nx)}``."""
-    header = {key: ensemble.manifest[key] for key in ensembles.HEADER}
+    header = ensemble.header
     header["times"] = header["times"][: len(next(iter(samples.values())))]
 
-    def write(simulation, parameters, path):
-        ensembles.write_simulation(path, header, simulation, parameters, samples[simulation])
-
-    parameters = {simulation: [2.0, 1.4, 1.0] for simulation in samples}
-    return ensembles.build(path, header, {}, parameters, write, executor=pool, label="test")
+    rows = {simulation: [2.0, 1.4, 1.0] for simulation in samples}
+    writers = {
+        s: lambda path, s=s: storage.write_simulation(path, header, s, rows[s], samples[s])
+        for s in samples
+    }
+    storage.build(path, header, {}, rows, writers, executor=pool, label="test")
+    return ensembles.open(path)
 
 
 def test_every_value_is_within_tolerance_and_every_mean_within_the_model_s(ensemble, errors, found):
@@ -214,7 +216,7 @@ def test_what_does_not_come_back_from_the_file_is_not_kept(ensemble, pool, tmp_p
     monkeypatch.setattr(Zfp, "filter", ORIGINAL_FILTER, raising=False)
     with pytest.raises(OSError, match=r"simulation 4, time 0, field density .* tolerance 0.0625"):
         compression.compress(ensemble.select([4]), 0.1, tmp_path / "x", executor=pool)
-    assert sorted(p.name for p in (tmp_path / "x").iterdir()) == [ensembles.REQUEST]
+    assert sorted(p.name for p in (tmp_path / "x").iterdir()) == [storage.REQUEST]
 
 
 ORIGINAL_FILTER = Zfp.h5_filter
@@ -290,7 +292,7 @@ def test_a_full_disk_leaves_nothing_half_written(ensemble, pool, tmp_path):
     path = tmp_path / "x"
     ended = interrupted(ensemble, path, "full")
     assert ended.returncode == 1 and "OSError" in ended.stderr
-    assert [p.name for p in path.iterdir()] == [ensembles.REQUEST]
+    assert [p.name for p in path.iterdir()] == [storage.REQUEST]
     made = compression.search_and_compress(ensemble, 0.02, path, executor=pool)
     assert abs(made.read(5) - ensemble.read(5)).mean() <= 0.02
 

@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from surrlab import ensembles, fields
+from surrlab import ensembles, fields, storage
 from surrlab.scenarios import RayleighTaylor
 
 
@@ -171,9 +172,9 @@ def test_a_foreign_manifest_and_a_missing_field_are_named(copy):
 def test_a_value_that_is_not_finite_is_refused_by_name(tmp_path, ensemble, value):
     samples = ensemble.read(0).copy()
     samples[13, fields.NAMES.index("energy"), 2, 3] = value
-    header = {key: ensemble.manifest[key] for key in ensembles.HEADER}
+    header = ensemble.header
     with pytest.raises(ValueError, match="simulation 8, time 13, field energy holds 1 value"):
-        ensembles.write_simulation(tmp_path / "new.h5", header, 8, [2.0, 1.4, 1.0], samples)
+        storage.write_simulation(tmp_path / "new.h5", header, 8, [2.0, 1.4, 1.0], samples)
 
 
 @pytest.mark.parametrize("dtype", [">f4", "f8"])
@@ -192,7 +193,7 @@ def test_other_number_formats_are_converted(tmp_path, ensemble, copy, dtype):
 
 
 def test_a_full_disk_leaves_nothing_that_looks_whole(tmp_path):
-    def write(simulation, parameters, path):
+    def write(simulation, path):
         path.write_bytes(b"half a file")
         if simulation == 1:
             raise OSError(28, "No space left on device", str(path))
@@ -209,9 +210,9 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(tmp_path):
             return future
 
     def build():
-        header = dict.fromkeys(ensembles.HEADER, {})
-        jobs = {0: [1.0], 1: [2.0]}
-        ensembles.build(tmp_path, header, {}, jobs, write, executor=InProcess(), label="write")
+        header, rows = {key: {} for key in storage.HEADER}, {0: [1.0], 1: [2.0]}
+        writers = {s: functools.partial(write, s) for s in rows}
+        storage.build(tmp_path, header, {}, rows, writers, executor=InProcess(), label="write")
 
     with pytest.raises(OSError, match="No space left"):
         build()

@@ -204,20 +204,20 @@ def test_styles_darken_and_differ(n):
 
 
 def test_level_has_one_colour_everywhere():
-    table, colours = evaluation_table(), [look["color"] for look in figures.styles(3)]
+    table, colours = evaluation_table(), [to_rgb(look["color"]) for look in figures.styles(3)]
     labels = [figures.level_label(*pair) for pair in RATIOS.items()]
     for figure in (
         figures.conserved(table, 0),
         figures.psnr(table),
         figures.momentum_band(table, 0),
     ):
-        found = [lines(figure.axes[0], label)[0].get_color() for label in labels]
+        found = [to_rgb(lines(figure.axes[0], label)[0].get_color()) for label in labels]
         assert found == colours
     boxes = figures.thickness(table).axes[0].patches
-    assert [to_rgb(box.get_facecolor()) for box in boxes[5::2]] == [to_rgb(c) for c in colours]
+    assert [to_rgb(box.get_facecolor()) for box in boxes[5::2]] == colours
     whiskers = figures.verdict(verdict_tables()).axes[0].collections
     drawn = {tuple(np.round(c.get_edgecolor()[0][:3], 6)) for c in whiskers}
-    assert {tuple(np.round(to_rgb(c), 6)) for c in colours} <= drawn
+    assert {tuple(np.round(c, 6)) for c in colours} <= drawn
 
 
 def test_evolution_shares_limits_in_a_row():

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from surrlab import compression, ensembles, loading
+from surrlab import compression, ensembles, loading, storage
 from surrlab.codecs import Zfp, fletcher32
 from surrlab.loading import SampleLoader
 
@@ -39,19 +39,19 @@ def copy(data, tmp_path):
 @pytest.fixture
 def made(ensemble, pool, tmp_path):
     """Ensembles of one simulation with three samples, their fields written by the test."""
-    header = {key: ensemble.manifest[key] for key in ensembles.HEADER}
+    header = ensemble.header
     header["times"] = header["times"][:3]
     values = ensemble.read(2, slice(3))
 
     def make(write_field):
-        def write(simulation, parameters, path):
+        def write(path):
             with h5py.File(path, "w") as file:
                 for i, name in enumerate(header["fields"]):
                     write_field(file, name, values[:, i])
 
-        job = {0: ensemble.parameters[2].tolist()}
-        path = tmp_path / "made"
-        return ensembles.build(path, header, {}, job, write, executor=pool, label="test")
+        rows, path = {0: ensemble.parameters[2].tolist()}, tmp_path / "made"
+        storage.build(path, header, {}, rows, {0: write}, executor=pool, label="test")
+        return ensembles.open(path)
 
     return make
 

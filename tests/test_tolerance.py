@@ -1,5 +1,6 @@
 import itertools
 import math
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import h5py
@@ -238,25 +239,13 @@ def test_model_errors_must_fit_the_ensemble(ensemble, spoil, error, message):
 
 
 def test_nan_in_a_file_is_named(ensemble, tmp_path):
-    copy = ensembles.build(
-        tmp_path / "copy",
-        {key: ensemble.manifest[key] for key in ensembles.HEADER},
-        {},
-        {3: ensemble.parameters[3].tolist()},
-        Copy(ensemble),
-        executor=(pool := ThreadPoolExecutor(1)),
-        label="copy",
-    )
+    shutil.copytree(ensemble.path, tmp_path / "copy")
+    copy = ensembles.open(tmp_path / "copy").select([3])
     with h5py.File(copy.file(3), "r+") as file:
         file["energy"][17, 5, 1] = np.nan
     errors = model_errors(ensemble)
-    with pool, pytest.raises(ValueError, match=r"00003.h5: simulation 3, time 17, field energy"):
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(ValueError, match=r"00003.h5: simulation 3, time 17, field energy"),
+    ):
         find_tolerances(copy, errors, executor=pool)
-
-
-class Copy:
-    def __init__(self, ensemble):
-        self.ensemble = ensemble
-
-    def __call__(self, simulation, parameters, path):
-        path.write_bytes(self.ensemble.file(simulation).read_bytes())
