@@ -7,12 +7,10 @@ time of a single thread, after compilation.
 """
 
 import json
-import os
-import platform
 import statistics
 import time
-from importlib.metadata import version
-from pathlib import Path
+
+from machine import machine
 
 from surrlab.hydro import Flow
 from surrlab.scenarios import RayleighTaylor
@@ -20,15 +18,6 @@ from surrlab.scenarios import RayleighTaylor
 PARAMETERS = [3.0, 1.4, 5.0]
 REPEATS = 7
 RUNS = ((48, 16), 2.0), ((96, 32), 1.0), ((768, 256), 0.02)  # shape, end in s
-
-
-def processor():
-    """Name of the processor where Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")
 
 
 def measure(shape, end):
@@ -61,16 +50,7 @@ def main():
         "repeats": REPEATS,
         "simulation_48x16_cpu_s": round(simulation, 3),
         "runs": [measure(*run) for run in RUNS],
-        "machine": {
-            "processor": processor(),
-            "architecture": platform.machine(),
-            "cores": os.cpu_count(),
-            "system": platform.system(),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numba", "llvmlite", "numpy", "surrlab")},
-        },
+        "machine": machine("numba", "llvmlite", "numpy"),
     }
     print(json.dumps(report, indent=2, ensure_ascii=False))
 

@@ -40,6 +40,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from machine import machine
 from scipy import special
 
 from surrlab import variability
@@ -194,6 +195,7 @@ def main():
     for name, rows in result.items():
         if isinstance(rows, list):
             print(f"\n{name}, %\n{pd.DataFrame(rows).to_string(index=False, na_rep='')}")
+    result["machine"] = machine("numpy", "scipy", "pandas")
     result["cpu_seconds"] = round(time.process_time() - start)
     partial = args.out.with_suffix(".partial")
     partial.write_text(json.dumps(result, indent=1) + "\n")

@@ -118,3 +118,7 @@ def _compress(args) -> None:
     made = compression.search_and_compress(ensemble, errors * args.factor, args.path)
     ratios = compression.ratios(made)
     print(f"{made}: payload {ratios.payload:.1f}x, files {ratios.file:.1f}x")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -278,7 +278,7 @@ def thresholds(table: xr.Dataset) -> Figure:
     """
     title = "Up to threshold 2 (large markers) compression removes only what the model cannot learn"
     figure, [[ax]] = _panels(title, 5.4)
-    table = table.where(lambda t: np.isfinite(t) & (t > 0)).sortby("exponent")
+    table = table.where(table > 0).sortby("exponent")  # 0 has no place on a logarithmic axis
     noise = table["roundoff"] / table["model_error"]
     for name, marker in zip(table["field"].values, _MARKERS, strict=True):
         one, style = table.sel(field=name), _FIELD_STYLES[name]

@@ -33,11 +33,11 @@ PRESETS = {
             epochs=25,
             learning_rate=2e-3,
             schedule="one-cycle",
-            max_features=256,
-            min_features=32,
+            max_features=192,
+            min_features=24,
         ),
         raw_seeds=(0, 1, 2, 3, 4),
-        lossy_seeds=(0, 1, 2, 3),
+        lossy_seeds=(0, 1, 2, 3, 4),
     ),
     # The paper's own: 450 GB of data, and models that take a GPU day each.
     "paper-rt": StudyConfig(
