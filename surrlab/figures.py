@@ -68,14 +68,14 @@ def level_label(level: float, ratio: float) -> str:
 
 
 def evolution(
-    samples, grid: Grid, *, times, units, time_unit="s", fields=("density",), columns=None, title=""
+    samples, grid: Grid, *, times, units, fields=("density",), columns=None, title=""
 ) -> Figure:
     """Small multiples of one simulation: a row a field, a column a time, one colour scale a row.
 
     Parameters
     ----------
     samples : array
-        ``(T, 6, ny, nx)`` in `units`, at the `times` ``(T,)`` in `time_unit`.
+        ``(T, 6, ny, nx)`` in `units`, at the `times` ``(T,)``.
     columns : int, optional
         At most so many times, evenly spread from first to last: 8 for a tall domain, 4 for a wide.
     title : str
@@ -93,8 +93,9 @@ def evolution(
         bar = figure.colorbar(image, ax=row, aspect=30)
         bar.set_label(f"{LABELS[name]}\n({units[name]})", fontsize=9)
         row[0].set(ylabel="y (cm)", yticks=np.linspace(*grid.y, 5))
+    second = units["velocity_x"].removeprefix("cm/")  # or the µs: the fields' units know
     for ax, k in zip(axes[0], shown, strict=True):
-        ax.set_title(f"{times[k]:g} {time_unit}", fontsize=9)
+        ax.set_title(f"{times[k]:g} {second}", fontsize=9)
     figure.supxlabel(_span("x", grid.x), fontsize=9)
     return figure
 
@@ -171,7 +172,10 @@ def momentum_band(evaluation: xr.Dataset, simulation: int, name: str = "momentum
     if raw.sizes["model"] < 2:
         raise ValueError("a band needs at least two raw models; the evaluation holds 1")
     mean, reach = raw[name].mean("model"), 2 * raw[name].std("model", ddof=1)
-    title = f"Simulation {simulation}: do lossy models stay inside the band of the raw models?"
+    question = "how far apart does the seed alone carry raw models?"
+    if levels:
+        question = "do lossy models stay inside the band of the raw ones?"
+    title = f"{QUANTITIES[name].capitalize()} of simulation {simulation}: {question}"
     figure, axes = _panels(title, 6.4, 2, sharex=True, height_ratios=(3, 2))
     axes[0, 0].plot(one["time"], one[f"truth_{name}"], label="truth", **TRUTH)
     for ax, less, what in ((axes[0, 0], 0, QUANTITIES[name]), (axes[1, 0], mean, "less raw mean")):

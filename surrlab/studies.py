@@ -151,6 +151,11 @@ class Study:
             },
         )
 
+    @property
+    def time_unit(self) -> str:
+        """Unit of the samples' times."""
+        return self.ensemble.input_units[-1]
+
     def table(self, name: str, key: object, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
         """``<name>.nc``: as stored if it was made from `key`, computed and stored otherwise."""
         return _table(self.path / f"{name}.nc", key, compute)

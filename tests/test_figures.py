@@ -237,6 +237,11 @@ def test_evolution_shares_limits_in_a_row():
     assert "density ratio 4" in figure.get_suptitle()
 
 
+def test_evolution_tells_time_in_the_unit_of_the_fields():
+    figure = figures.evolution(sample_stack(4), GRID, times=range(4), units=units("µs"))
+    assert [ax.get_title() for ax in figure.axes if ax.images][1] == "1 µs"
+
+
 def test_side_by_side_lies_on_its_side_and_keeps_the_truths_limits():
     samples = pictures()
     samples[3][3] *= 2  # beyond the truth's limits
@@ -336,7 +341,8 @@ def test_figures_without_lossy_models():
     table = evaluation_table(ratios={})
     for draw in (figures.psnr, figures.thickness):
         assert not any("×" in label for label in legend(draw(table)))
-    assert len(legend(figures.momentum_band(table, 0))) == 3
+    band = figures.momentum_band(table, 0)
+    assert len(legend(band)) == 3 and "lossy" not in band.get_suptitle()
     assert legend(figures.conserved(table, 0)) == ["raw models", "truth"]
 
 

@@ -1,9 +1,13 @@
 """The whole study on the `smoke` preset: real simulations, models, files, kernels."""
 
+import dataclasses
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 
 import h5py
 import numpy as np
@@ -97,6 +101,35 @@ def test_the_notebooks_pass_nbval_and_compute_nothing_again(results, tmp_path):
     assert stamps() == before
 
 
+def test_killed_again_and_again_it_ends_with_the_same_numbers(results, summary, tmp_path):
+    """SIGKILL during simulation, during training and during compression."""
+    command = [sys.executable, "-m", "surrlab.cli", "study", "--preset", "smoke", "--results"]
+    smoke = tmp_path / "smoke"
+    for sign_of_progress in ("ensemble/*.h5", "models/*/config.json", "compressed/*/*.h5"):
+        child = subprocess.Popen(
+            [*command, str(tmp_path)], stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        while not list(smoke.glob(sign_of_progress)):
+            assert child.poll() is None
+            time.sleep(0.01)
+        os.killpg(child.pid, signal.SIGKILL)  # the command, its kernel and its workers
+        child.wait()
+        assert not (smoke / "5_lossy_training.ipynb").exists()
+    assert subprocess.run([*command, str(tmp_path)], stderr=subprocess.DEVNULL).returncode == 0
+    assert json.loads((smoke / "summary.json").read_text()) == summary
+
+
+def test_the_readme_s_example_runs(results, tmp_path):
+    readme = (cli.NOTEBOOKS.parent / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    (tmp_path / "results/quick").mkdir(parents=True)
+    (tmp_path / "results/quick/ensemble").symlink_to(results / "ensemble")
+    command = [sys.executable, "-c", example]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("Ratios(payload=")
+
+
 def test_an_ensemble_of_one_s_own(results, tmp_path):
     """The same study on a folder that exists, into another results folder."""
     study = studies.open_study(presets.get("smoke"), tmp_path, str(results / "ensemble"))
@@ -145,7 +178,5 @@ def test_wrong_arguments_are_refused_before_anything_is_made(
 
 
 def test_common_seeds_must_be_raw_seeds():
-    import dataclasses
-
     with pytest.raises(ValueError, match="lossy_seeds holds 9"):
         dataclasses.replace(presets.get("smoke"), lossy_seeds=(0, 9))
