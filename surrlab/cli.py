@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
+from fractions import Fraction
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -88,11 +90,13 @@ def _study(args) -> None:
 
 
 def _verdict_table(verdicts: list[dict]) -> str:
-    """The verdicts as text, one level a row."""
+    """The verdicts as text: a row a level, beneath it the reason."""
     lines = ["", "tolerance   payload ratio   file ratio   verdict"]
     for row in verdicts:
-        level, payload, file = f"×{row['level']:g}", f"{row['payload']:.1f}", f"{row['file']:.1f}"
-        lines.append(f"{level:<9} {payload:>13}x {file:>11}x   {row['state']}: {row['reason']}")
+        level = f"×{Fraction(row['level']).limit_denominator(1000)}"
+        numbers = f"{row['payload']:>13.1f}× {row['file']:>11.1f}×"
+        lines.append(f"{level:<9} {numbers}   {row['state']}")
+        lines += textwrap.indent(textwrap.fill(row["reason"], 76), " " * 12).splitlines()
     return "\n".join([*lines, ""])
 
 

@@ -18,22 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from surrlab.fields import LABELS, NAMES, Grid
-
-QUANTITIES = {
-    "mass": "total mass",
-    "momentum_x": "total x-momentum",
-    "momentum_y": "total y-momentum",
-    "thickness": "mixing-layer thickness",
-}
-"""What a figure calls the integrals of a sample."""
-
-METRICS = {
-    "l1": "L1 error",
-    **{f"psnr_{name}": f"PSNR of {label}" for name, label in LABELS.items()},
-    **{name: f"error of {QUANTITIES[name]}" for name in ("mass", "momentum_x", "momentum_y")},
-    "thickness_correlation": "mixing-layer correlation",
-}
-"""What a figure calls the scores of a verdict."""
+from surrlab.metrics import QUANTITIES, SCORES
 
 TRUTH = {"color": "black", "lw": 1.6, "zorder": 4}
 RAW = {"color": "0.7", "lw": 1.0}
@@ -386,7 +371,7 @@ def verdict(tables: Mapping[str, pd.DataFrame], *, margin: float = 2.0) -> Figur
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.minorticks_off()
     ax.set(xlim=(1.2 * min(ends), 1.2 * max(ends)), ylim=(len(metrics) - 0.5, -0.5))
-    ax.set_yticks(range(len(metrics)), [METRICS[name] for name in metrics])
+    ax.set_yticks(range(len(metrics)), [SCORES[name] for name in metrics])
     edges = np.arange(1, len(metrics)) - 0.5
     ax.hlines(edges, 0, 1, color="0.9", lw=0.8, zorder=0.5, transform=ax.get_yaxis_transform())
     scale = f"(logarithmic beyond {2 * margin:g}; filled marker: harmful)"

@@ -9,6 +9,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from surrlab.fields import LABELS
+
+QUANTITIES = {
+    "mass": "total mass",
+    "momentum_x": "total x-momentum",
+    "momentum_y": "total y-momentum",
+    "thickness": "mixing-layer thickness",
+}
+"""What people read for the integrals of a sample."""
+
+SCORES = {
+    "l1": "L1 error",
+    **{f"psnr_{name}": f"PSNR of {label}" for name, label in LABELS.items()},
+    **{name: f"error of {QUANTITIES[name]}" for name in ("mass", "momentum_x", "momentum_y")},
+    "thickness_correlation": "mixing-layer correlation",
+}
+"""What people read for the scores of a model."""
+
 
 def l1(prediction, truth):  # (..., ny, nx) twice -> (...)
     """Mean absolute error of a field, in the field's own unit: the model error of Algorithm 1.

@@ -269,7 +269,7 @@ def train(
     normaliser = Normaliser.fit(ensemble)
     with torch.random.fork_rng(), _deterministic():
         network = build(run)
-        optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+        optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
         model, fabric_optimizer = fabric.setup(network, optimizer)
         loader = SampleLoader(
             ensemble,
@@ -457,9 +457,13 @@ def _normalise(inputs, fields, scales, device):
 
 @contextmanager
 def _deterministic():
+    """Deterministic kernels, without torch's habit of filling every new tensor with NaN then."""
     before = torch.are_deterministic_algorithms_enabled()
+    filling = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = filling

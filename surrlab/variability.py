@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from surrlab.metrics import SCORES
+
 FURTHER_SEEDS_LIMIT = 1000
 """Where `verdict` stops asking how many more seeds would settle it."""
 
@@ -215,8 +217,8 @@ def verdict(raw, lossy, *, better, margin=2.0, confidence=0.95) -> Verdict:
     >>> found = verdict(raw, lossy, better={"psnr_pressure": "higher"})
     >>> found.state, found.seeds, found.further_seeds
     ('harmful', [1, 2, 3], 0)
-    >>> print(found.reason.partition(";")[0])
-    pressure PSNR falls by 2.9 dB (95 % interval 2.6 to 3.1), 25 times the spread between raw models
+    >>> print(found.reason.partition(",")[0])
+    PSNR of pressure falls by 2.9 dB (95 % interval 2.6 to 3.1)
     """
     if not better or not set(better.values()) <= {"lower", "higher"}:
         raise ValueError(f"better must map each metric to 'lower' or 'higher', not {better}")
@@ -289,9 +291,7 @@ def _reason(table, state, further, better, margin, confidence) -> str:
     concerned = table[table["state"] == state]
     metric = concerned["effect" if state == "harmful" else "p_benign"].idxmax()
     row = table.loc[metric]
-    kind, _, field = metric.partition("_")
-    name, unit = (f"{field} PSNR", " dB") if kind == "psnr" and field else (metric, "")
-    name = name.replace("_", " ").replace("l1", "L1")
+    name, unit = SCORES.get(metric, metric), " dB" if metric.startswith("psnr_") else ""
     verb = "rises" if (row["shift"] > 0) == (better[metric] == "lower") else "falls"
     low, high = sorted(np.sign(row["shift"] or 1) * row[["low", "high"]])
     size = f"{_short(abs(row['effect']))} times the spread between raw models"
@@ -306,8 +306,8 @@ def _reason(table, state, further, better, margin, confidence) -> str:
         return f"no metric is worse by {margin:g} times the spread; nearest to it: {told}"
     hope = f"too close to the margin for {FURTHER_SEEDS_LIMIT:,} more common seeds to settle it"
     if further:
-        hope = f"about {further} more common seeds would settle it"
-    return f"{count} undecided at the margin of {margin:g}; nearest to harm: {told}; {hope}"
+        hope = f"about {further} more common seed{'s' * (further > 1)} would settle it"
+    return f"these runs cannot tell for {count}; nearest to harm: {told}; {hope}"
 
 
 def _short(number) -> str:

@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 
 from surrlab import figures
 from surrlab.fields import NAMES, Grid, units
+from surrlab.metrics import SCORES
 
 GRID = Grid(48, 16, (-1 / 6, 1 / 6), (-0.5, 0.5))
 TIMES = np.linspace(0, 10, 51)
@@ -128,7 +129,7 @@ def verdict_tables():
         half = rng.uniform(0.4, 1.2, 11) * (1 + centre / 10)
         frame = pd.DataFrame(
             {"shift": shift, "low": shift - half, "high": shift + half, "sigma": 1.0},
-            index=pd.Index(list(figures.METRICS), name="metric"),
+            index=pd.Index(list(SCORES), name="metric"),
         )
         frame["state"] = state or np.where(frame["high"] < 2, "benign", "inconclusive")
         tables[figures.level_label(level, RATIOS[level])] = frame * 1
@@ -403,7 +404,7 @@ def test_verdict_places_every_score_and_names_every_state():
     tables["34.6× (tolerance ×4)"].loc["mass", "state"] = "inconclusive"
     figure = figures.verdict(tables, margin=3)
     ax = figure.axes[0]
-    assert [t.get_text() for t in ax.get_yticklabels()] == list(figures.METRICS.values())
+    assert [t.get_text() for t in ax.get_yticklabels()] == list(SCORES.values())
     assert legend(figure)[1:] == [
         "10.9× (tolerance ×1/8): benign",
         "21.7× (tolerance ×1): inconclusive",

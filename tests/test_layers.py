@@ -33,7 +33,7 @@ HOUSE = {
     "variability": "metrics",
     "evaluation": "ensembles training metrics",
     "studies": ALL_ABOVE,
-    "figures": "fields",
+    "figures": "fields metrics",
     "explorer": "compression metrics figures",
     "presets": "scenarios surrogates training studies",
     "notebooks": "",

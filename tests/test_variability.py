@@ -102,7 +102,7 @@ def test_harm_is_found_named_and_does_not_depend_on_the_sign_convention():
     raw, lossy = scores(5, shift=15.0)
     found = verdict(raw, lossy, better=BETTER)
     assert (found.state, found.further_seeds, found.n_raw) == ("harmful", 0, 5)
-    assert found.reason.startswith("pressure PSNR falls by 15 dB (95 % interval 14 to 16)")
+    assert found.reason.startswith("PSNR of pressure falls by 15 dB (95 % interval 14 to 16)")
     assert "1 of 4 metrics" in found.reason
     assert found.table["state"].to_dict()["psnr_pressure"] == "harmful"
     assert found.table["shift"]["psnr_pressure"] == pytest.approx(15, abs=0.3)
@@ -117,7 +117,7 @@ def test_an_improvement_is_no_harm_and_reads_as_one():
     assert found.state == "benign"
     assert found.table["effect"]["psnr_pressure"] < -8
     alone = verdict(raw, lossy, better={"psnr_pressure": "higher"})
-    assert "pressure PSNR rises by 15 dB (95 % interval 15 to 15)" in alone.reason
+    assert "PSNR of pressure rises by 15 dB (95 % interval 15 to 15)" in alone.reason
 
 
 def test_benign_needs_every_metric():
@@ -127,7 +127,7 @@ def test_benign_needs_every_metric():
     found = verdict(raw, lossy, better=BETTER)
     assert found.state == "inconclusive"
     assert found.table["state"].tolist() == ["inconclusive", "benign", "benign", "benign"]
-    assert "L1 rises by" in found.reason
+    assert "L1 error rises by" in found.reason
 
 
 def test_units_do_not_matter():
