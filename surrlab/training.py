@@ -269,7 +269,7 @@ def train(
     normaliser = Normaliser.fit(ensemble)
     with torch.random.fork_rng(), _deterministic():
         network = build(run)
-        optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
+        optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
         model, fabric_optimizer = fabric.setup(network, optimizer)
         loader = SampleLoader(
             ensemble,
