@@ -43,6 +43,24 @@ def units(time: str = "s") -> dict[str, str]:
     }
 
 
+def index(name: str) -> int:
+    """Place of a field on a sample's first axis.
+
+    Raises
+    ------
+    KeyError
+        Listing the fields there are.
+
+    Examples
+    --------
+    >>> index("pressure")
+    3
+    """
+    if name not in NAMES:
+        raise KeyError(f"there is no field {name!r}; there are {', '.join(NAMES)}")
+    return NAMES.index(name)
+
+
 @dataclass(frozen=True)
 class Grid:
     """A uniform Cartesian grid of cell averages.

@@ -17,7 +17,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from surrlab.fields import LABELS, NAMES, Grid
+from surrlab.fields import LABELS, NAMES, Grid, index
 from surrlab.metrics import QUANTITIES, SCORES
 
 TRUTH = {"color": "black", "lw": 1.6, "zorder": 4}
@@ -73,7 +73,7 @@ def evolution(
     height = 1.1 + len(fields) * (7.8 / len(shown) * aspect + 0.1)
     figure, axes = _panels(title, height, len(fields), len(shown), images=True)
     for row, name in zip(axes, fields, strict=True):
-        values = samples[shown, NAMES.index(name)]
+        values = samples[shown, index(name)]
         image = _draw(row, values, grid, clim=(values.min(), values.max()), cmap="viridis")
         bar = figure.colorbar(image, ax=row, aspect=30)
         bar.set_label(f"{LABELS[name]}\n({units[name]})", fontsize=9)
@@ -110,7 +110,7 @@ def side_by_side(
         label = label.replace(" (", "\n(")
         ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
     for name, left, right in zip(fields, axes.T[::2], axes.T[1::2], strict=True):
-        values = np.stack([sample[NAMES.index(name)] for sample in samples])
+        values = np.stack([sample[index(name)] for sample in samples])
         error = np.abs(values - values[0])
         # A few cells at an interface are far off: with them on the scale nothing else shows.
         limits = (values[0].min(), values[0].max()), (0, np.quantile(error, 0.995) or 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +35,7 @@ from surrlab import (
 from surrlab.ensembles import Ensemble
 from surrlab.training import TrainConfig
 
-EVALUATION, TRAINING_ERRORS = "evaluation.nc", "training_errors.nc"
+TRAINING_ERRORS = "training_errors.nc"
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ class Study:
         ``high - low`` over the whole ensemble is the peak of PSNR; the scale is the standard
         deviation over the training samples, by which errors of several fields are added up.
         """
-        return self.table("fields", self.ensemble.digest, self._field_statistics)
+        key = [self.ensemble.digest, self.train_set.digest]
+        return self.table("fields", key, self._field_statistics)
 
     def _field_statistics(self) -> xr.Dataset:
         low, high = np.inf, -np.inf
@@ -150,6 +152,15 @@ class Study:
                 "unit": ("field", list(self.ensemble.units.values())),
             },
         )
+
+    def folder(self, model: Model) -> Path:
+        """Where a model is stored: ``models/<run id>``."""
+        run = training.run_config(model.data, self.config.train, seed=model.seed)
+        return self.path / "models" / training.run_id(run)
+
+    def judgement(self, model: Model) -> Path:
+        """The table of what a model makes of the test side, beside its weights."""
+        return self.folder(model) / f"evaluation-{self.test_set.digest}.nc"
 
     @property
     def time_unit(self) -> str:
@@ -235,12 +246,6 @@ def raw_models(study: Study) -> list[Model]:
     return [Model("raw", study.train_set, seed) for seed in study.config.raw_seeds]
 
 
-def folder(study: Study, model: Model) -> Path:
-    """Where a model is stored: ``models/<run id>``."""
-    run = training.run_config(model.data, study.config.train, seed=model.seed)
-    return study.path / "models" / training.run_id(run)
-
-
 def train_models(study: Study, models: list[Model], label: str) -> None:
     """Train and evaluate what is not there yet.
 
@@ -251,9 +256,9 @@ def train_models(study: Study, models: list[Model], label: str) -> None:
     accelerator = training.best_accelerator()
     common = (study.config.train, study.test_set, study.field_statistics, accelerator)
     jobs = [
-        (_train_one, (model, folder(study, model), *common))
+        (_train_one, (model, study.judgement(model), *common))
         for model in models
-        if not (folder(study, model) / EVALUATION).exists()
+        if not study.judgement(model).exists()
     ]
     executor = None if accelerator == "cpu" else ThreadPoolExecutor(1)
     for _ in storage.run(jobs, executor=executor, label=label, unit="model", total=len(models)):
@@ -262,7 +267,7 @@ def train_models(study: Study, models: list[Model], label: str) -> None:
 
 def _train_one(
     model: Model,
-    path: Path,
+    judgement: Path,
     config: TrainConfig,
     test_set: Ensemble,
     statistics: xr.Dataset,
@@ -273,39 +278,41 @@ def _train_one(
         model.data,
         config,
         seed=model.seed,
-        path=path,
+        path=judgement.parent,
         accelerator=accelerator,
         threads=1,
         progress=accelerator != "cpu",
     )
     if model.kind == "raw":
         errors = functools.partial(evaluation.model_errors, surrogate, model.data)
-        _table(path / TRAINING_ERRORS, model.data.digest, errors)
-    _table(
-        path / EVALUATION,
-        test_set.digest,
-        functools.partial(evaluation.evaluate, surrogate, test_set, statistics),
-    )
+        _table(judgement.with_name(TRAINING_ERRORS), model.data.digest, errors)
+    judge = functools.partial(evaluation.evaluate, surrogate, test_set, statistics)
+    _table(judgement, test_set.digest, judge)
 
 
-def evaluations(study: Study, models: list[Model]) -> xr.Dataset:
-    """What `evaluation.evaluate` stored of trained models, along a ``model`` axis with labels."""
-    tables = [xr.load_dataset(folder(study, m) / EVALUATION, engine="h5netcdf") for m in models]
-    common = [name for name in tables[0] if name.startswith("truth_")]
-    joined = xr.concat([t.drop_vars(common) for t in tables], "model", data_vars="all")
-    return joined.merge(tables[0][common]).assign_coords(
-        model=[m.label for m in models],
-        kind=("model", [m.kind for m in models]),
-        level=("model", [m.level for m in models]),
-        ratio=("model", [m.ratio for m in models]),
-        seed=("model", [m.seed for m in models]),
-    )
+def evaluations(study: Study, models: list[Model], name: str) -> xr.Dataset:
+    """What `evaluation.evaluate` found of trained models, along a ``model`` axis; ``<name>.nc``."""
+    files = [study.judgement(model) for model in models]
+
+    def join() -> xr.Dataset:
+        tables = [xr.load_dataset(file, engine="h5netcdf") for file in files]
+        truth = [variable for variable in tables[0] if variable.startswith("truth_")]
+        joined = xr.concat([t.drop_vars(truth) for t in tables], "model", data_vars="all")
+        return joined.merge(tables[0][truth]).assign_coords(
+            model=[m.label for m in models],
+            kind=("model", [m.kind for m in models]),
+            level=("model", [m.level for m in models]),
+            ratio=("model", [m.ratio for m in models]),
+            seed=("model", [m.seed for m in models]),
+        )
+
+    return study.table(name, [[file.parent.name, file.name] for file in files], join)
 
 
 def histories(study: Study, models: list[Model]) -> dict[str, pd.DataFrame]:
     """Training loss, rate and seconds by epoch of each model, by its label."""
     return {
-        model.label: pd.DataFrame(training.load(folder(study, model)).history) for model in models
+        model.label: pd.DataFrame(training.load(study.folder(model)).history) for model in models
     }
 
 
@@ -316,7 +323,7 @@ def variability_study(study: Study) -> xr.Dataset:
     """Section III-A, Fig. 3: raw models that differ in the seed alone, judged on the test side."""
     models = raw_models(study)
     train_models(study, models, "train raw models")
-    return evaluations(study, models)
+    return evaluations(study, models, "variability")
 
 
 def generation_loss(study: Study) -> xr.Dataset:
@@ -329,7 +336,7 @@ def generation_loss(study: Study) -> xr.Dataset:
     """
     variability_study(study)
     raw = raw_models(study)
-    source = folder(study, raw[0])
+    source = study.folder(raw[0])
     generated = study.path / "generated" / source.name
     train_set = study.train_set
     rows = dict(zip(train_set.simulations, train_set.parameters.tolist(), strict=True))
@@ -344,7 +351,7 @@ def generation_loss(study: Study) -> xr.Dataset:
     output = ensembles.open(generated)
     models = [Model("generated", output, seed) for seed in study.config.generation_seeds]
     train_models(study, models, "train on a model's output")
-    return evaluations(study, raw + models)
+    return evaluations(study, raw + models, "generation_loss")
 
 
 def generation_errors(table: xr.Dataset) -> pd.DataFrame:
@@ -364,7 +371,7 @@ def _predict(source: Path, ensemble: Ensemble, path: Path) -> None:
 def mean_model_errors(study: Study) -> xr.DataArray:
     """Model error of every training sample and field, the mean over the raw models."""
     variability_study(study)
-    paths = [folder(study, model) / TRAINING_ERRORS for model in raw_models(study)]
+    paths = [study.folder(model) / TRAINING_ERRORS for model in raw_models(study)]
     return sum(xr.load_dataset(p, engine="h5netcdf")["model_error"] for p in paths) / len(paths)
 
 
@@ -377,10 +384,13 @@ def tolerance_search(study: Study) -> xr.Dataset:
         ``tolerance``, ``error``, ``max_error``, ``nbytes``, ``tries`` and ``model_error`` over
         (simulation, time, field), own units.
     """
-    errors = mean_model_errors(study)
-    table = compression.table(compressed(study, 1.0))
-    table = table.assign(model_error=errors)
-    return table.assign_attrs(raw_field_nbytes=4 * int(np.prod(study.ensemble.grid.shape)))
+    data = compressed(study, 1.0)
+
+    def collect() -> xr.Dataset:
+        table = compression.table(data).assign(model_error=mean_model_errors(study))
+        return table.assign_attrs(raw_field_nbytes=4 * int(np.prod(data.grid.shape)))
+
+    return study.table("tolerance_search", data.digest, collect)
 
 
 def by_field(found: xr.Dataset) -> pd.DataFrame:
@@ -408,21 +418,27 @@ def thresholds(study: Study, simulation: int, time: int) -> xr.Dataset:
         ``roundoff`` (the rounding error of float32) and ``model_error`` (field).
     """
     sample = study.train_set.read(simulation, time)
-    model_error = mean_model_errors(study).sel(simulation=simulation).isel(time=time)
-    roundoff = np.finfo(np.float32).eps * np.abs(sample).mean(axis=(1, 2), dtype=np.float64)
-    exponents = np.arange(-24, 5)
-    found = [[tolerance.measure(field, codecs.Zfp(2.0**k)) for k in exponents] for field in sample]
-    errors = np.array([[f.error for f in row] for row in found])
-    ratios = np.array([[sample[0].nbytes / f.nbytes for f in row] for row in found])
-    return xr.Dataset(
-        {
-            "error": (("field", "exponent"), errors),
-            "ratio": (("field", "exponent"), ratios),
-            "roundoff": ("field", roundoff),
-            "model_error": ("field", model_error.values),
-        },
-        {"field": list(study.ensemble.fields), "exponent": exponents},
-    )
+    model_error = mean_model_errors(study).sel(simulation=simulation).isel(time=time).values
+
+    def climb() -> xr.Dataset:
+        roundoff = np.finfo(np.float32).eps * np.abs(sample).mean(axis=(1, 2), dtype=np.float64)
+        low = math.floor(math.log2(roundoff[roundoff > 0].min()))
+        high = math.ceil(math.log2(codecs.Zfp.expected_tolerance(model_error.max(), ndim=2))) + 4
+        exponents = np.arange(low, high)
+        found = [[tolerance.measure(f, codecs.Zfp(2.0**k)) for k in exponents] for f in sample]
+        axes = ("field", "exponent")
+        return xr.Dataset(
+            {
+                "error": (axes, [[f.error for f in row] for row in found]),
+                "ratio": (axes, [[sample[0].nbytes / f.nbytes for f in row] for row in found]),
+                "roundoff": ("field", roundoff),
+                "model_error": ("field", model_error),
+            },
+            {"field": list(study.ensemble.fields), "exponent": exponents},
+        )
+
+    key = [study.train_set.digest, simulation, time, model_error.tolist()]
+    return study.table("thresholds", key, climb)
 
 
 def compressed(study: Study, level: float) -> Ensemble:
@@ -454,7 +470,7 @@ def lossy_training(study: Study) -> xr.Dataset:
     variability_study(study)
     models = lossy_models(study)
     train_models(study, models, "train lossy models")
-    return evaluations(study, raw_models(study) + models)
+    return evaluations(study, raw_models(study) + models, "lossy_training")
 
 
 def pictures(study: Study, simulation: int, time: int) -> dict[str, np.ndarray]:
@@ -465,14 +481,14 @@ def pictures(study: Study, simulation: int, time: int) -> dict[str, np.ndarray]:
     shown = {"simulation": study.test_set.read(simulation, time)}
     for model in models:
         label = "raw model" if model.kind == "raw" else f"{model.ratio:.1f}× model"
-        shown[label] = training.predict(training.load(folder(study, model)), inputs)
+        shown[label] = training.predict(training.load(study.folder(model)), inputs)
     return shown
 
 
 def verdicts(study: Study, table: xr.Dataset) -> dict[float, variability.Verdict]:
-    """The verdict on each level of `lossy_training`'s table."""
+    """The verdict on each level of `lossy_training`'s table; kept in ``verdicts.nc``."""
     raw = evaluation.scores(table.isel(model=(table["kind"] == "raw").values))
-    return {
+    found = {
         level: variability.verdict(
             raw,
             evaluation.scores(table.isel(model=(table["level"] == level).values)),
@@ -481,6 +497,9 @@ def verdicts(study: Study, table: xr.Dataset) -> dict[float, variability.Verdict
         )
         for level in study.config.levels
     }
+    frames = pd.concat({level: verdict.table for level, verdict in found.items()}, names=["level"])
+    study.table("verdicts", [table.attrs["key"], study.config.margin], frames.to_xarray)
+    return found
 
 
 def rows(study: Study, verdicts: dict[float, variability.Verdict]) -> list[dict]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from surrlab.fields import NAMES, Grid, units
+from surrlab.fields import NAMES, Grid, index, units
 
 
 def test_every_field_has_a_unit():
@@ -21,3 +21,9 @@ def test_cells_tile_the_domain():
 def test_an_impossible_grid_is_refused(arguments):
     with pytest.raises(ValueError, match=r"cell|extent of x"):
         Grid(*arguments)
+
+
+def test_an_unknown_field_is_named():
+    assert [index(name) for name in NAMES] == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(KeyError, match=r"no field 'temperature'; there are density, velocity_x"):
+        index("temperature")

@@ -65,10 +65,7 @@ def test_algorithm_1_measured_independently(results):
     simulation = study.train_set.simulations[3]
     truth = study.train_set.read(simulation)
     errors = [
-        np.abs(
-            training.predict(training.load(studies.folder(study, m)), study.train_set.inputs[3])
-            - truth
-        )
+        np.abs(training.predict(training.load(study.folder(m)), study.train_set.inputs[3]) - truth)
         for m in models
     ]
     model_error = np.mean([e.mean(axis=(2, 3)) for e in errors], axis=0)
@@ -82,7 +79,7 @@ def test_algorithm_1_measured_independently(results):
 def test_lossy_models_learned_from_the_compressed_files(results):
     study = studies.open_study(presets.get("smoke"), results)
     for model in studies.lossy_models(study):
-        stored = training.load(studies.folder(study, model))
+        stored = training.load(study.folder(model))
         assert stored.config["data"]["digest"] == studies.compressed(study, model.level).digest
         assert stored.config["seeds"] == dict.fromkeys(("init", "shuffle", "kernel"), model.seed)
 
@@ -152,7 +149,7 @@ def test_another_seed_never_meets_stale_tables(results, tmp_path):
 
 def test_compress_command(results, tmp_path, capsys):
     study = studies.open_study(presets.get("smoke"), results)
-    model = studies.folder(study, studies.raw_models(study)[0])
+    model = study.folder(studies.raw_models(study)[0])
     arguments = [str(results / "ensemble"), str(model), str(tmp_path / "small")]
     assert cli.main(["compress", *arguments, "--factor", "0.5"]) == 0
     made = ensembles.open(tmp_path / "small")
