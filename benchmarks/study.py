@@ -1,14 +1,13 @@
 """How long `make study` takes, first and second time, and what it finds.
 
-    python benchmarks/study.py [PRESET]    # writes benchmarks/study-PRESET.json
+    python benchmarks/study.py RESULTS [PRESET]    # writes benchmarks/study-PRESET.json
 
-Whole processes, the notebooks' kernels included, in an empty results folder.
+Whole processes, the notebooks' kernels included; RESULTS is a folder that does not exist yet.
 """
 
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -24,10 +23,10 @@ def run(preset, results):
     return round(time.monotonic() - start, 1)
 
 
-def main(preset="quick"):
-    with tempfile.TemporaryDirectory() as results:
-        seconds = {"first": run(preset, results), "second": run(preset, results)}
-        summary = json.loads((Path(results) / preset / "summary.json").read_text())
+def main(results, preset="quick"):
+    Path(results).mkdir(parents=True)
+    seconds = {"first": run(preset, results), "second": run(preset, results)}
+    summary = json.loads((Path(results) / preset / "summary.json").read_text())
     packages = ("torch", "numpy", "numba", "zfpy", "h5py", "hdf5plugin")
     report = {"seconds": seconds, "summary": summary, "machine": machine(*packages)}
     out = HERE / f"study-{preset}.json"
