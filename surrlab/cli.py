@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 import textwrap
-from fractions import Fraction
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -44,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="another parameter of the notebooks, such as: -p simulation 3",
     )
-    study.add_argument("--timeout", type=int, default=86_400, help="seconds a cell may take")
+    study.add_argument("--timeout", type=int, help="seconds a cell may take; default: the preset's")
     study.set_defaults(run=_study)
 
     simulate = commands.add_parser("simulate", help="a preset's ensemble, nothing else")
@@ -67,12 +66,14 @@ def _parser() -> argparse.ArgumentParser:
 def _study(args) -> None:
     from surrlab import notebooks, presets
 
-    presets.get(args.preset)
+    preset = presets.get(args.preset)
     results = args.results.resolve()
     given = {"preset": args.preset, "results": str(results)}
     if args.ensemble:
         given["ensemble"] = str(args.ensemble.resolve())
-    overrides = {name: json.loads(value) for name, value in args.overrides}
+    overrides = {name: _json(name, value) for name, value in args.overrides}
+    for name in overrides.keys() & {"preset", "results", "ensemble"}:
+        raise ValueError(f"-p {name} would mix two studies; use --{name}")
     plan = sorted(NOTEBOOKS.glob("[0-9]_*.ipynb"))
     if not plan:
         raise FileNotFoundError(f"{NOTEBOOKS} holds no notebooks: run surrlab from its checkout")
@@ -83,19 +84,29 @@ def _study(args) -> None:
             raise ValueError(f"no notebook has a parameter {name!r}; there are {everything}")
     for path in plan:
         chosen = given | {k: v for k, v in overrides.items() if k in known[path]}
-        notebooks.run(path, results / args.preset / path.name, chosen, timeout=args.timeout)
+        notebooks.run(
+            path, results / args.preset / path.name, chosen, timeout=args.timeout or preset.timeout
+        )
     summary = json.loads((results / args.preset / "summary.json").read_text())
     print(_verdict_table(summary["lossy_training"]["verdicts"]))
     print(f"figures, tables and executed notebooks: {results / args.preset}")
 
 
+def _json(name: str, value: str):
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"-p {name} {value}: not JSON ({error}); texts need quotes") from error
+
+
 def _verdict_table(verdicts: list[dict]) -> str:
     """The verdicts as text: a row a level, beneath it the reason."""
+    from surrlab import figures
+
     lines = ["", "tolerance   payload ratio   file ratio   verdict"]
     for row in verdicts:
-        level = f"×{Fraction(row['level']).limit_denominator(1000)}"
         numbers = f"{row['payload']:>13.1f}× {row['file']:>11.1f}×"
-        lines.append(f"{level:<9} {numbers}   {row['state']}")
+        lines.append(f"×{figures.factor(row['level']):<8} {numbers}   {row['state']}")
         lines += textwrap.indent(textwrap.fill(row["reason"], 76), " " * 12).splitlines()
     return "\n".join([*lines, ""])
 

@@ -113,6 +113,16 @@ class Ensemble:
         return np.concatenate([parameters, times], axis=2).astype(np.float32)
 
     @property
+    def coords(self) -> dict:
+        """Coordinates of a table over (simulation, time, field), for xarray."""
+        return {
+            "simulation": list(self.simulations),
+            "time": ("time", self.times, {"units": self.input_units[-1]}),
+            "field": list(self.fields),
+            "unit": ("field", list(self.units.values())),
+        }
+
+    @property
     def shape(self) -> tuple[int, int, int, int, int]:
         """``(simulations, times, fields, ny, nx)``."""
         return (len(self.simulations), len(self.times), len(self.fields), *self.grid.shape)
@@ -245,7 +255,7 @@ def open(path: str | os.PathLike) -> Ensemble:
     ValueError
         If the manifest is of another format.
     OSError
-        If a file is not as long as the manifest says.
+        If a file is not as long as the manifest says, or was written to since and has changed.
     """
     path = Path(path)
     manifest_path = path / MANIFEST
@@ -255,15 +265,21 @@ def open(path: str | os.PathLike) -> Ensemble:
     manifest = json.loads(manifest_path.read_text())
     if manifest.get("format") != FORMAT:
         raise ValueError(f"{manifest_path} is of format {manifest.get('format')!r}, not {FORMAT!r}")
+    written = manifest_path.stat().st_mtime_ns
+    younger = []
     for entry in manifest["files"]:
         file = path / entry["file"]
         if not file.exists():
             raise FileNotFoundError(f"{file} is missing: {MANIFEST} lists it")
-        if file.stat().st_size != entry["bytes"]:
-            raise OSError(
-                f"{file} has {file.stat().st_size} bytes; {MANIFEST} says {entry['bytes']}"
-            )
-    return Ensemble(path, manifest)
+        stat = file.stat()
+        if stat.st_size != entry["bytes"]:
+            raise OSError(f"{file} has {stat.st_size} bytes; {MANIFEST} says {entry['bytes']}")
+        if stat.st_mtime_ns > written:  # edited, or only copied: the contents tell
+            younger.append(entry["simulation"])
+    ensemble = Ensemble(path, manifest)
+    if younger:
+        ensemble.select(younger).verify()
+    return ensemble
 
 
 def generate(

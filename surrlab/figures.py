@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,16 @@ def level_label(level: float, ratio: float) -> str:
     >>> level_label(0.125, 10.93)
     '10.9× (tolerance ×1/8)'
     """
-    return f"{ratio:.1f}× (tolerance ×{f'1/{1 / level:g}' if level < 1 else f'{level:g}'})"
+    return f"{ratio:.1f}× (tolerance ×{factor(level)})"
+
+
+def factor(level: float) -> str:
+    """A factor on the tolerances as people write it.
+
+    >>> factor(0.125), factor(4.0), factor(0.3)
+    ('1/8', '4', '3/10')
+    """
+    return str(Fraction(level).limit_denominator(1000))
 
 
 def evolution(

@@ -15,6 +15,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from surrlab.storage import replacing
+
 MAX_CODE_CELLS = 12
 MAX_CODE_LINES = 80
 MAX_CELL_LINES = 15
@@ -272,9 +274,8 @@ def _explain(notebook, failed, error, timeout):
 
 
 def _replace(path, text):
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _say(line):

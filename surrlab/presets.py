@@ -14,6 +14,7 @@ PRESETS = {
         shape=(24, 8),
         train=TrainConfig(
             epochs=4,
+            start=RayleighTaylor.start,
             learning_rate=4e-3,
             schedule="one-cycle",
             max_features=32,
@@ -31,6 +32,7 @@ PRESETS = {
         shape=(48, 16),
         train=TrainConfig(
             epochs=20,
+            start=RayleighTaylor.start,
             learning_rate=2e-3,
             schedule="one-cycle",
             max_features=192,
@@ -44,10 +46,11 @@ PRESETS = {
         scenario=RayleighTaylor(),
         n_simulations=2000,
         shape=(768, 256),
-        train=TrainConfig(),
+        train=TrainConfig(start=RayleighTaylor.start),
         raw_seeds=tuple(range(30)),  # Fig. 3's band; Figs. 6-8 show five
         lossy_seeds=(0, 1, 2, 3, 4),
         test_fraction=0.1,  # 200 simulations: Sections II and V-A agree here
+        timeout=365 * 86_400,
     ),
 }
 

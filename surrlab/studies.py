@@ -14,6 +14,7 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,6 +67,8 @@ class StudyConfig:
         Of the parameter draw and of the split.
     margin : float
         Degradation that is still benign, in standard deviations of the raw models.
+    timeout : int
+        Seconds that one cell of a notebook may take.
     """
 
     scenario: object
@@ -79,12 +82,15 @@ class StudyConfig:
     test_fraction: float = 0.1
     seed: int = 1
     margin: float = 2.0
+    timeout: int = 3600
 
     def __post_init__(self):
         for name in ("lossy_seeds", "generation_seeds"):
             strangers = sorted(set(getattr(self, name)) - set(self.raw_seeds))
             if strangers:
                 raise ValueError(f"{name} holds {strangers[0]}, which is not a raw seed")
+        if len(self.lossy_seeds) < 2:
+            raise ValueError(f"a verdict needs two or more lossy seeds, not {self.lossy_seeds}")
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,9 @@ class Study:
     def ensemble(self) -> Ensemble:
         """The raw ensemble, simulated on first use."""
         if self.ensemble_path is not None:
-            return ensembles.open(self.ensemble_path)
+            ensemble = ensembles.open(self.ensemble_path)
+            ensembles.scenario_of(ensemble)  # the metrics need one that this version knows
+            return ensemble
         return ensembles.generate(
             self.config.scenario,
             self.path / "ensemble",
@@ -144,6 +152,12 @@ class Study:
             samples = self.ensemble.read(simulation)
             low = np.minimum(low, samples.min(axis=(0, 2, 3)))
             high = np.maximum(high, samples.max(axis=(0, 2, 3)))
+        for name, least, most in zip(self.ensemble.fields, low, high, strict=True):
+            if least == most:
+                raise ValueError(
+                    f"{self.ensemble.path}: field {name} is {least} everywhere, always; "
+                    "nothing can be said of a field that never varies"
+                )
         scale = training.Normaliser.fit(self.train_set).field_scale
         return xr.Dataset(
             {"low": ("field", low), "high": ("field", high), "scale": ("field", list(scale))},
@@ -166,6 +180,21 @@ class Study:
     def time_unit(self) -> str:
         """Unit of the samples' times."""
         return self.ensemble.input_units[-1]
+
+    def simulation(self, side: Ensemble, place: int) -> int:
+        """Number of the simulation at a place of one side of the split, counted from 0.
+
+        Raises
+        ------
+        IndexError
+            If that side has fewer.
+        """
+        if not 0 <= place < len(side.simulations):
+            raise IndexError(
+                f"there is no simulation at place {place}: of {len(self.ensemble.simulations)} "
+                f"simulations this side of the split has {len(side.simulations)}"
+            )
+        return side.simulations[place]
 
     def table(self, name: str, key: object, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
         """``<name>.nc``: as stored if it was made from `key`, computed and stored otherwise."""
@@ -260,9 +289,10 @@ def train_models(study: Study, models: list[Model], label: str) -> None:
         for model in models
         if not study.judgement(model).exists()
     ]
-    executor = None if accelerator == "cpu" else ThreadPoolExecutor(1)
-    for _ in storage.run(jobs, executor=executor, label=label, unit="model", total=len(models)):
-        pass
+    progress = {"label": label, "unit": "model", "total": len(models)}
+    with nullcontext() if accelerator == "cpu" else ThreadPoolExecutor(1) as executor:
+        for _ in storage.run(jobs, executor=executor, **progress):
+            pass
 
 
 def _train_one(
@@ -311,9 +341,8 @@ def evaluations(study: Study, models: list[Model], name: str) -> xr.Dataset:
 
 def histories(study: Study, models: list[Model]) -> dict[str, pd.DataFrame]:
     """Training loss, rate and seconds by epoch of each model, by its label."""
-    return {
-        model.label: pd.DataFrame(training.load(study.folder(model)).history) for model in models
-    }
+    files = {model.label: study.folder(model) / "history.json" for model in models}
+    return {label: pd.DataFrame(json.loads(file.read_text())) for label, file in files.items()}
 
 
 # --------------------------------------------------------------------------------------- studies

@@ -364,10 +364,5 @@ def as_dataset(ensemble: Ensemble, rows: Sequence[np.ndarray]) -> xr.Dataset:
     columns |= {name: columns[name].astype(np.int64) for name in ("nbytes", "tries")}
     return xr.Dataset(
         {name: (("simulation", "time", "field"), values) for name, values in columns.items()},
-        {
-            "simulation": list(ensemble.simulations),
-            "time": ("time", ensemble.times, {"units": ensemble.input_units[-1]}),
-            "field": list(ensemble.fields),
-            "unit": ("field", list(ensemble.units.values())),
-        },
+        ensemble.coords,
     )

@@ -314,6 +314,7 @@ def test_tampered_and_missing_files_are_noticed(found, tmp_path):
     with pytest.raises(OSError, match=r"simulation_00002\.h5 has"):
         ensembles.open(copy)
     victim.write_bytes(whole)
+    opened = ensembles.open(copy)
     with h5py.File(victim) as file:
         source = file["density"].virtual_sources()[0].dset_name
         chunk = file[source].id.get_chunk_info(0)
@@ -321,7 +322,9 @@ def test_tampered_and_missing_files_are_noticed(found, tmp_path):
         whole[: chunk.byte_offset + 2] + b"\xff\x00\xff" + whole[chunk.byte_offset + 5 :]
     )
     with pytest.raises(OSError, match=r"simulation_00002\.h5: field density"):
-        ensembles.open(copy).read(2)
+        opened.read(2)
+    with pytest.raises(OSError, match=r"simulation_00002\.h5 has changed"):
+        ensembles.open(copy)
     victim.unlink()
     with pytest.raises(FileNotFoundError, match=r"simulation_00002\.h5 is missing"):
         ensembles.open(copy)

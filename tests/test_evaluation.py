@@ -62,6 +62,23 @@ def test_scores_of_a_table(table):
     assert frame.loc[8, "mass"] == pytest.approx(expected, rel=1e-4)
 
 
+def test_what_is_not_a_number_is_not_averaged_away(table):
+    table["normalised_l1"][0, 0] = table["mass"][0, 0] = np.nan
+    table["thickness_correlation"][1] = table["psnr"][0, 0, 3] = np.nan
+    frame = evaluation.scores(table.expand_dims("model").assign_coords(seed=("model", [3])))
+    lost = {"l1", "mass", "thickness_correlation", "psnr_pressure"}
+    assert set(frame.columns[frame.isna().all()]) == lost
+
+
+def test_a_flat_mixing_layer_follows_nothing(ensemble, statistics, monkeypatch):
+    def flat(surrogate, inputs):
+        return np.ones((51, 6, 24, 8), np.float32)
+
+    monkeypatch.setattr(training, "predict", flat)
+    table = evaluation.evaluate(Truthful(ensemble, statistics), ensemble, statistics)
+    assert (table["thickness_correlation"] == 0).all()
+
+
 def test_model_errors_are_in_each_field_s_unit(table, ensemble, statistics, monkeypatch):
     errors = evaluation.model_errors(Truthful(ensemble, statistics), ensemble)["model_error"]
     assert errors.dims == ("simulation", "time", "field")

@@ -36,7 +36,7 @@ HOUSE = {
     "figures": "fields metrics",
     "explorer": "compression metrics figures",
     "presets": "scenarios surrogates training studies",
-    "notebooks": "",
+    "notebooks": "storage",
     "cli": ALL_ABOVE,
 }
 TORCH = {"surrogates", "training"}

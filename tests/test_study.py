@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,14 +129,43 @@ def test_the_readme_s_example_runs(results, tmp_path):
 
 
 def test_an_ensemble_of_one_s_own(results, tmp_path):
-    """The same study on a folder that exists, into another results folder."""
-    study = studies.open_study(presets.get("smoke"), tmp_path, str(results / "ensemble"))
-    assert study.ensemble.path == results / "ensemble"
+    """The same models and the same scores on a folder that exists, into another results folder."""
+    smoke = dataclasses.replace(presets.get("smoke"), raw_seeds=(0, 1), lossy_seeds=(0, 1))
+    study = studies.open_study(smoke, tmp_path, str(results / "ensemble"))
+    table = studies.variability_study(study)
     assert not (tmp_path / "ensemble").exists()
+    made = studies.variability_study(studies.open_study(presets.get("smoke"), results))
+    xr.testing.assert_equal(table["l1"], made["l1"].isel(model=slice(2)))
 
 
-def test_another_seed_never_meets_stale_tables(results, tmp_path):
-    study = studies.open_study(presets.get("smoke"), tmp_path)
+def test_an_ensemble_of_another_benchmark_is_refused_before_any_training(results, tmp_path):
+    copy = shutil.copytree(results / "ensemble", tmp_path / "copy")
+    manifest = json.loads((copy / "ensemble.json").read_text())
+    manifest["scenario"]["base_pressure"] = 3.0
+    (copy / "ensemble.json").write_text(json.dumps(manifest))
+    study = studies.open_study(presets.get("smoke"), tmp_path / "results", str(copy))
+    with pytest.raises(ValueError, match=r"its base_pressure is 3\.0, here it is 10\.0"):
+        studies.variability_study(study)
+    assert not (tmp_path / "results" / "models").exists()
+
+
+def test_a_simulation_that_is_not_there_is_said_before_any_training(results):
+    study = studies.open_study(presets.get("smoke"), results)
+    assert study.simulation(study.test_set, 1) == study.test_set.simulations[1]
+    with pytest.raises(IndexError, match="no simulation at place 2: of 10 simulations this side"):
+        study.simulation(study.test_set, 2)
+
+
+def test_another_split_or_seed_never_meets_stale_tables(results, tmp_path):
+    source, smoke = str(results / "ensemble"), presets.get("smoke")
+    studied = [
+        studies.open_study(dataclasses.replace(smoke, **changes), tmp_path, source)
+        for changes in ({}, {"test_fraction": 0.4}, {"seed": 5})
+    ]
+    scales = {tuple(study.field_statistics["scale"].values) for study in studied}
+    assert len(scales) == 3
+    assert len({study.judgement(studies.raw_models(study)[0]) for study in studied}) == 3
+    study = studied[0]
     made = []
 
     def compute(value):
@@ -162,6 +192,8 @@ def test_compress_command(results, tmp_path, capsys):
     [
         (["study", "--preset", "enormous"], "no preset 'enormous'; there are smoke, quick"),
         (["study", "--preset", "smoke", "-p", "epoch", "3"], "no notebook has a parameter 'epoch'"),
+        (["study", "-p", "preset", '"smoke"'], "-p preset would mix two studies; use --preset"),
+        (["study", "-p", "time", "abc"], "-p time abc: not JSON"),
         (["compress", "nowhere", "model", "out"], "nowhere is not an ensemble"),
     ],
 )
@@ -174,6 +206,8 @@ def test_wrong_arguments_are_refused_before_anything_is_made(
     assert not list(tmp_path.iterdir())
 
 
-def test_common_seeds_must_be_raw_seeds():
+def test_seeds_that_cannot_give_a_verdict_are_refused():
+    with pytest.raises(ValueError, match=r"two or more lossy seeds, not \(0,\)"):
+        dataclasses.replace(presets.get("smoke"), lossy_seeds=(0,))
     with pytest.raises(ValueError, match="lossy_seeds holds 9"):
         dataclasses.replace(presets.get("smoke"), lossy_seeds=(0, 9))
