@@ -11,6 +11,9 @@ holds the table).
     ensembles    ensembles of simulations on disk, one HDF5 file a simulation
     tolerance    Algorithm 1: the largest tolerance whose error stays within the model's
     compression  an ensemble and its tolerances -> a compressed ensemble, verified
+    decoding     many stored fields decoded in one call, without the interpreter's lock
+    disks        storage of any speed on one machine
+    chunks       where each stored field lies in the files; asked of HDF5 once
     loading      batches for training, straight from the compressed files
     surrogates   the networks
     training     train, predict, checkpoints

@@ -117,14 +117,19 @@ def test_order_depends_on_seed_and_epoch_and_not_on_threads(compressed):
     assert len(orders) == 4
 
 
-@pytest.mark.parametrize("batch_size", [2, 61, 64])
-def test_ranks_share_every_batch(compressed, batch_size):
-    whole = SampleLoader(compressed, batch_size, seed=1)
-    shares = [SampleLoader(compressed, batch_size, seed=1, rank=r, world_size=2) for r in (0, 1)]
-    for (inputs, _), *parts in zip(whole, *shares, strict=True):
-        rows = np.concatenate([part for part, _ in parts])
-        wanted = inputs if len(inputs) > 1 else np.repeat(inputs, 2, axis=0)
-        assert sorted(map(tuple, rows)) == sorted(map(tuple, wanted))
+@pytest.mark.parametrize("batch_size, last", [(2, 2), (61, 62), (64, 50), (1000, 306)])
+def test_ranks_share_every_batch_and_every_sample_once(compressed, batch_size, last):
+    rows = compressed.inputs.reshape(-1, 4).tolist()
+    whole = [inputs.tolist() for inputs, _ in SampleLoader(compressed, batch_size, seed=1)]
+    if len(whole[-1]) == 1:  # fewer than there are ranks
+        whole[-2:] = [whole[-2] + whole[-1]]
+    ranks = [SampleLoader(compressed, batch_size, seed=1, rank=r, world_size=2) for r in (0, 1)]
+    shares = [[inputs.tolist() for inputs, _ in loader] for loader in ranks]
+    assert len(ranks[0]) == len(ranks[1]) == len(whole) and len(whole[-1]) == last
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert sorted(parts[0] + parts[1]) == sorted(batch)
+        assert 0 <= len(parts[0]) - len(parts[1]) <= 1
+    assert sorted(row for share in shares for batch in share for row in batch) == sorted(rows)
 
 
 @pytest.mark.parametrize("field, time", [("density", 0), ("material", 50), ("velocity_y", 20)])
@@ -140,7 +145,7 @@ def test_a_damaged_field_is_named_and_stops_the_epoch(copy, field, time):
 def test_a_file_cut_short_after_the_start_is_named(copy):
     with SampleLoader(copy, 16, seed=0) as loader:
         os.truncate(copy.file(5), 9000)
-        with pytest.raises(OSError, match=r"00005\.h5: simulation 5, .* too early"):
+        with pytest.raises(OSError, match=r"00005\.h5: simulation 5, .* has changed"):
             everything(loader)
 
 
@@ -284,6 +289,7 @@ def test_more_files_than_may_stay_open(compressed, monkeypatch):
         {"batch_size": 0},
         {"rank": 2, "world_size": 2},
         {"world_size": 9},
+        {"batch_size": 400, "world_size": 307},  # of 306 samples
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(ensemble, arguments):
