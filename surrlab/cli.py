@@ -51,6 +51,23 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--simulations", type=int, help="instead of the preset's number")
     simulate.set_defaults(run=_simulate)
 
+    train = commands.add_parser("train", help="one model; under torchrun, with several processes")
+    train.add_argument("ensemble", type=Path, help="folder of the ensemble, raw or compressed")
+    train.add_argument("model", type=Path, help="folder of the model")
+    train.add_argument("--preset", default="quick", help="whose network and schedule to take")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument(
+        "--hold-out",
+        action="store_true",
+        help="leave out the simulations that the preset's study judges its models on",
+    )
+    train.add_argument("--accelerator", help="cpu or cuda; by default what there is")
+    train.add_argument("--devices", default="1", help="per machine; under torchrun, its processes")
+    train.add_argument("--strategy", default="auto", help="ddp for several processes")
+    train.add_argument("--precision", default="32-true", help="such as bf16-mixed")
+    train.add_argument("--threads", type=int, help="CPU threads of each process")
+    train.set_defaults(run=_train)
+
     compress = commands.add_parser("compress", help="an ensemble, to a trained model's error")
     compress.add_argument("ensemble", type=Path, help="folder of the raw ensemble")
     compress.add_argument("model", type=Path, help="folder of a model trained on it")
@@ -108,6 +125,27 @@ def _simulate(args) -> None:
         seed=preset.seed,
     )
     print(ensemble)
+
+
+def _train(args) -> None:
+    from surrlab import ensembles, presets, training
+
+    preset = presets.get(args.preset)
+    ensemble = ensembles.open(args.ensemble)
+    if args.hold_out:
+        ensemble, _ = ensemble.split(preset.test_fraction, preset.seed)
+    model = training.train(
+        ensemble,
+        preset.train,
+        seed=args.seed,
+        path=args.model,
+        accelerator=args.accelerator or training.best_accelerator(),
+        devices=args.devices,
+        strategy=args.strategy,
+        precision=args.precision,
+        threads=args.threads,
+    )
+    print(f"{args.model}: {len(model.history)} epochs, loss {model.history[-1]['loss']:.4f}")
 
 
 def _compress(args) -> None:
