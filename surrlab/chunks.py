@@ -126,9 +126,10 @@ class Index:
             "entries": self._entries[:0],
         }
         try:
-            with np.load(folder / KEPT, allow_pickle=False) as file:
-                kept = {name: file[name] for name in [*nothing, "identity"]}
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+            with (folder / KEPT).open("rb") as file:
+                values = np.load(file, allow_pickle=False)
+                kept = {name: values[name] for name in [*nothing, "identity"]}
+        except (OSError, EOFError, KeyError, ValueError, IndexError, zipfile.BadZipFile):
             return nothing  # none is there, or it is not ours
         return kept if kept.pop("identity") == _identity(folder) else nothing
 

@@ -249,8 +249,6 @@ class _Reader:
         out, kinds = fields.reshape(-1, *fields.shape[2:]), self.index.kinds
         with closing(self._read(chunks)) as pieces:
             for part, addresses in pieces:
-                if self._closed:
-                    raise CancelledError
                 piece = chunks[part]
                 bad = decoding.decode(
                     addresses, piece["nbytes"], kinds, piece["kind"], piece["slot"], out
@@ -312,6 +310,8 @@ class _Reader:
         return held.result()
 
     def _fetch(self, file: int, buffer: memoryview, offset: int, chunk: np.void) -> None:
+        if self._closed:
+            raise CancelledError
         try:
             lacking = len(buffer) - self.storage.read(file, buffer, offset)
         except OSError as error:
