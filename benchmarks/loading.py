@@ -15,7 +15,6 @@ import itertools
 import json
 import multiprocessing
 import os
-import resource
 import statistics
 import sys
 import tempfile
@@ -281,18 +280,21 @@ def quick_epoch(folder):
     }
 
 
-def peak_memory(ensemble, batch_size=4):
-    """Peak resident MB of a process that reads `ensemble` once, less those before it began."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_peak, (ensemble, batch_size))
+def peak_memory(ensemble):
+    """Peak resident MB of a fresh process that reads `ensemble` once, less those before it."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak, (ensemble,))
 
 
-def _peak(ensemble, batch_size):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with SampleLoader(ensemble, batch_size, seed=0) as loader:
+def _peak(ensemble):
+    def peak():
+        (line,) = (x for x in Path("/proc/self/status").open() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+
+    before = peak()
+    with SampleLoader(ensemble, 4, seed=0) as loader:
         seconds(loader)
-    return round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
+    return round(peak() - before, 1)
 
 
 def main():
@@ -310,7 +312,7 @@ def main():
         report["feeds"] = feeds(raw, by_12, folder / "as_the_paper")
         report["slow_storages"] = storages(raw, by_20)
         report["peak_memory"] = {
-            "batch_mb": round(4 * raw.raw_nbytes / np.prod(raw.shape[:2]) / 2**20, 1),
+            "batch_of_4_mb": round(4 * raw.raw_nbytes / np.prod(raw.shape[:2]) / 2**20, 1),
             "mb": {n: peak_memory(by_12.select(range(n))) for n in (2, SIMULATIONS)},
         }
         report |= {
