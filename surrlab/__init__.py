@@ -21,7 +21,9 @@ holds the table).
     variability  the band of the raw models; the verdict on a lossy one
     evaluation   a model against the truth: tables by sample, scores by model
     studies      each study of the paper as a function, resumable
+    throughput   loading and epochs, timed: does compression pay on this disk?
     figures      results in, one matplotlib Figure out
+    figures_loading  the figures of throughput
     presets      the numbers of a study at one size
     notebooks    run the notebooks head-less; the rules that keep them thin
     cli          ``surrlab study`` and the batch commands

@@ -76,6 +76,27 @@ def _parser() -> argparse.ArgumentParser:
         "--factor", type=float, default=1.0, help="on the model error: a safety factor below 1"
     )
     compress.set_defaults(run=_compress)
+
+    bench = commands.add_parser("bench", help="does compression pay on this disk? (notebook 6)")
+    bench.add_argument("ensemble", type=Path, help="folder of the raw ensemble")
+    bench.add_argument(
+        "compressed",
+        type=Path,
+        nargs="*",
+        help="folders of compressed versions; without one, a few simulations are compressed",
+    )
+    bench.add_argument("--preset", default="quick", help="whose network and batches to take")
+    bench.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results/bench"),
+        help="default: results/bench; put it, like the ensembles, on the disk in question",
+    )
+    bench.add_argument("--bandwidth", type=float, default=0.0, help="MB/s of a disk to imitate")
+    bench.add_argument("--latency", type=float, default=0.0, help="its latency in milliseconds")
+    bench.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="default: 1 2")
+    bench.add_argument("--timeout", type=int, default=86_400, help="seconds a cell may take")
+    bench.set_defaults(run=_bench)
     return parser
 
 
@@ -88,9 +109,7 @@ def _study(args) -> None:
     if args.ensemble:
         given["ensemble"] = str(args.ensemble.resolve())
     overrides = {name: json.loads(value) for name, value in args.overrides}
-    plan = sorted(NOTEBOOKS.glob("[0-9]_*.ipynb"))
-    if not plan:
-        raise FileNotFoundError(f"{NOTEBOOKS} holds no notebooks: run surrlab from its checkout")
+    plan = _notebooks("[0-9]_*.ipynb")
     known = {path: notebooks.parameters(path) for path in plan}
     for name in overrides:
         if not any(name in names for names in known.values()):
@@ -156,6 +175,34 @@ def _compress(args) -> None:
     made = compression.search_and_compress(ensemble, errors * args.factor, args.path)
     ratios = compression.ratios(made)
     print(f"{made}: payload {ratios.payload:.1f}x, files {ratios.file:.1f}x")
+
+
+def _bench(args) -> None:
+    from surrlab import ensembles, notebooks, presets, throughput
+
+    presets.get(args.preset)
+    ensemble, folder = ensembles.open(args.ensemble), args.results.resolve() / args.preset
+    compressed = args.compressed or throughput.trial(ensemble, folder)
+    (notebook,) = _notebooks("6_*.ipynb")
+    given = {
+        "preset": args.preset,
+        "results": str(folder.parent),
+        "ensemble": str(args.ensemble.resolve()),
+        "compressed": [str(path.resolve()) for path in compressed],
+        "bandwidth": args.bandwidth,
+        "latency": args.latency,
+        "processes": args.processes,
+    }
+    notebooks.run(notebook, folder / notebook.name, given, timeout=args.timeout)
+    print(json.loads((folder / "summary.json").read_text())["loading"]["sentence"])
+    print(f"figures, tables and the executed notebook: {folder}")
+
+
+def _notebooks(pattern: str) -> list[Path]:
+    found = sorted(NOTEBOOKS.glob(pattern))
+    if not found:
+        raise FileNotFoundError(f"{NOTEBOOKS} holds no notebooks: run surrlab from its checkout")
+    return found
 
 
 if __name__ == "__main__":

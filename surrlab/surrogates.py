@@ -37,28 +37,30 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, maps, weight, bias, eps):
-        n = _over_ranks(weight.new_tensor(maps[:, 0].numel()))
-        mean = _over_ranks(maps.sum((0, 2, 3))) / n
+        n, mean = maps[:, 0].numel(), maps.mean((0, 2, 3))
         maps = maps - _by_channel(mean)
-        variance = _over_ranks(maps.square().sum((0, 2, 3))) / n
+        mine = torch.stack([torch.full_like(mean, n), mean, maps.square().sum((0, 2, 3))])
+        shares = [torch.empty_like(mine) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(shares, mine)
+        counts, means, squares = torch.stack(shares, 1)
+        n = counts.sum(0)
+        centre = (counts * means).sum(0) / n
+        variance = (squares + counts * (means - centre).square()).sum(0) / n
         scale = (variance + eps).rsqrt()
-        maps *= _by_channel(scale)
+        maps = maps.add_(_by_channel(mean - centre)).mul_(_by_channel(scale))
         ctx.save_for_backward(maps, weight, scale, n)
-        ctx.mark_non_differentiable(mean, variance, n)
-        return maps * _by_channel(weight) + _by_channel(bias), mean, variance, n
+        ctx.mark_non_differentiable(centre, variance, n)
+        return maps * _by_channel(weight) + _by_channel(bias), centre, variance, n
 
     @staticmethod
     def backward(ctx, gradient, *_):
         maps, weight, scale, n = ctx.saved_tensors
-        here = torch.stack([gradient.sum((0, 2, 3)), (gradient * maps).sum((0, 2, 3))])
-        total = _by_channel(_over_ranks(here.clone()) / n)
+        mine = torch.stack([gradient.sum((0, 2, 3)), (gradient * maps).sum((0, 2, 3))])
+        total = mine.clone()
+        distributed.all_reduce(total)
+        total = _by_channel(total / n)
         to_maps = (gradient - total[0] - maps * total[1]) * _by_channel(weight * scale)
-        return to_maps, here[1], here[0], None
-
-
-def _over_ranks(values):
-    distributed.all_reduce(values)
-    return values
+        return to_maps, mine[1], mine[0], None
 
 
 def _by_channel(values):  # (..., c) -> (..., c, 1, 1)

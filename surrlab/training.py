@@ -281,8 +281,14 @@ def train(
     fabric.launch()
     normaliser = Normaliser.fit(ensemble, fabric)
     with torch.random.fork_rng(), _deterministic():
-        step = _Step(fabric, run, config.learning_rate, normaliser)
-        loader = _loader(ensemble, config, fabric, run["seeds"]["shuffle"])
+        step = Step(fabric, run, config.learning_rate, normaliser)
+        loader = SampleLoader(
+            ensemble,
+            config.batch_size,
+            seed=run["seeds"]["shuffle"],
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
+        )
         history = _resume(path, run, step.network, step.optimizer)
         if fabric.broadcast(len(history)) != len(history):
             raise ValueError(f"{path} must be one folder that every process sees")
@@ -299,7 +305,7 @@ def train(
                 began, total, n = time.perf_counter(), 0.0, 0
                 loader.set_epoch(epoch)
                 torch.manual_seed(run["seeds"]["kernel"] * 100_003 + epoch)
-                for batch, (inputs, fields, size) in enumerate(_batches(loader, samples)):
+                for batch, (inputs, fields, size) in enumerate(shares(loader, samples)):
                     rate = config.rate(epoch * len(loader) + batch, steps)
                     total, n = total + step(inputs, fields, size, rate) * size, n + size
                 mean = float(fabric.all_reduce(total / n))
@@ -324,8 +330,8 @@ def train(
     return surrogate
 
 
-class _Step:
-    """The network of a run on its devices; a call is one step of Adam."""
+class Step:
+    """The network of a run on a fabric's devices; a call is one step of Adam."""
 
     def __init__(self, fabric: Fabric, run: dict, rate: float, normaliser: Normaliser):
         self.fabric, self.network = fabric, build(run)
@@ -351,12 +357,7 @@ class _Step:
         return loss.detach()
 
 
-def _loader(ensemble: Ensemble, config: TrainConfig, fabric: Fabric, seed: int) -> SampleLoader:
-    rank, world_size = fabric.global_rank, fabric.world_size
-    return SampleLoader(ensemble, config.batch_size, seed=seed, rank=rank, world_size=world_size)
-
-
-def _batches(loader: SampleLoader, samples: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+def shares(loader: SampleLoader, samples: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """This rank's share of every batch of an epoch, and the size of the whole batch."""
     for batch, (inputs, fields) in enumerate(loader, 1):
         rest = samples - (batch - 1) * loader.batch_size

@@ -14,7 +14,7 @@ from surrlab import cli, presets, training
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 TORCHRUN += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]  # any free port
 
-# Every rank notes what it learns from and what it gets back. In their first life rank 1 kills itself
+# Every rank notes what it learns from and what it gets back. In the first life, rank 1 kills itself
 # in the third epoch.
 PROGRAM = """
 import json, os, signal, sys
@@ -25,7 +25,7 @@ data, path, config, life = sys.argv[1:]
 rank, life = os.environ["RANK"], int(life)
 seen = (Path(path) / f"seen{rank}").open("a")
 
-class Watched(training._Step):
+class Watched(training.Step):
     n = 0
 
     def __call__(self, inputs, fields, size, rate):
@@ -35,7 +35,7 @@ class Watched(training._Step):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(inputs, fields, size, rate)
 
-training._Step = Watched
+training.Step = Watched
 model = training.train(
     ensembles.open(data), training.TrainConfig(**json.loads(config)), seed=0, threads=1,
     path=Path(path) / "model", devices=2, strategy="ddp", precision="64-true", checkpoint_seconds=0,
@@ -46,7 +46,7 @@ sums = [float(t.double().sum()) for t in model.network.state_dict().values()]
 
 
 def uneven(ensemble):
-    """The smoke preset's, with 306 samples in batches of 101: the last 3 are shared out unevenly."""
+    """The smoke preset's, on 306 samples in batches of 101: the last 3 are shared unevenly."""
     assert ensemble.inputs[..., 0].size == 306
     return dataclasses.replace(presets.get("smoke").train, batch_size=101)
 
@@ -89,7 +89,7 @@ def test_two_ranks_see_each_sample_once_an_epoch(ensemble, folder):
 
 
 def test_two_ranks_train_the_model_of_one(ensemble, folder):
-    """In float64 (the loss is float32): Adam turns the rounding of a gradient near 0 into a step."""
+    """In float64, the loss in float32: Adam makes a step of the rounding of a gradient near 0."""
     one = alone(ensemble, uneven(ensemble), "64-true")
     state = one.network.state_dict()
     weights = load_file(folder / "model" / training.WEIGHTS)

@@ -36,13 +36,15 @@ HOUSE = {
     "variability": "metrics",
     "evaluation": "ensembles training metrics",
     "studies": ALL_ABOVE,
+    "throughput": ALL_ABOVE,
     "figures": "fields",
+    "figures_loading": "figures",
     "explorer": "compression metrics figures",
     "presets": "scenarios surrogates training studies",
     "notebooks": "",
     "cli": ALL_ABOVE,
 }
-TORCH = {"surrogates", "training"}
+TORCH = {"surrogates", "training", "throughput"}  # which times steps of training
 NOT_IN_METRICS = {"torch", "h5py", "xarray", "pandas"}  # pure functions of arrays
 
 ROOMS = list(HOUSE)
