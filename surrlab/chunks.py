@@ -1,7 +1,7 @@
 """Where each stored field of an ensemble lies in its files; asked of HDF5 once (Section VI).
 
 What was found is kept beside the ensemble, in a hidden file that may be deleted at any time: to ask
-HDF5 takes about 10 ms a file, and every loader needs to know.
+HDF5 takes about 5 ms a file, and every loader needs to know.
 """
 
 from __future__ import annotations

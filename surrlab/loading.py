@@ -50,7 +50,7 @@ class SampleLoader:
     tensor made from it with ``torch.from_numpy``. Who copies it to a GPU without waiting must hold
     it until the copy is done.
 
-    Memory does not grow with the number of simulations, but for 22 bytes a stored field: it is
+    Memory does not grow with the number of simulations, but for 14 bytes a stored field: it is
     `PREFETCH` + 2 batches (with what the caller keeps) and, for each thread, a read of `READ` bytes
     or one chunk.
 
