@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -62,8 +63,12 @@ def _parser() -> argparse.ArgumentParser:
         help="leave out the simulations that the preset's study judges its models on",
     )
     train.add_argument("--accelerator", help="cpu or cuda; by default what there is")
-    train.add_argument("--devices", default="1", help="per machine; under torchrun, its processes")
-    train.add_argument("--strategy", default="auto", help="ddp for several processes")
+    # What torchrun tells its processes; 1 without it.
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    train.add_argument("--devices", default=local, help="on each machine")
+    train.add_argument("--num-nodes", type=int, default=world // local, help="machines")
+    train.add_argument("--strategy", default="ddp" if world > 1 else "auto", help="such as ddp")
     train.add_argument("--precision", default="32-true", help="such as bf16-mixed")
     train.add_argument("--threads", type=int, help="CPU threads of each process")
     train.set_defaults(run=_train)
@@ -160,6 +165,7 @@ def _train(args) -> None:
         path=args.model,
         accelerator=args.accelerator or training.best_accelerator(),
         devices=args.devices,
+        num_nodes=args.num_nodes,
         strategy=args.strategy,
         precision=args.precision,
         threads=args.threads,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,8 @@ FILE_SYSTEMS = {"file system 1": 145.65, "file system 2": 227.31, "file system 3
 
 OWN, MEMORY = "your storage", "page cache"
 """What a table calls the reader's storage, and what the operating system holds in memory."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 TRIAL = (1e-3, 1e-2, 1e-1)
 """Tolerances of a trial, in standard deviations of each field."""
@@ -209,8 +212,14 @@ def epoch_times(
 def _launch(n: int, job: tuple) -> xr.Dataset:
     """`_epochs` in `n` processes, started as torchrun starts them."""
     launch = LaunchConfig(1, 1, n, rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", run_id="bench")
-    with patch.dict(os.environ, OMP_NUM_THREADS="1"):  # or torch would set it, and say so
-        return elastic_launch(launch, _epochs)(*job)[0]
+    # It takes over what a signal does, and torch sets this variable, and says so, if we do not.
+    before = {name: signal.getsignal(name) for name in _SIGNALS}
+    try:
+        with patch.dict(os.environ, OMP_NUM_THREADS="1"):
+            return elastic_launch(launch, _epochs)(*job)[0]
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
 
 
 def _epochs(versions, storage, config, n, batches, rounds, threads, accelerator) -> xr.Dataset:

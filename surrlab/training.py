@@ -216,6 +216,7 @@ def train(
     path: Path | None = None,
     accelerator: str = "cpu",
     devices: int | str = 1,
+    num_nodes: int = 1,
     strategy: str = "auto",
     precision: str = "32-true",
     threads: int | None = None,
@@ -242,9 +243,9 @@ def train(
         deterministic where torch offers it.
     path : Path, optional
         Folder of the model: weights, ``config.json`` (written last), history.
-    accelerator, devices, strategy, precision
-        Handed to `lightning_fabric.Fabric`; under ``strategy="ddp"`` each device takes its share
-        of every batch.
+    accelerator, devices, num_nodes, strategy, precision
+        Handed to `lightning_fabric.Fabric`. Under ``strategy="ddp"`` each device takes its share
+        of every batch, and the model is that of one device, to rounding.
     threads : int, optional
         CPU threads of torch; results are equal to the last bit only for an equal number.
     checkpoint_seconds : float
@@ -276,7 +277,11 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     fabric = Fabric(
-        accelerator=accelerator, devices=devices, strategy=strategy, precision=precision
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        precision=precision,
     )
     fabric.launch()
     normaliser = Normaliser.fit(ensemble, fabric)

@@ -117,7 +117,7 @@ def test_the_train_command(ensemble, tmp_path, ranks):
     if ranks == 1:
         assert cli.main(["train", *arguments]) == 0
     else:
-        torchrun("-m", "surrlab.cli", "train", *arguments, "--strategy", "ddp", "--devices", ranks)
+        torchrun("-m", "surrlab.cli", "train", *arguments)
     smoke = presets.get("smoke")
     train_set, _ = ensemble.split(smoke.test_fraction, smoke.seed)
     model, one = training.load(tmp_path / "model"), alone(train_set, smoke.train, "32-true")

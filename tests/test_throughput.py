@@ -1,6 +1,7 @@
 """Figs. 11 and 12: small real measurements, and what is said and drawn of invented ones."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -91,8 +92,10 @@ def test_an_epoch_is_at_least_its_data_and_its_computing(ensemble, versions, stu
     train = presets.get("smoke").train
     last = max(by_ratio)
     two = {1.0: by_ratio[1.0], last: by_ratio[last]}
+    handler = signal.getsignal(signal.SIGTERM)
     table = throughput.epoch_times(two, Storage(10e6), train, batches=2, rounds=1)
     assert table["processes"].values.tolist() == [1, 2]
+    assert signal.getsignal(signal.SIGTERM) == handler
     bytes_alone = two[1.0].raw_nbytes / 10e6  # however many processes: they share the storage
     assert (table["data"].sel(ratio=1) > 0.9 * bytes_alone).all()
     assert (table["both"].sel(ratio=1) > 0.9 * bytes_alone).all()
