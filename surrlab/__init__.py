@@ -11,6 +11,9 @@ holds the table).
     ensembles    ensembles of simulations on disk, one HDF5 file a simulation
     tolerance    Algorithm 1: the largest tolerance whose error stays within the model's
     compression  an ensemble and its tolerances -> a compressed ensemble, verified
+    decoding     many stored fields decoded in one call, without the interpreter's lock
+    disks        storage of any speed on one machine
+    chunks       where each stored field lies in the files; asked of HDF5 once
     loading      batches for training, straight from the compressed files
     surrogates   the networks
     training     train, predict, checkpoints
@@ -18,7 +21,9 @@ holds the table).
     variability  the band of the raw models; the verdict on a lossy one
     evaluation   a model against the truth: tables by sample, scores by model
     studies      each study of the paper as a function, resumable
+    throughput   loading and epochs, timed: does compression pay on this disk?
     figures      results in, one matplotlib Figure out
+    figures_loading  the figures of throughput
     presets      the numbers of a study at one size
     notebooks    run the notebooks head-less; the rules that keep them thin
     cli          ``surrlab study`` and the batch commands

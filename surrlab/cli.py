@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import textwrap
 from pathlib import Path
@@ -52,6 +53,27 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--simulations", type=int, help="instead of the preset's number")
     simulate.set_defaults(run=_simulate)
 
+    train = commands.add_parser("train", help="one model; under torchrun, with several processes")
+    train.add_argument("ensemble", type=Path, help="folder of the ensemble, raw or compressed")
+    train.add_argument("model", type=Path, help="folder of the model")
+    train.add_argument("--preset", default="quick", help="whose network and schedule to take")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument(
+        "--hold-out",
+        action="store_true",
+        help="leave out the simulations that the preset's study judges its models on",
+    )
+    train.add_argument("--accelerator", help="cpu or cuda; by default what there is")
+    # What torchrun tells its processes; 1 without it.
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    train.add_argument("--devices", default=local, help="on each machine")
+    train.add_argument("--num-nodes", type=int, default=world // local, help="machines")
+    train.add_argument("--strategy", default="ddp" if world > 1 else "auto", help="such as ddp")
+    train.add_argument("--precision", default="32-true", help="such as bf16-mixed")
+    train.add_argument("--threads", type=int, help="CPU threads of each process")
+    train.set_defaults(run=_train)
+
     compress = commands.add_parser("compress", help="an ensemble, to a trained model's error")
     compress.add_argument("ensemble", type=Path, help="folder of the raw ensemble")
     compress.add_argument("model", type=Path, help="folder of a model trained on it")
@@ -60,6 +82,27 @@ def _parser() -> argparse.ArgumentParser:
         "--factor", type=float, default=1.0, help="on the model error: a safety factor below 1"
     )
     compress.set_defaults(run=_compress)
+
+    bench = commands.add_parser("bench", help="does compression pay on this disk? (notebook 6)")
+    bench.add_argument("ensemble", type=Path, help="folder of the raw ensemble")
+    bench.add_argument(
+        "compressed",
+        type=Path,
+        nargs="*",
+        help="folders of compressed versions; without one, a few simulations are compressed",
+    )
+    bench.add_argument("--preset", default="quick", help="whose network and batches to take")
+    bench.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results/bench"),
+        help="default: results/bench; put it, like the ensembles, on the disk in question",
+    )
+    bench.add_argument("--bandwidth", type=float, default=0.0, help="MB/s of a disk to imitate")
+    bench.add_argument("--latency", type=float, default=0.0, help="its latency in milliseconds")
+    bench.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="default: 1 2")
+    bench.add_argument("--timeout", type=int, default=86_400, help="seconds a cell may take")
+    bench.set_defaults(run=_bench)
     return parser
 
 
@@ -74,9 +117,7 @@ def _study(args) -> None:
     overrides = {name: _json(name, value) for name, value in args.overrides}
     for name in overrides.keys() & {"preset", "results", "ensemble"}:
         raise ValueError(f"-p {name} would mix two studies; use --{name}")
-    plan = sorted(NOTEBOOKS.glob("[0-9]_*.ipynb"))
-    if not plan:
-        raise FileNotFoundError(f"{NOTEBOOKS} holds no notebooks: run surrlab from its checkout")
+    plan = _notebooks("[0-9]_*.ipynb")
     known = {path: notebooks.parameters(path) for path in plan}
     for name in overrides:
         if not any(name in names for names in known.values()):
@@ -125,6 +166,28 @@ def _simulate(args) -> None:
     print(ensemble)
 
 
+def _train(args) -> None:
+    from surrlab import ensembles, presets, training
+
+    preset = presets.get(args.preset)
+    ensemble = ensembles.open(args.ensemble)
+    if args.hold_out:
+        ensemble, _ = ensemble.split(preset.test_fraction, preset.seed)
+    model = training.train(
+        ensemble,
+        preset.train,
+        seed=args.seed,
+        path=args.model,
+        accelerator=args.accelerator or training.best_accelerator(),
+        devices=args.devices,
+        num_nodes=args.num_nodes,
+        strategy=args.strategy,
+        precision=args.precision,
+        threads=args.threads,
+    )
+    print(f"{args.model}: {len(model.history)} epochs, loss {model.history[-1]['loss']:.4f}")
+
+
 def _compress(args) -> None:
     from surrlab import compression, ensembles, evaluation, training
 
@@ -133,6 +196,34 @@ def _compress(args) -> None:
     made = compression.search_and_compress(ensemble, errors * args.factor, args.path)
     ratios = compression.ratios(made)
     print(f"{made}: payload {ratios.payload:.1f}x, files {ratios.file:.1f}x")
+
+
+def _bench(args) -> None:
+    from surrlab import ensembles, notebooks, presets, throughput
+
+    presets.get(args.preset)
+    ensemble, folder = ensembles.open(args.ensemble), args.results.resolve() / args.preset
+    compressed = args.compressed or throughput.trial(ensemble, folder)
+    (notebook,) = _notebooks("6_*.ipynb")
+    given = {
+        "preset": args.preset,
+        "results": str(folder.parent),
+        "ensemble": str(args.ensemble.resolve()),
+        "compressed": [str(path.resolve()) for path in compressed],
+        "bandwidth": args.bandwidth,
+        "latency": args.latency,
+        "processes": args.processes,
+    }
+    notebooks.run(notebook, folder / notebook.name, given, timeout=args.timeout)
+    print(json.loads((folder / "summary.json").read_text())["loading"]["sentence"])
+    print(f"figures, tables and the executed notebook: {folder}")
+
+
+def _notebooks(pattern: str) -> list[Path]:
+    found = sorted(NOTEBOOKS.glob(pattern))
+    if not found:
+        raise FileNotFoundError(f"{NOTEBOOKS} holds no notebooks: run surrlab from its checkout")
+    return found
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ class Zfp:
         """
         out = _destination(out, shape, dtype)
         shape = out.shape
-        low, high = _plausible_bytes(shape, out.itemsize)
+        low, high = plausible_bytes(shape, out.itemsize)
         if not low <= len(data) <= high:
             raise ValueError(
                 f"not a zfp stream of a {shape} {out.dtype} array: {len(data)} bytes, "
@@ -286,7 +286,7 @@ def _long_sides(shape) -> tuple[int, ...]:
 
 
 @functools.lru_cache
-def _plausible_bytes(shape, itemsize) -> tuple[int, int]:
+def plausible_bytes(shape, itemsize) -> tuple[int, int]:
     """Shortest and longest zfp stream of an array: one bit a zero block; all bits and a header."""
     sides = _long_sides(shape)
     blocks = math.prod(math.ceil(n / 4) for n in sides)

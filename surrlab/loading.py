@@ -1,7 +1,7 @@
 """Batches for training, straight from the files of an ensemble (Fig. 2, workflow 2; Section VI).
 
 HDF5 holds one lock for all threads of a process, so it is asked only once, where each field lies.
-After that the bytes come by `os.pread` and are decoded by threads, straight into the batch. Files
+After that the bytes come by `os.preadv` and are decoded by threads, straight into the batch. Files
 stay standard HDF5; raw ones take the same path.
 """
 
@@ -12,13 +12,15 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 
-import h5py
 import numpy as np
 
-from surrlab import codecs
+from surrlab import decoding
+from surrlab.chunks import Index
+from surrlab.disks import Storage
 from surrlab.ensembles import Ensemble
 
 PREFETCH = 2
@@ -27,6 +29,15 @@ PREFETCH = 2
 OPEN_FILES = 512
 """Files kept open; those beyond are opened for each sample."""
 
+READ = 1 << 20
+"""Bytes that a thread reads before it decodes: they are still in the processor's cache then."""
+
+GAP = 1 << 14
+"""Bytes between two chunks that are read along: they cost less than a second read."""
+
+TASK = 1 << 20
+"""Decoded bytes that are worth waking up one more thread for."""
+
 
 class SampleLoader:
     """Iterate over the samples of an ensemble in batches; one iteration is one epoch.
@@ -34,6 +45,14 @@ class SampleLoader:
     Yields ``(inputs, fields)``, float32 arrays ``(b, n)`` and ``(b, n_fields, ny, nx)``. The order
     depends on seed and epoch alone. Threads and open files last until `close`, the end of a
     ``with`` block, or the loader's own end; the loader pickles, and survives a fork, without them.
+
+    ``fields`` is a buffer that a later batch gets again once nobody holds it, its views, or a
+    tensor made from it with ``torch.from_numpy``. Who copies it to a GPU without waiting must hold
+    it until the copy is done.
+
+    Memory does not grow with the number of simulations, but for 14 bytes a stored field: it is
+    `PREFETCH` + 2 batches (with what the caller keeps) and, for each thread, a read of `READ` bytes
+    or one chunk.
 
     Parameters
     ----------
@@ -46,16 +65,26 @@ class SampleLoader:
     shuffle : bool
         If false, samples come simulation by simulation in time.
     threads : int, optional
-        Threads that read and decode; by default as many as this process has cores.
+        Threads that read and decode; by default as many as this process has cores. More help where
+        each read has to wait.
     rank, world_size : int
-        Which share of every batch this process gets, of how many.
+        Which share of every batch this process gets, of how many. A last batch with fewer samples
+        than there are ranks joins the one before.
+    storage : Storage
+        How files are read.
+    cache : {None, "memory"}
+        With ``"memory"`` each file is read once, whole, and its stored (compressed) bytes are kept.
+    allocate : callable, optional
+        Makes an uninitialised float32 array of a shape: page-locked memory, say.
 
     Raises
     ------
     ValueError
-        If a file's layout can be read by HDF5 only; or batch size, threads or rank make no sense.
+        If a file's layout can be read by HDF5 only; or batch size, threads, rank or cache make no
+        sense.
     OSError
-        If a file cannot be read, or (while iterating) a field fails its checksum.
+        If a file cannot be read, or (while iterating) a field fails its checksum, or a file is no
+        longer the one it was.
     """
 
     def __init__(
@@ -68,23 +97,31 @@ class SampleLoader:
         threads: int | None = None,
         rank: int = 0,
         world_size: int = 1,
+        storage: Storage | None = None,
+        cache: str | None = None,
+        allocate: Callable[[tuple[int, ...]], np.ndarray] | None = None,
     ):
         threads = len(os.sched_getaffinity(0)) if threads is None else threads
         if threads < 1:
             raise ValueError(f"a loader needs at least one thread, not {threads}")
-        if not 0 <= rank < world_size <= batch_size:
+        self._inputs = ensemble.inputs.reshape(-1, ensemble.inputs.shape[-1])
+        if not 0 <= rank < world_size <= min(batch_size, len(self._inputs)):
             raise ValueError(
-                f"batches of {batch_size} cannot be shared out to rank {rank} of {world_size}"
+                f"batches of {batch_size} out of {len(self._inputs)} samples cannot be shared out "
+                f"to rank {rank} of {world_size}"
             )
+        if cache not in (None, "memory"):
+            raise ValueError(f"cache is None or 'memory', not {cache!r}")
         self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
         self.threads, self.rank, self.world_size, self.epoch = threads, rank, world_size, 0
-        self._inputs = ensemble.inputs.reshape(-1, ensemble.inputs.shape[-1])
-        self._index = _Index(ensemble)
+        self.storage, self.cache = storage or Storage(), cache
+        self._allocate = allocate or _empty
+        self._index = Index(ensemble)
         self._reader = None
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
-        return -(-len(self._inputs) // self.batch_size)
+        return len(self._starts())
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the iterations that begin from now on."""
@@ -94,45 +131,56 @@ class SampleLoader:
         order = np.arange(len(self._inputs))
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
-        return self._batches(order)
+        batches = np.split(order, self._starts()[1:])
+        return self._batches([batch[self.rank :: self.world_size] for batch in batches])
 
-    def _batches(self, order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        starts = iter(range(0, len(order), self.batch_size))
-        waiting = deque()
+    def _starts(self) -> range:
+        """Where each batch begins, in the order of the epoch."""
+        n = len(self._inputs)
+        return range(0, n - self.world_size + 1, self.batch_size)
+
+    def _batches(self, shares: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        shares, waiting = iter(shares), deque()
         try:
             while True:
-                for start in itertools.islice(starts, 1 + PREFETCH - len(waiting)):
-                    share = self._share(order[start : start + self.batch_size])
+                for share in itertools.islice(shares, 1 + PREFETCH - len(waiting)):
                     waiting.append((share, *self._start(share)))
                 if not waiting:
                     return
-                share, fields, parts = waiting[0]
-                for part in parts:
-                    part.result()
-                waiting.popleft()
-                yield self._inputs[share], fields
+                try:
+                    for part in waiting[0][2]:
+                        part.result()
+                except CancelledError:
+                    raise RuntimeError("the loader was closed while it was iterated") from None
+                share, fields, _ = waiting.popleft()
+                inputs = self._inputs[share]
+                yield inputs, fields
+                del fields  # or this frame would hold the buffer while the next batch starts
         finally:
             for _, _, parts in waiting:
                 for part in parts:
                     part.cancel()
 
-    def _share(self, batch: np.ndarray) -> np.ndarray:
-        """This rank's samples; a last batch with fewer samples than ranks gives some twice."""
-        share = batch[self.rank :: self.world_size]
-        return share if len(share) else batch[[self.rank % len(batch)]]
-
     def _start(self, samples: np.ndarray) -> tuple[np.ndarray, list[Future]]:
-        """Set the threads to decode `samples` into a new batch, some samples each."""
+        """Set the threads to decode `samples` into a batch, each a part of the files."""
         reader = self._reader
         if reader is None or reader.pid != os.getpid():
-            self._reader = reader = _Reader(self._index, self.threads)
+            self._reader = reader = _Reader(
+                self._index, self.threads, self.storage, self.cache, self._buffers()
+            )
             weakref.finalize(self, reader.close)
-        fields = np.empty((len(samples), *self._index.shape), np.float32)
-        cuts = np.linspace(0, len(samples), min(self.threads, len(samples)) + 1).astype(int)
+        fields = reader.buffers.take(len(samples))
+        chunks = self._index.chunks(samples)
+        n = min(self.threads, len(chunks), 1 + fields.nbytes // TASK)
+        cuts = np.linspace(0, len(chunks), n + 1).astype(int)
         return fields, [
-            reader.pool.submit(reader.decode, samples[a:b].tolist(), fields[a:b])
+            reader.pool.submit(reader.fill, chunks[a:b], fields)
             for a, b in itertools.pairwise(cuts)
         ]
+
+    def _buffers(self) -> _Buffers:
+        largest = max(np.diff([*self._starts(), len(self._inputs)]))
+        return _Buffers((-(-largest // self.world_size), *self._index.shape), self._allocate)
 
     def close(self) -> None:
         """End the threads and close the files; another iteration starts them again."""
@@ -150,147 +198,174 @@ class SampleLoader:
         return self.__dict__ | {"_reader": None}
 
 
+def _empty(shape: tuple[int, ...]) -> np.ndarray:
+    return np.empty(shape, np.float32)
+
+
+class _Buffers:
+    """Batch buffers that come back of themselves when the last view of them is gone.
+
+    Fresh memory costs a page fault every 4 kB, a third of the time that decoding takes.
+    """
+
+    def __init__(self, shape: tuple[int, ...], allocate: Callable):
+        self.shape, self.allocate, self.free = shape, allocate, deque(maxlen=PREFETCH + 2)
+
+    def take(self, n: int) -> np.ndarray:
+        """An array of `n` samples, of undefined contents."""
+        try:
+            buffer = self.free.pop()
+        except IndexError:
+            buffer = self.allocate(self.shape)
+        return np.asarray(_Lease(buffer, self.free))[:n]
+
+
+class _Lease:
+    """What NumPy takes for the owner of a buffer: it goes when the last view has gone."""
+
+    def __init__(self, buffer: np.ndarray, free: deque):
+        self.buffer, self.free = buffer, free
+        self.__array_interface__ = buffer.__array_interface__
+
+    def __del__(self):
+        self.free.append(self.buffer)
+
+
 class _Reader:
-    """The threads and open files of one process."""
+    """The threads, open files and buffers of one process."""
 
-    def __init__(self, index: _Index, threads: int):
-        self.index, self.pid = index, os.getpid()
+    def __init__(
+        self, index: Index, threads: int, storage: Storage, cache: str | None, buffers: _Buffers
+    ):
+        self.index, self.storage, self.buffers, self.pid = index, storage, buffers, os.getpid()
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="surrlab-loader")
-        self._files, self._lock = {}, threading.Lock()
+        self._read = self._pieces if cache is None else self._from_memory
+        self._local, self._lock, self._closed = threading.local(), threading.Lock(), False
+        self._descriptors: dict[int, int] = {}
+        self._memory: dict[int, Future] = {}
 
-    def decode(self, samples: list[int], out: np.ndarray) -> None:
-        """Read, check and decode samples into `out` (len(samples), n_fields, ny, nx)."""
-        index = self.index
-        shape = index.shape[1:]
-        for sample, fields in zip(samples, out, strict=True):
-            simulation, time = divmod(sample, index.n_times)
-            file, kept = self._open(simulation)
-            try:
-                for i, (offset, nbytes, kind) in enumerate(index.entries[sample].tolist()):
-                    codec, checked = index.kinds[kind]
-                    try:
-                        data = os.pread(file, nbytes, offset)
-                        if len(data) != nbytes:
-                            raise OSError(f"the file ends {nbytes - len(data)} bytes too early")
-                        if checked:
-                            data, stored = data[:-4], int.from_bytes(data[-4:], "little")
-                            if codecs.fletcher32(data) != stored:
-                                raise OSError("the checksum does not match; the file was damaged")
-                        codec.decode(data, shape, out=fields[i])
-                    except (OSError, ValueError) as error:
-                        raise OSError(f"{index.name(simulation, time, i)}: {error}") from error
-            finally:
-                if not kept:
-                    os.close(file)
+    def fill(self, chunks: np.ndarray, fields: np.ndarray) -> None:
+        """Read, check and decode `chunks` of an `Index` into a batch."""
+        out, kinds = fields.reshape(-1, *fields.shape[2:]), self.index.kinds
+        with closing(self._read(chunks)) as pieces:
+            for part, addresses in pieces:
+                piece = chunks[part]
+                bad = decoding.decode(
+                    addresses, piece["nbytes"], kinds, piece["kind"], piece["slot"], out
+                )
+                if bad >= 0:
+                    raise self._explain(piece[bad], int(addresses[bad]), out)
 
-    def _open(self, simulation: int) -> tuple[int, bool]:
-        """Descriptor of a simulation's file, and whether it stays open."""
+    def _pieces(self, chunks: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Read `READ` bytes at a time, neighbours at once; yield which chunks lie where."""
+        starts, ends = chunks["offset"], chunks["offset"] + chunks["nbytes"]
+        apart = (np.diff(chunks["file"]) != 0) | (starts[1:] - ends[:-1] > GAP)
+        apart |= np.diff(np.cumsum(chunks["nbytes"]) // READ) != 0
+        runs = itertools.pairwise([0, *(np.flatnonzero(apart) + 1).tolist(), len(chunks)])
+        files, addresses = chunks["file"].tolist(), np.empty(len(chunks), np.int64)
+        (buffer, base), first, used = self._buffer(READ), 0, 0
+        for _, parts in itertools.groupby(runs, lambda run: files[run[0]]):
+            parts = list(parts)
+            with self._open(chunks[parts[0][0]]) as descriptor:
+                for a, b in parts:
+                    offset = int(starts[a])
+                    nbytes = int(ends[b - 1]) - offset
+                    if used + nbytes > len(buffer):
+                        yield slice(first, a), addresses[first:a]
+                        (buffer, base), first, used = self._buffer(nbytes), a, 0
+                    self._fetch(descriptor, buffer[used : used + nbytes], offset, chunks[a])
+                    addresses[a:b] = starts[a:b] + (base + used - offset)
+                    used += nbytes
+        yield slice(first, None), addresses[first:]
+
+    def _from_memory(self, chunks: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """As `_pieces`, from whole files that stay in memory."""
+        files = chunks["file"]
+        cuts = [0, *(np.flatnonzero(np.diff(files)) + 1).tolist(), len(chunks)]
+        addresses, ends = chunks["offset"].copy(), chunks["offset"] + chunks["nbytes"]
+        for a, b in itertools.pairwise(cuts):
+            whole = self._whole(chunks[a])
+            if ends[b - 1] > len(whole):
+                raise self._error(chunks[b - 1], f"lies beyond the file's {len(whole)} bytes")
+            addresses[a:b] += whole.ctypes.data
+        yield slice(None), addresses
+
+    def _whole(self, chunk: np.void) -> np.ndarray:
+        """The bytes of a chunk's file, read by the first thread that asks for them."""
+        file = int(chunk["file"])
         with self._lock:
-            if simulation in self._files:
-                return self._files[simulation], True
-            file = os.open(self.index.paths[simulation], os.O_RDONLY | os.O_CLOEXEC)
-            if len(self._files) >= OPEN_FILES:
-                return file, False
-            self._files[simulation] = file
-            return file, True
+            first = file not in self._memory
+            held = self._memory.setdefault(file, Future())
+        if first:
+            try:
+                whole = np.empty(self.index.stats[file, 0], np.uint8)
+                with self._open(chunk) as descriptor:
+                    for start in range(0, len(whole), READ):
+                        part = memoryview(whole)[start : start + READ]
+                        self._fetch(descriptor, part, start, chunk)
+                held.set_result(whole)
+            except BaseException as error:
+                del self._memory[file]
+                held.set_exception(error)
+        return held.result()
+
+    def _fetch(self, file: int, buffer: memoryview, offset: int, chunk: np.void) -> None:
+        if self._closed:
+            raise CancelledError
+        try:
+            lacking = len(buffer) - self.storage.read(file, buffer, offset)
+        except OSError as error:
+            raise self._error(chunk, error) from error
+        if lacking:
+            raise self._error(chunk, f"the file ends {lacking} bytes too early")
+
+    @contextmanager
+    def _open(self, chunk: np.void) -> Iterator[int]:
+        """Descriptor of a chunk's file, which stays open unless too many are."""
+        file = int(chunk["file"])
+        try:
+            with self._lock:
+                descriptor = self._descriptors.get(file)
+                if descriptor is None:
+                    descriptor = os.open(self.index.paths[file], os.O_RDONLY | os.O_CLOEXEC)
+                    if len(self._descriptors) < OPEN_FILES:
+                        self._descriptors[file] = descriptor
+        except OSError as error:
+            raise self._error(chunk, error) from error
+        try:
+            if not self.index.still(file, descriptor):
+                raise self._error(
+                    chunk, "the file has changed since this loader was made; make another"
+                )
+            yield descriptor
+        finally:
+            if self._descriptors.get(file) != descriptor:
+                os.close(descriptor)
+
+    def _buffer(self, nbytes: int) -> tuple[memoryview, int]:
+        """This thread's own buffer, at least so long, and its address."""
+        if nbytes > len(getattr(self._local, "buffer", b"")):
+            array = np.empty(max(nbytes, READ), np.uint8)
+            self._local.buffer, self._local.address = memoryview(array), array.ctypes.data
+        return self._local.buffer, self._local.address
+
+    def _explain(self, chunk: np.void, address: int, out: np.ndarray) -> OSError:
+        """What is wrong with a chunk that compiled code gave up."""
+        kind, field = self.index.kinds[chunk["kind"]], out[chunk["slot"]]
+        try:
+            decoding.explain(address, int(chunk["nbytes"]), kind, field)
+        except (OSError, ValueError) as error:
+            return self._error(chunk, error)
+        return self._error(chunk, "its stream goes on beyond its end; it was truncated")
+
+    def _error(self, chunk: np.void, what) -> OSError:
+        return OSError(f"{self.index.name(chunk)}: {what}")
 
     def close(self) -> None:
         if self.pid != os.getpid():  # a fork's copy: the threads are not here
             return
+        self._closed = True
         self.pool.shutdown(cancel_futures=True)
-        while self._files:
-            os.close(self._files.popitem()[1])
-
-
-class _Index:
-    """Where each field of each sample lies, and how it is stored; asked of HDF5 once.
-
-    ``entries`` (samples, n_fields, 3) holds offset, bytes, and the position in ``kinds`` of the
-    codec with its "a checksum follows".
-    """
-
-    def __init__(self, ensemble: Ensemble):
-        n_simulations, self.n_times, *shape = ensemble.shape
-        self.shape = tuple(shape)
-        self.fields, self.simulations = ensemble.fields, ensemble.simulations
-        self.paths = [ensemble.file(simulation) for simulation in ensemble.simulations]
-        kinds = {}
-        self.entries = np.full((n_simulations, self.n_times, len(self.fields), 3), -1)
-        for path, entries in zip(self.paths, self.entries, strict=True):
-            try:
-                with h5py.File(path, "r") as file:
-                    self._read(file, entries, kinds)
-            except OSError as error:
-                raise type(error)(f"{path}: {error}") from error
-        self.kinds = list(kinds)
-        for missing in np.argwhere(self.entries[..., 0] < 0):
-            raise OSError(f"{self.name(*missing)} was never written")
-        self.entries = self.entries.reshape(-1, len(self.fields), 3)
-
-    def _read(self, file: h5py.File, entries: np.ndarray, kinds: dict) -> None:
-        for i, name in enumerate(self.fields):
-            if name not in file:
-                raise KeyError(f"{file.filename} has no field {name!r}; it has {', '.join(file)}")
-            if file[name].shape != (self.n_times, *self.shape[1:]):
-                raise ValueError(
-                    f"{file.filename}: {name} is {file[name].shape}, the ensemble's manifest says "
-                    f"{(self.n_times, *self.shape[1:])}"
-                )
-            for time, offset, nbytes, kind in _locate(file[name]):
-                entries[time, i] = offset, nbytes, kinds.setdefault(kind, len(kinds))
-
-    def name(self, simulation: int, time: int, field: int) -> str:
-        """What an error calls an entry."""
-        return (
-            f"{self.paths[simulation]}: simulation {self.simulations[simulation]}, time {time}, "
-            f"field {self.fields[field]}"
-        )
-
-
-def _locate(dataset: h5py.Dataset) -> Iterator[tuple[int, int, int, tuple]]:
-    """Yield (time, offset, bytes, (codec, checked)) of each plane of a dataset (time, y, x)."""
-    if dataset.is_virtual:
-        for part in dataset.virtual_sources():
-            if part.file_name != ".":
-                raise _unreadable(dataset, f"lies in another file, {part.file_name}")
-            source = dataset.file[part.dset_name]
-            times = _planes(part.vspace, dataset)
-            stored = {row: rest for row, *rest in _locate(source)}
-            for time, row in zip(times, _planes(part.src_space, source), strict=True):
-                yield time, *stored[row]
-        return
-    if dataset.dtype != np.float32:
-        raise _unreadable(dataset, f"is {dataset.dtype.str}, not native float32")
-    nbytes = 4 * dataset.shape[1] * dataset.shape[2]
-    if dataset.chunks is None:
-        start = dataset.id.get_offset()
-        if start is None:
-            raise _unreadable(dataset, "has no place in the file")
-        for time in range(len(dataset)):
-            yield time, start + time * nbytes, nbytes, (codecs.Raw(), False)
-        return
-    if dataset.chunks != (1, *dataset.shape[1:]):
-        raise _unreadable(dataset, f"has chunks of {dataset.chunks}, not of one field each")
-    chunks = []
-    dataset.id.chunk_iter(chunks.append)
-    kinds = {mask: codecs.stored_as(dataset, mask) for mask in {c.filter_mask for c in chunks}}
-    for chunk in chunks:
-        yield chunk.chunk_offset[0], chunk.byte_offset, chunk.size, kinds[chunk.filter_mask]
-
-
-def _planes(space: h5py.h5s.SpaceID, dataset: h5py.Dataset) -> list[int]:
-    """First indices of the whole planes ``[i, :, :]`` that a selection of `dataset` covers."""
-    if space.get_select_type() == h5py.h5s.SEL_ALL:
-        return list(range(len(dataset)))
-    blocks = space.get_select_hyper_blocklist()
-    last = np.array(dataset.shape[1:]) - 1
-    if (blocks[:, 0, 1:] != 0).any() or (blocks[:, 1, 1:] != last).any():
-        raise _unreadable(dataset, "is put together from parts of fields")
-    return sorted(i for start, end in blocks[:, :, 0] for i in range(start, end + 1))
-
-
-def _unreadable(dataset: h5py.Dataset, what: str) -> ValueError:
-    return ValueError(
-        f"{dataset.file.filename}: {dataset.name} {what}; only HDF5 itself can read it "
-        "(Ensemble.read), or write it anew with compression.compress"
-    )
+        self._memory.clear()
+        while self._descriptors:
+            os.close(self._descriptors.popitem()[1])

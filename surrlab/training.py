@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,18 +97,30 @@ class Normaliser:
     field_scale: tuple[float, ...]
 
     @classmethod
-    def fit(cls, ensemble: Ensemble, batch_size: int = 64) -> Normaliser:
+    def fit(cls, ensemble: Ensemble, fabric: Fabric | None = None) -> Normaliser:
         """Statistics of all samples of `ensemble`, which is the training side of a split.
 
         Two passes in float64: the second sums squares about the mean, so that a field whose mean
-        dwarfs its variation (a base pressure) loses nothing.
+        dwarfs its variation (a base pressure) loses nothing. The ranks of a launched `fabric`
+        share the simulations.
         """
-        with SampleLoader(ensemble, batch_size, seed=0, shuffle=False) as loader:
-            n = sum(len(inputs) for inputs, _ in loader)
-            count = n * np.prod(ensemble.grid.shape)
-            mean = sum(f.sum(axis=(0, 2, 3), dtype=np.float64) for _, f in loader) / count
-            centre = mean[:, None, None]
-            variance = sum(((f - centre) ** 2).sum(axis=(0, 2, 3)) for _, f in loader) / count
+        rank, world_size = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
+        share = ensemble.simulations[rank::world_size]
+        count = ensemble.inputs[..., 0].size * np.prod(ensemble.grid.shape)
+
+        def mean_of(function):
+            total = np.zeros(len(ensemble.fields))
+            if share:
+                with SampleLoader(ensemble.select(share), 64, seed=0, shuffle=False) as loader:
+                    for _, fields in loader:
+                        total += function(fields).sum(axis=(0, 2, 3), dtype=np.float64)
+            if world_size > 1:
+                total = torch.from_numpy(total).to(fabric.device)
+                total = fabric.all_reduce(total, reduce_op="sum").cpu().numpy()
+            return total / count
+
+        mean = mean_of(lambda fields: fields)
+        variance = mean_of(lambda fields: (fields - mean[:, None, None]) ** 2)
         inputs = ensemble.inputs.reshape(-1, ensemble.inputs.shape[-1]).astype(np.float64)
         return cls(
             tuple(inputs.mean(axis=0).tolist()),
@@ -203,6 +216,7 @@ def train(
     path: Path | None = None,
     accelerator: str = "cpu",
     devices: int | str = 1,
+    num_nodes: int = 1,
     strategy: str = "auto",
     precision: str = "32-true",
     threads: int | None = None,
@@ -229,9 +243,9 @@ def train(
         deterministic where torch offers it.
     path : Path, optional
         Folder of the model: weights, ``config.json`` (written last), history.
-    accelerator, devices, strategy, precision
-        Handed to `lightning_fabric.Fabric`; under ``strategy="ddp"`` each device takes its share
-        of every batch.
+    accelerator, devices, num_nodes, strategy, precision
+        Handed to `lightning_fabric.Fabric`. Under ``strategy="ddp"`` each device takes its share
+        of every batch, and the model is that of one device, to rounding.
     threads : int, optional
         CPU threads of torch; results are equal to the last bit only for an equal number.
     checkpoint_seconds : float
@@ -263,14 +277,16 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     fabric = Fabric(
-        accelerator=accelerator, devices=devices, strategy=strategy, precision=precision
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        precision=precision,
     )
     fabric.launch()
-    normaliser = Normaliser.fit(ensemble)
+    normaliser = Normaliser.fit(ensemble, fabric)
     with torch.random.fork_rng(), _deterministic():
-        network = build(run)
-        optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-        model, fabric_optimizer = fabric.setup(network, optimizer)
+        step = Step(fabric, run, config.learning_rate, normaliser)
         loader = SampleLoader(
             ensemble,
             config.batch_size,
@@ -278,7 +294,10 @@ def train(
             rank=fabric.global_rank,
             world_size=fabric.world_size,
         )
-        history = _resume(path, run, network, optimizer)
+        history = _resume(path, run, step.network, step.optimizer)
+        if fabric.broadcast(len(history)) != len(history):
+            raise ValueError(f"{path} must be one folder that every process sees")
+        samples = ensemble.inputs[..., 0].size
         steps, saved = config.epochs * len(loader), time.monotonic()
         bar = tqdm(
             range(len(history), config.epochs),
@@ -286,23 +305,14 @@ def train(
             unit="epoch",
             disable=not progress or fabric.global_rank > 0,
         )
-        scales = _on_device(normaliser, fabric.device)
-        network.train()
         with loader:
             for epoch in bar:
                 began, total, n = time.perf_counter(), 0.0, 0
                 loader.set_epoch(epoch)
                 torch.manual_seed(run["seeds"]["kernel"] * 100_003 + epoch)
-                for batch, (inputs, fields) in enumerate(loader):
+                for batch, (inputs, fields, size) in enumerate(shares(loader, samples)):
                     rate = config.rate(epoch * len(loader) + batch, steps)
-                    for group in optimizer.param_groups:
-                        group["lr"] = rate
-                    inputs, fields = _normalise(inputs, fields, scales, fabric.device)
-                    loss = (model(inputs) - fields).abs().mean()  # Eq. (1)
-                    fabric_optimizer.zero_grad()
-                    fabric.backward(loss)
-                    fabric_optimizer.step()
-                    total, n = total + loss.detach() * len(inputs), n + len(inputs)
+                    total, n = total + step(inputs, fields, size, rate) * size, n + size
                 mean = float(fabric.all_reduce(total / n))
                 if not math.isfinite(mean):
                     raise FloatingPointError(
@@ -315,13 +325,48 @@ def train(
                 last = epoch == config.epochs - 1
                 if path is not None and fabric.global_rank == 0 and not last:
                     if time.monotonic() - saved >= checkpoint_seconds:
-                        _checkpoint(path, run, network, optimizer, history)
+                        _checkpoint(path, run, step.network, step.optimizer, history)
                         saved = time.monotonic()
-    network.eval()
-    surrogate = Surrogate(network.cpu(), normaliser, run, history)
+    network = step.network.eval().cpu()
+    surrogate = Surrogate(network, normaliser, run, fabric.broadcast(history))
     if path is not None and fabric.global_rank == 0:
         save(surrogate, path)
+    fabric.barrier()  # whoever returns finds the folder whole
     return surrogate
+
+
+class Step:
+    """The network of a run on a fabric's devices; a call is one step of Adam."""
+
+    def __init__(self, fabric: Fabric, run: dict, rate: float, normaliser: Normaliser):
+        self.fabric, self.network = fabric, build(run)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
+        self._model, self._optimizer = fabric.setup(self.network, self.optimizer)
+        self._scales = _on_device(normaliser, fabric.device)
+        self.network.train()
+
+    def __call__(self, inputs, fields, size: int, rate: float) -> torch.Tensor:
+        """Learn from this rank's share of a batch of `size` samples.
+
+        Returns the share's part in the loss: its mean over the ranks is the loss of the batch.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        inputs, fields = _normalise(inputs, fields, self._scales, self.fabric.device)
+        loss = (self._model(inputs) - fields).abs()
+        # Eq. (1). Gradients are averaged over the ranks, whose shares may differ in size.
+        loss = loss.mean() * (len(inputs) * self.fabric.world_size / size)
+        self._optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self._optimizer.step()
+        return loss.detach()
+
+
+def shares(loader: SampleLoader, samples: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """This rank's share of every batch of an epoch, and the size of the whole batch."""
+    for batch, (inputs, fields) in enumerate(loader, 1):
+        rest = samples - (batch - 1) * loader.batch_size
+        yield inputs, fields, loader.batch_size if batch < len(loader) else rest
 
 
 def best_accelerator() -> str:

@@ -26,20 +26,25 @@ HOUSE = {
     "ensembles": "fields scenarios storage",
     "tolerance": "codecs storage ensembles",
     "compression": "storage ensembles codecs tolerance",
-    "loading": "codecs ensembles",
+    "decoding": "codecs",
+    "disks": "",
+    "chunks": "codecs storage ensembles decoding",
+    "loading": "ensembles decoding disks chunks",
     "surrogates": "",
     "training": "storage ensembles loading surrogates",
     "metrics": "fields",
     "variability": "metrics",
     "evaluation": "ensembles training metrics",
     "studies": ALL_ABOVE,
+    "throughput": ALL_ABOVE,
     "figures": "fields metrics",
+    "figures_loading": "figures",
     "explorer": "compression metrics figures",
     "presets": "scenarios surrogates training studies",
     "notebooks": "storage",
     "cli": ALL_ABOVE,
 }
-TORCH = {"surrogates", "training"}
+TORCH = {"surrogates", "training", "throughput"}  # which times steps of training
 NOT_IN_METRICS = {"torch", "h5py", "xarray", "pandas"}  # pure functions of arrays
 
 ROOMS = list(HOUSE)

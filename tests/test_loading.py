@@ -2,15 +2,20 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from surrlab import compression, ensembles, loading, storage
 from surrlab.codecs import Zfp, fletcher32
+from surrlab.disks import Storage
 from surrlab.loading import SampleLoader
 
 
@@ -117,14 +122,19 @@ def test_order_depends_on_seed_and_epoch_and_not_on_threads(compressed):
     assert len(orders) == 4
 
 
-@pytest.mark.parametrize("batch_size", [2, 61, 64])
-def test_ranks_share_every_batch(compressed, batch_size):
-    whole = SampleLoader(compressed, batch_size, seed=1)
-    shares = [SampleLoader(compressed, batch_size, seed=1, rank=r, world_size=2) for r in (0, 1)]
-    for (inputs, _), *parts in zip(whole, *shares, strict=True):
-        rows = np.concatenate([part for part, _ in parts])
-        wanted = inputs if len(inputs) > 1 else np.repeat(inputs, 2, axis=0)
-        assert sorted(map(tuple, rows)) == sorted(map(tuple, wanted))
+@pytest.mark.parametrize("batch_size, last", [(2, 2), (61, 62), (64, 50), (1000, 306)])
+def test_ranks_share_every_batch_and_every_sample_once(compressed, batch_size, last):
+    rows = compressed.inputs.reshape(-1, 4).tolist()
+    whole = [inputs.tolist() for inputs, _ in SampleLoader(compressed, batch_size, seed=1)]
+    if len(whole[-1]) == 1:  # fewer than there are ranks
+        whole[-2:] = [whole[-2] + whole[-1]]
+    ranks = [SampleLoader(compressed, batch_size, seed=1, rank=r, world_size=2) for r in (0, 1)]
+    shares = [[inputs.tolist() for inputs, _ in loader] for loader in ranks]
+    assert len(ranks[0]) == len(ranks[1]) == len(whole) and len(whole[-1]) == last
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert sorted(parts[0] + parts[1]) == sorted(batch)
+        assert 0 <= len(parts[0]) - len(parts[1]) <= 1
+    assert sorted(row for share in shares for batch in share for row in batch) == sorted(rows)
 
 
 @pytest.mark.parametrize("field, time", [("density", 0), ("material", 50), ("velocity_y", 20)])
@@ -140,7 +150,7 @@ def test_a_damaged_field_is_named_and_stops_the_epoch(copy, field, time):
 def test_a_file_cut_short_after_the_start_is_named(copy):
     with SampleLoader(copy, 16, seed=0) as loader:
         os.truncate(copy.file(5), 9000)
-        with pytest.raises(OSError, match=r"00005\.h5: simulation 5, .* too early"):
+        with pytest.raises(OSError, match=r"00005\.h5: simulation 5, .* has changed"):
             everything(loader)
 
 
@@ -284,8 +294,195 @@ def test_more_files_than_may_stay_open(compressed, monkeypatch):
         {"batch_size": 0},
         {"rank": 2, "world_size": 2},
         {"world_size": 9},
+        {"cache": "disk"},
+        {"batch_size": 400, "world_size": 307},  # of 306 samples
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(ensemble, arguments):
-    with pytest.raises(ValueError, match=r"thread|shared out"):
+    with pytest.raises(ValueError, match=r"thread|shared out|cache"):
         SampleLoader(ensemble, **{"batch_size": 8, "seed": 0} | arguments)
+
+
+def reads(monkeypatch):
+    """What is read from now on, as (nbytes, offset)."""
+    calls, read = [], Storage.read
+
+    def count(storage, file, buffer, offset):
+        calls.append((len(buffer), offset))
+        return read(storage, file, buffer, offset)
+
+    monkeypatch.setattr(Storage, "read", count)
+    return calls
+
+
+def test_memory_keeps_stored_bytes_and_reads_each_file_once(copy, monkeypatch):
+    expected = everything(SampleLoader(copy, 16, seed=0))
+    calls = reads(monkeypatch)
+    with SampleLoader(copy, 16, seed=0, cache="memory", threads=3) as loader:
+        first = everything(loader)
+        assert sum(n for n, _ in calls) == copy.file_nbytes
+        assert len(calls) == len(copy.simulations)
+        shutil.rmtree(copy.path)
+        second = everything(loader)
+    assert len(calls) == len(copy.simulations)
+    for got in (first, second):
+        np.testing.assert_array_equal(got[1], expected[1])
+
+
+def test_damage_is_named_from_memory_too(copy):
+    damage(copy.file(3), "density", 7)
+    with SampleLoader(copy, 16, seed=0, cache="memory") as loader:
+        with pytest.raises(OSError, match=r"simulation 3, time 7, field density: the checksum"):
+            everything(loader)
+
+
+def test_neighbours_on_disk_are_one_read(data, monkeypatch):
+    calls = reads(monkeypatch)
+    with SampleLoader(data, 51, seed=0, shuffle=False, threads=1) as loader:
+        everything(loader)
+    assert len(calls) < 2 * len(data.simulations)  # 306 fields in each
+
+
+def test_buffers_are_used_again_once_nobody_holds_them(data):
+    with SampleLoader(data, 8, seed=0) as loader:
+        places = [fields.ctypes.data for _, fields in loader]
+    assert len(places) == 39 and len(set(places)) <= loading.PREFETCH + 3
+
+
+def test_whoever_holds_a_view_keeps_it(data):
+    with SampleLoader(data, 8, seed=0) as loader:
+        views, copies = [], []
+        for _, fields in loader:
+            views.append(
+                torch.from_numpy(fields)[:5, 2].numpy() if len(views) % 2 else fields[0][1:]
+            )
+            copies.append(views[-1].copy())
+            del fields
+        everything(loader)
+    for view, copied in zip(views, copies, strict=True):
+        np.testing.assert_array_equal(view, copied)
+
+
+def test_the_caller_may_allocate(data):
+    made = []
+
+    def allocate(shape):
+        made.append(np.zeros(shape, np.float32))
+        return made[-1]
+
+    with SampleLoader(data, 50, seed=0, allocate=allocate) as loader:
+        assert all(any(np.shares_memory(fields, a) for a in made) for _, fields in loader)
+    assert {array.shape for array in made} == {(50, 6, 24, 8)}
+
+
+@pytest.mark.parametrize("cache", [None, "memory"])
+def test_a_file_changed_in_place_is_noticed(copy, cache):
+    with SampleLoader(copy, 16, seed=0, cache=cache) as loader:
+        if cache is None:
+            everything(loader)
+        with copy.file(2).open("r+b") as file:
+            file.write(b"\x89")
+        with pytest.raises(OSError, match=r"simulation 2, .* has changed since this loader"):
+            everything(loader)
+
+
+def test_a_file_replaced_while_open_is_read_as_it_was(copy):
+    with SampleLoader(copy, 16, seed=0) as loader:
+        expected = everything(loader)
+        shutil.copy(copy.file(1), copy.path / "other")
+        os.replace(copy.path / "other", copy.file(2))
+        np.testing.assert_array_equal(everything(loader)[1], expected[1])
+        loader.close()
+        with pytest.raises(OSError, match=r"simulation 2, .* has changed since this loader"):
+            everything(loader)
+
+
+def test_an_error_of_the_disk_is_named(data, monkeypatch):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    with SampleLoader(data, 16, seed=0, shuffle=False, threads=1) as loader:
+        next(iter(loader))
+        monkeypatch.setattr(Storage, "read", fail)
+        with pytest.raises(OSError, match=r"00000\.h5: simulation 0, time .*: \[Errno 5\]"):
+            everything(loader)
+
+
+@pytest.mark.parametrize("threads", [1, 100])
+@pytest.mark.parametrize("batch_size", [1, 1000])
+def test_a_single_sample(made, threads, batch_size):
+    data = made(filtered_by_hdf5)
+    data.manifest["times"] = data.manifest["times"][:1]
+    with h5py.File(data.file(0), "r+") as file:
+        for name, values in zip(data.fields, data.read(0).swapaxes(0, 1), strict=True):
+            del file[name]
+            filtered_by_hdf5(file, name, values[:1])
+    ((inputs, fields),) = SampleLoader(data, batch_size, seed=0, threads=threads)
+    np.testing.assert_array_equal(fields, data.read(0))
+    assert inputs.shape == (1, 4)
+
+
+def test_a_chunk_that_was_stored_too_short(made):
+    def write(file, name, values):
+        shape, chunks = values.shape, (1, *values.shape[1:])
+        dataset = file.create_dataset(name, shape, "f4", chunks=chunks, **Zfp(1e-3).h5_filter())
+        for time, field in enumerate(values):
+            stream = Zfp(1e-3).encode(field)
+            cut = name == "energy" and time == 1
+            dataset.id.write_direct_chunk((time, 0, 0), stream[: -16 if cut else None])
+
+    with pytest.raises(OSError, match=r"time 1, field energy: .* beyond its end"):
+        everything(SampleLoader(made(write), 2, seed=0))
+
+
+def test_a_filter_that_is_not_installed_is_named(made):
+    def write(file, name, values):
+        space, options = (
+            h5py.h5s.create_simple(values.shape),
+            h5py.h5p.create(h5py.h5p.DATASET_CREATE),
+        )
+        options.set_chunk((1, *values.shape[1:]))
+        options.set_filter(299, h5py.h5z.FLAG_OPTIONAL, (1, 2))
+        h5py.h5d.create(file.id, name.encode(), h5py.h5t.NATIVE_FLOAT, space, options)
+        for time, field in enumerate(values):
+            file[name].id.write_direct_chunk((time, 0, 0), field.tobytes())
+
+    with pytest.raises(ValueError, match=r"density pass through the HDF5 filter 299"):
+        SampleLoader(made(write), 2, seed=0)
+
+
+def test_closed_while_it_is_iterated(data):
+    loader = SampleLoader(data, 8, seed=0, storage=Storage(latency=0.01))
+    iterator = iter(loader)
+    next(iterator)
+    loader.close()
+    with pytest.raises(RuntimeError, match="closed while"):
+        list(iterator)
+
+
+INTERRUPTED = """
+import sys, threading
+from surrlab import ensembles
+from surrlab.disks import Storage
+from surrlab.loading import SampleLoader
+
+loader = SampleLoader(ensembles.open(sys.argv[1]), 64, seed=0, storage=Storage(bandwidth=1e6))
+try:
+    for number, _ in enumerate(loader):
+        print(number, flush=True)
+except KeyboardInterrupt:
+    loader.close()
+    print("threads", threading.active_count())
+    raise
+"""
+
+
+def test_an_interrupt_ends_it_at_once(compressed):
+    program = [sys.executable, "-c", INTERRUPTED, compressed.path]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"0\n"
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=60)
+    assert out.splitlines()[-1] == b"threads 1"
+    assert error.strip().endswith(b"KeyboardInterrupt")
+    assert process.returncode == -signal.SIGINT

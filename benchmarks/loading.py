@@ -1,0 +1,328 @@
+"""How fast batches come from compressed files: the paper's Section VI-C on one machine.
+
+Feeds (a) to (d) take turns in one process over the same 768 x 256 samples, compressed about 12
+times; numbers are medians over the rounds, in MB/s of decoded data from a warm page cache:
+(a) torch's DataLoader through the HDF5 filter, the paper's way, a worker for each core; (b) ours;
+(c) a DataLoader over contiguous raw files; (d) zfpy alone, its streams in memory, in as many
+threads. Then: three storages as slow as the paper's, at about 20 times; an epoch of the `quick`
+model, against one with all samples decoded in memory; and peak memory of two sizes of ensemble.
+
+    python benchmarks/loading.py > benchmarks/loading.json
+"""
+
+import functools
+import itertools
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+import xarray as xr
+from machine import machine
+from scipy.ndimage import zoom
+
+from surrlab import chunks, codecs, compression, ensembles, presets, storage, training
+from surrlab.codecs import Zfp
+from surrlab.disks import Storage
+from surrlab.loading import SampleLoader
+from surrlab.scenarios import RayleighTaylor
+
+SIMULATIONS, COARSE, SHAPE = 6, (96, 32), (768, 256)
+BATCH, ROUNDS, SLOW_ROUNDS, EPOCHS = 16, 7, 3, 5
+RATIO, SLOW_RATIO = 12, 20
+PAPER = {145.65: 2.96, 227.31: 1.89, 746.7: 1.0}  # MB/s of raw data: the speed-up to reach
+CORES = len(os.sched_getaffinity(0))
+
+
+def upsampled(coarse, folder):
+    """An ensemble on `SHAPE`, by cubic splines, in contiguous datasets: the fastest raw file."""
+    grid = RayleighTaylor().grid(SHAPE)
+    header = coarse.header
+    header["grid"] |= {"ny": grid.ny, "nx": grid.nx}
+    rows = dict(enumerate(coarse.parameters.tolist()))
+    writers = {s: partial(write, coarse, header, s) for s in rows}
+    with ThreadPoolExecutor(CORES) as pool:
+        storage.build(folder, header, {}, rows, writers, executor=pool, label="upsample")
+    return ensembles.open(folder)
+
+
+def write(coarse, header, simulation, path):
+    factor = np.divide(SHAPE, COARSE)
+    samples = coarse.read(simulation)
+    with h5py.File(path, "w") as file:
+        row = coarse.parameters[simulation].tolist()
+        storage.describe(file, header, simulation, row)
+        for i, name in enumerate(header["fields"]):
+            file[name] = np.stack([zoom(s[i], factor, order=3, mode="nearest") for s in samples])
+
+
+def tolerances(ensemble, ratio):
+    """One tolerance a field, in equal parts of its standard deviation, for about `ratio`."""
+    sample = np.concatenate([ensemble.read(s, slice(2, None, 12)) for s in ensemble.simulations])
+    scale = sample.std(axis=(0, 2, 3))
+
+    def reached(factor):
+        streams = (
+            Zfp(factor * scale[i]).encode(field) for part in sample for i, field in enumerate(part)
+        )
+        return sample.nbytes / sum(map(len, streams))
+
+    factors = 2.0 ** np.arange(-20, 2, 0.25)
+    low, high = 0, len(factors) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if reached(factors[middle]) < ratio else (low, middle)
+    return xr.DataArray(factors[high] * scale, {"field": list(ensemble.fields)})
+
+
+def as_the_paper(ensemble, folder):
+    """The same streams in one filtered dataset a field: no virtual dataset, and no checksum."""
+    folder.mkdir()
+    paths = []
+    for simulation in ensemble.simulations:
+        paths.append(folder / f"{simulation}.h5")
+        with h5py.File(ensemble.file(simulation)) as source, h5py.File(paths[-1], "w") as file:
+            for name in ensemble.fields:
+                (old,) = source[compression.CHUNKS][name].values()
+                codec, _ = codecs.stored_as(old)
+                new = file.create_dataset(
+                    name, old.shape, "f4", chunks=old.chunks, **codec.h5_filter()
+                )
+                for time_ in range(len(old)):
+                    _, data = old.id.read_direct_chunk((time_, 0, 0))
+                    new.id.write_direct_chunk((time_, 0, 0), data[:-4])
+    return paths
+
+
+class ThroughHDF5(torch.utils.data.Dataset):
+    """Samples as any PyTorch user reads them; files are opened once in each worker."""
+
+    def __init__(self, paths, ensemble):
+        self.paths, self.fields, self.shape = paths, ensemble.fields, ensemble.shape[2:]
+        self.inputs = torch.from_numpy(ensemble.inputs.reshape(-1, ensemble.inputs.shape[-1]))
+        self.n_times, self.files = len(ensemble.times), {}
+
+    def __len__(self):
+        return len(self.inputs)
+
+    def __getitem__(self, i):
+        simulation, time_ = divmod(i, self.n_times)
+        if simulation not in self.files:
+            self.files[simulation] = h5py.File(self.paths[simulation])
+        sample = np.empty(self.shape, np.float32)
+        for field, name in zip(sample, self.fields, strict=True):
+            self.files[simulation][name].read_direct(field, np.s_[time_])
+        return self.inputs[i], torch.from_numpy(sample)
+
+
+def data_loader(paths, ensemble):
+    return torch.utils.data.DataLoader(
+        ThroughHDF5(paths, ensemble),
+        BATCH,
+        shuffle=True,
+        num_workers=CORES,
+        persistent_workers=True,
+    )
+
+
+class DecodeAlone:
+    """zfpy, into the fields of one batch over and over, every stream in memory."""
+
+    def __init__(self, ensemble):
+        index = chunks.Index(ensemble)
+        n = len(index.simulations) * index.n_times
+        found = index.chunks(np.random.default_rng(0).permutation(n))
+        files = [path.read_bytes() for path in index.paths]
+        self.streams = [
+            (Zfp(index.kinds[kind][0]), files[file][offset : offset + nbytes - 4])
+            for file, offset, nbytes, kind, *_ in found.tolist()
+        ]
+        self.out = np.empty((BATCH * index.shape[0], *index.shape[1:]), np.float32)
+        self.pool = ThreadPoolExecutor(CORES)
+
+    def __iter__(self):
+        def decode(first):
+            for i in range(first, len(self.streams), CORES):
+                codec, stream = self.streams[i]
+                out = self.out[i % len(self.out)]
+                codec.decode(stream, out.shape, out=out)
+
+        yield from self.pool.map(decode, range(CORES))
+
+
+def seconds(batches):
+    start = time.perf_counter()
+    for _ in batches:
+        pass
+    return time.perf_counter() - start
+
+
+def rates(feeds, raw, rounds):
+    """Median decoded MB/s of each feed; they take turns, after a round that is not counted."""
+    found = {name: [] for name in feeds}
+    for turn, (name, feed) in itertools.product(range(rounds + 1), feeds.items()):
+        rate = raw.raw_nbytes / 1e6 / seconds(feed)
+        if turn:
+            found[name].append(rate)
+        print(f"{name}: {rate:.0f} MB/s", file=sys.stderr)
+    return {name: round(statistics.median(values), 1) for name, values in found.items()}
+
+
+def feeds(raw, compressed, folder):
+    raw_paths = [raw.file(s) for s in raw.simulations]
+    with (
+        SampleLoader(compressed, BATCH, seed=0) as ours,
+        SampleLoader(raw, BATCH, seed=0) as ours_raw,
+    ):
+        found = rates(
+            {
+                "a_dataloader_hdf5_filter": data_loader(as_the_paper(compressed, folder), raw),
+                "b_sample_loader": ours,
+                "c_dataloader_raw": data_loader(raw_paths, raw),
+                "d_decode_alone": DecodeAlone(compressed),
+                "sample_loader_raw": ours_raw,
+            },
+            raw,
+            ROUNDS,
+        )
+    a, b, c, d, _ = found.values()
+    return {
+        "payload_ratio": round(compression.ratios(compressed).payload, 2),
+        "mb_per_s": found,
+        "b_over_a": round(b / a, 3),
+        "b_over_c": round(b / c, 3),
+        "b_over_d": round(b / d, 3),
+    }
+
+
+def storages(raw, compressed):
+    ratio, rows = compression.ratios(compressed).payload, []
+    for bandwidth, wanted in PAPER.items():
+        loaders = {
+            name: SampleLoader(data, BATCH, seed=0, storage=Storage(bandwidth * 1e6))
+            for name, data in (("raw", raw), ("compressed", compressed))
+        }
+        found = rates(loaders, raw, SLOW_ROUNDS)
+        for loader in loaders.values():
+            loader.close()
+        used = found["compressed"] / ratio / bandwidth
+        rows.append(
+            {
+                "bandwidth_mb_per_s": bandwidth,
+                "mb_per_s": found,
+                "compressed_over_raw": round(found["compressed"] / found["raw"], 2),
+                "paper": wanted,
+                "bandwidth_used_by_compressed": round(used, 3),
+                "compressed_is_bound_by": "storage" if used > 0.9 else "decoding",
+            }
+        )
+    return {"payload_ratio": round(ratio, 2), "storages": rows}
+
+
+class InMemory(SampleLoader):
+    """The same batches from samples that were decoded beforehand."""
+
+    def __init__(self, ensemble, *arguments, **keywords):
+        super().__init__(ensemble, *arguments, **keywords)
+        self.fields = _decoded(str(ensemble.path), tuple(ensemble.simulations))
+
+    def _batches(self, shares):
+        for share in shares:
+            yield self._inputs[share], self.fields[share]
+
+
+@functools.cache
+def _decoded(path, simulations):
+    ensemble = ensembles.open(path)
+    return np.concatenate([ensemble.read(s) for s in simulations])
+
+
+def quick_epoch(folder):
+    """Seconds of an epoch of the `quick` preset's model; the feeds take turns."""
+    preset = presets.get("quick")
+    raw = ensembles.generate(
+        preset.scenario,
+        folder / "quick",
+        n_simulations=preset.n_simulations,
+        shape=preset.shape,
+        seed=0,
+    )
+    small = compression.compress(raw, tolerances(raw, RATIO), folder / "quick_compressed")
+    config = replace(preset.train, epochs=EPOCHS)
+    feeds = {
+        "decoded_in_memory": InMemory,
+        "compressed_files": SampleLoader,
+        "compressed_in_memory": partial(SampleLoader, cache="memory"),
+    }
+    found = {name: [] for name in feeds}
+    for turn, (name, feed) in itertools.product(range(ROUNDS), feeds.items()):
+        training.SampleLoader = feed
+        history = training.train(small, config, seed=turn, progress=False).history
+        found[name] += [row["seconds"] for row in history[1:]]  # the first one starts threads
+        print(f"{name}: {found[name][-1]:.3f} s", file=sys.stderr)
+    training.SampleLoader = SampleLoader
+    median = {name: round(statistics.median(values), 4) for name, values in found.items()}
+    return {
+        "payload_ratio": round(compression.ratios(small).payload, 2),
+        "samples": int(np.prod(small.shape[:2])),
+        "seconds": median,
+        "files_over_memory": round(median["compressed_files"] / median["decoded_in_memory"], 3),
+    }
+
+
+def peak_memory(ensemble):
+    """Peak resident MB of a fresh process that reads `ensemble` once, less those before it."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak, (ensemble,))
+
+
+def _peak(ensemble):
+    def peak():
+        (line,) = (x for x in Path("/proc/self/status").open() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+
+    before = peak()
+    with SampleLoader(ensemble, 4, seed=0) as loader:
+        seconds(loader)
+    return round(peak() - before, 1)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        report = {"quick_epoch": quick_epoch(folder)}
+        coarse = ensembles.generate(
+            RayleighTaylor(), folder / "coarse", n_simulations=SIMULATIONS, shape=COARSE, seed=0
+        )
+        raw = upsampled(coarse, folder / "raw")
+        by_12, by_20 = (
+            compression.compress(raw, tolerances(raw, ratio), folder / f"by_{ratio}")
+            for ratio in (RATIO, SLOW_RATIO)
+        )
+        report["feeds"] = feeds(raw, by_12, folder / "as_the_paper")
+        report["slow_storages"] = storages(raw, by_20)
+        report["peak_memory"] = {
+            "batch_of_4_mb": round(4 * raw.raw_nbytes / np.prod(raw.shape[:2]) / 2**20, 1),
+            "mb": {n: peak_memory(by_12.select(range(n))) for n in (2, SIMULATIONS)},
+        }
+        report |= {
+            "ensemble": {"samples": int(np.prod(raw.shape[:2])), "shape": SHAPE, "batch": BATCH},
+            "rounds": ROUNDS,
+            "cache": "warm page cache; slow storages are limited at the read",
+            "machine": machine("h5py", "hdf5plugin", "numba", "numpy", "torch", "zfpy"),
+        }
+    print(json.dumps(report, indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

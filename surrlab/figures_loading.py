@@ -1,0 +1,81 @@
+"""The pictures of Section VI-C: what a storage delivers, and what an epoch waits for.
+
+A room of its own beside `figures`, which it takes its colours and panels from.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from surrlab.figures import _legend, _panels, styles
+
+_RAW = "0.7"
+_STALL = "#c9302c"
+
+
+def throughput(rates: xr.Dataset) -> Figure:
+    """Fig. 11: how fast batches are ready, raw and compressed, the storages side by side.
+
+    Parameters
+    ----------
+    rates : Dataset
+        ``rate`` (storage, ratio, round) in MB/s of uncompressed data, the first ratio 1 (raw);
+        coordinate ``bandwidth`` of each storage in MB/s, or infinite.
+    """
+    title = "How fast is a batch ready? Over each bar its gain over raw data on the same storage"
+    figure, axes = _panels(title, 4.4, 1, rates.sizes["storage"], sharey=True)
+    colours = [_RAW, *(style["color"] for style in styles(rates.sizes["ratio"] - 1))]
+    for ax, name in zip(axes[0], rates["storage"].values, strict=True):
+        one = rates.sel(storage=name)
+        median, bandwidth = one["rate"].median("round").values, float(one["bandwidth"])
+        places = np.arange(len(median))
+        ax.bar(places, median, color=colours, alpha=0.75)
+        for place, values in zip(places, one["rate"].transpose("ratio", "round"), strict=True):
+            ax.plot(np.full(values.size, place), values, "_", color="0.2", ms=9)
+            gain = f"{median[place] / median[0]:.2g}×" if place else ""
+            ax.annotate(gain, (place, float(values.max())), (0, 4), **_ABOVE)
+        if np.isfinite(bandwidth):
+            ax.axhline(bandwidth, color="black", ls="--", lw=1.2, label="bandwidth of the storage")
+        ax.set_title(
+            f"{name}\n({bandwidth:g} MB/s)" if np.isfinite(bandwidth) else name, fontsize=9
+        )
+        ax.set_xticks(places, _names(rates), fontsize=8)
+        ax.set_xlabel("ratio (payload)")
+    axes[0, 0].set_ylabel("MB/s of uncompressed data")
+    return _legend(figure) if np.isfinite(rates["bandwidth"]).any() else figure
+
+
+def epoch_time(epochs: xr.Dataset) -> Figure:
+    """Fig. 12: time of an epoch against the number of processes; what is red, the network waits.
+
+    Parameters
+    ----------
+    epochs : Dataset
+        ``data`` and ``both`` (processes, ratio, round), ``compute`` (processes, round), seconds;
+        attribute ``storage`` in words.
+    """
+    title = f"What does an epoch wait for? Storage: {epochs.attrs['storage']}"
+    figure, axes = _panels(title, 4.4, 1, epochs.sizes["processes"], sharey=True)
+    middle = epochs.median("round")
+    for ax, n in zip(axes[0], middle["processes"].values, strict=True):
+        one = middle.sel(processes=n)
+        places, both, compute = np.arange(one.sizes["ratio"]), one["both"], float(one["compute"])
+        ax.bar(places + 0.2, both, 0.4, color=_STALL, alpha=0.75, label="both: the network waits")
+        learning = np.minimum(both, compute)
+        ax.bar(places + 0.2, learning, 0.4, color="0.45", label="both: it computes")
+        ax.bar(places - 0.2, one["data"], 0.4, color="#58b558", label="data alone")
+        ax.axhline(compute, color="black", ls="--", lw=1.2, label="computing alone")
+        ax.set_title(f"{n} process{'es' if n > 1 else ''}", fontsize=10)
+        ax.set_xticks(places, _names(one))
+        ax.set_xlabel("compression ratio of the training data (payload)")
+    axes[0, 0].set_ylabel("time of an epoch (s)")
+    return _legend(figure)
+
+
+_ABOVE = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
+
+
+def _names(table: xr.Dataset) -> list[str]:
+    return ["raw" if ratio == 1 else f"{ratio:.1f}×" for ratio in table["ratio"].values]
