@@ -113,6 +113,7 @@ class Generator(nn.Module):
         min_features: int = 128,
     ):
         super().__init__()
+        shape, start = tuple(shape), tuple(start)
         doublings = (shape[0] // start[0]).bit_length() - 1
         if doublings < 1 or shape != (start[0] << doublings, start[1] << doublings):
             raise ValueError(

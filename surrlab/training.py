@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -189,7 +190,10 @@ def run_config(
     kernel_seed: int | None = None,
     precision: str = "32-true",
 ) -> dict:
-    """Everything that decides a model's weights, as JSON; `run_id` hashes it."""
+    """What decides a model's weights, as JSON; `run_id` hashes it.
+
+    Devices, processes and threads are not part of it: they change the order of sums, not the model.
+    """
     seeds = {"init": init_seed, "shuffle": shuffle_seed, "kernel": kernel_seed}
     return {
         "train": json.loads(json.dumps(asdict(config))),
@@ -213,7 +217,7 @@ def train(
     init_seed: int | None = None,
     shuffle_seed: int | None = None,
     kernel_seed: int | None = None,
-    path: Path | None = None,
+    path: str | os.PathLike | None = None,
     accelerator: str = "cpu",
     devices: int | str = 1,
     num_nodes: int = 1,
@@ -241,13 +245,14 @@ def train(
         Of the initial weights, of the order of the samples, and of whatever draws random numbers
         during training on the device (dropout; nothing in `Generator`). Kernels are
         deterministic where torch offers it.
-    path : Path, optional
+    path : path, optional
         Folder of the model: weights, ``config.json`` (written last), history.
     accelerator, devices, num_nodes, strategy, precision
         Handed to `lightning_fabric.Fabric`. Under ``strategy="ddp"`` each device takes its share
         of every batch, and the model is that of one device, to rounding.
     threads : int, optional
-        CPU threads of torch; results are equal to the last bit only for an equal number.
+        CPU threads of torch, from now on in this process; results are equal to the last bit only
+        for an equal number.
     checkpoint_seconds : float
         Least time between two checkpoints, which are taken between epochs.
     progress : bool
@@ -269,13 +274,16 @@ def train(
         kernel_seed=kernel_seed,
         precision=precision,
     )
+    if threads is not None:
+        torch.set_num_threads(threads)
+    path = None if path is None else Path(path)
     if path is not None and (path / CONFIG).exists():
         surrogate = load(path)
         if surrogate.config != run:
             raise ValueError(f"{path} holds the model of another run; choose another path")
         return surrogate
-    if threads is not None:
-        torch.set_num_threads(threads)
+    for left in [] if path is None else path.glob("*.tmp"):  # by a killed run
+        left.unlink(missing_ok=True)
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,
@@ -327,7 +335,7 @@ def train(
                     if time.monotonic() - saved >= checkpoint_seconds:
                         _checkpoint(path, run, step.network, step.optimizer, history)
                         saved = time.monotonic()
-    network = step.network.eval().cpu()
+    network = step.network.eval().cpu().float()  # as `load` builds it
     surrogate = Surrogate(network, normaliser, run, fabric.broadcast(history))
     if path is not None and fabric.global_rank == 0:
         save(surrogate, path)
@@ -405,7 +413,17 @@ def predict(surrogate: Surrogate, inputs: np.ndarray, *, batch_size: int = 64) -
     Returns
     -------
     array ``(..., 6, ny, nx)`` float32
+
+    Raises
+    ------
+    ValueError
+        If the vectors are not as long as the network's inputs.
     """
+    names = surrogate.config["interface"]["inputs"]
+    if inputs.shape[-1] != len(names):
+        raise ValueError(
+            f"the model takes {len(names)} inputs ({', '.join(names)}), not {inputs.shape[-1]}"
+        )
     device = next(surrogate.network.parameters()).device
     scales = _on_device(surrogate.normaliser, device)
     rows = np.ascontiguousarray(inputs, dtype=np.float32).reshape(-1, inputs.shape[-1])
@@ -420,8 +438,9 @@ def predict(surrogate: Surrogate, inputs: np.ndarray, *, batch_size: int = 64) -
     return fields.reshape(*inputs.shape[:-1], *fields.shape[1:])
 
 
-def save(surrogate: Surrogate, path: Path) -> None:
+def save(surrogate: Surrogate, path: str | os.PathLike) -> None:
     """Write weights and history, then ``config.json``: a folder that has it is whole."""
+    path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     with replacing(path / WEIGHTS) as temporary:
         save_file(_tensors(surrogate.network), temporary)
@@ -430,7 +449,7 @@ def save(surrogate: Surrogate, path: Path) -> None:
     (path / CHECKPOINT).unlink(missing_ok=True)
 
 
-def load(path: Path) -> Surrogate:
+def load(path: str | os.PathLike) -> Surrogate:
     """A model that `save` wrote.
 
     Raises
@@ -438,6 +457,7 @@ def load(path: Path) -> Surrogate:
     FileNotFoundError
         If the folder holds no finished model.
     """
+    path = Path(path)
     if not (path / CONFIG).exists():
         raise FileNotFoundError(f"{path} holds no finished model: it has no {CONFIG}")
     run = json.loads((path / CONFIG).read_text())

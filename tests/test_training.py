@@ -145,6 +145,23 @@ def test_prediction_does_not_depend_on_the_batch(ensemble):
     np.testing.assert_allclose(whole[2, 7:8], parts, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_another_precision_trains_a_model_that_predicts(ensemble, tmp_path, precision):
+    trained = train(ensemble, precision=precision, path=tmp_path)
+    fields = training.predict(trained, ensemble.inputs[0])
+    np.testing.assert_array_equal(
+        fields, training.predict(training.load(str(tmp_path)), ensemble.inputs[0])
+    )
+    exact = training.predict(train(ensemble), ensemble.inputs[0])
+    assert not np.array_equal(fields, exact)
+    assert np.corrcoef(fields.ravel(), exact.ravel())[0, 1] > 0.95
+
+
+def test_inputs_of_another_length_are_refused(ensemble):
+    with pytest.raises(ValueError, match=r"takes 4 inputs \(density_ratio, .*, time\), not 1"):
+        training.predict(train(ensemble), ensemble.inputs[0][:, :1])
+
+
 def test_an_ensemble_that_does_not_fit_is_refused(ensemble, tmp_path):
     surrogate = train(ensemble)
     surrogate.require(ensemble)
