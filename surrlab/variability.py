@@ -179,7 +179,7 @@ def verdict(raw, lossy, *, better, margin=2.0, confidence=0.95) -> Verdict:
     - False alarms: models without a shift are called harmful in at most 0.1 % of cases, with a
       shift of exactly 2σ in all metrics in at most 4.1 %; a shift of exactly 2σ is called benign in
       at most 4.1 %. (Student's t against 2σ̂, as if σ were known: up to 53 % and 17 %.) With the
-      correlations of 16 real raw models 4.4 % and 4.0 %; those models against each other, split at
+      correlations of 16 real raw models 4.4 % and 4.2 %; those models against each other, split at
       random into raw and "lossy" ones of other seeds, are never called harmful. With heavy or
       skewed tails, or lossy models of twice the spread, no rate exceeds 6 %.
     - Power: an over-compressed control (four times Algorithm 1's tolerance; L1 shifts by 40σ,
