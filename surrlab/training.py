@@ -251,8 +251,8 @@ def train(
         Handed to `lightning_fabric.Fabric`. Under ``strategy="ddp"`` each device takes its share
         of every batch, and the model is that of one device, to rounding.
     threads : int, optional
-        CPU threads of torch, from now on in this process; results are equal to the last bit only
-        for an equal number.
+        CPU threads of torch (from now on in this process) and of the loader; results are equal
+        to the last bit only for an equal number.
     checkpoint_seconds : float
         Least time between two checkpoints, which are taken between epochs.
     progress : bool
@@ -299,6 +299,7 @@ def train(
             ensemble,
             config.batch_size,
             seed=run["seeds"]["shuffle"],
+            threads=threads,
             rank=fabric.global_rank,
             world_size=fabric.world_size,
         )
