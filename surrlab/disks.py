@@ -91,7 +91,9 @@ class _Bucket:
     def wait(self, seconds: float, latency: float) -> None:
         with self._lock:
             self._paid = end = max(time.monotonic() - BURST, self._paid) + seconds
-        time.sleep(max(end + latency - time.monotonic(), 0))
+        rest = end + latency - time.monotonic()
+        if rest > 0:  # sleeping for nothing costs as much as a read
+            time.sleep(rest)
 
     def __reduce__(self):  # another process has its own
         return _Bucket, ()

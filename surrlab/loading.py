@@ -32,8 +32,8 @@ OPEN_FILES = 512
 READ = 1 << 20
 """Bytes that a thread reads before it decodes: they are still in the processor's cache then."""
 
-GAP = 1 << 14
-"""Bytes between two chunks that are read along: they cost less than a second read."""
+GAP, CALL = 1 << 14, 1e-5
+"""Bytes between two chunks that are read along, at most: as many as take the seconds of a read."""
 
 TASK = 1 << 20
 """Decoded bytes that are worth waking up one more thread for."""
@@ -258,8 +258,9 @@ class _Reader:
 
     def _pieces(self, chunks: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Read `READ` bytes at a time, neighbours at once; yield which chunks lie where."""
+        gap = min(GAP, self.storage.bandwidth * (self.storage.latency + CALL))
         starts, ends = chunks["offset"], chunks["offset"] + chunks["nbytes"]
-        apart = (np.diff(chunks["file"]) != 0) | (starts[1:] - ends[:-1] > GAP)
+        apart = (np.diff(chunks["file"]) != 0) | (starts[1:] - ends[:-1] > gap)
         apart |= np.diff(np.cumsum(chunks["nbytes"]) // READ) != 0
         runs = itertools.pairwise([0, *(np.flatnonzero(apart) + 1).tolist(), len(chunks)])
         files, addresses = chunks["file"].tolist(), np.empty(len(chunks), np.int64)
