@@ -397,6 +397,7 @@ def _predict(source: Path, ensemble: Ensemble, path: Path) -> None:
     storage.write_simulation(path, ensemble.header, ensemble.simulations[0], row, samples)
 
 
+@functools.cache  # asked for by every study that follows, and hashed into their folders' names
 def mean_model_errors(study: Study) -> xr.DataArray:
     """Model error of every training sample and field, the mean over the raw models."""
     variability_study(study)
@@ -470,6 +471,7 @@ def thresholds(study: Study, simulation: int, time: int) -> xr.Dataset:
     return study.table("thresholds", key, climb)
 
 
+@functools.cache
 def compressed(study: Study, level: float) -> Ensemble:
     """The training side compressed at `level` times Algorithm 1's tolerances.
 
@@ -484,12 +486,17 @@ def compressed(study: Study, level: float) -> Ensemble:
     return compression.compress(study.train_set, found * level, path)
 
 
+@functools.cache
+def ratios(study: Study, level: float) -> compression.Ratios:
+    """Payload and file ratio of a level."""
+    return compression.ratios(compressed(study, level))
+
+
 def lossy_models(study: Study) -> list[Model]:
     """The models of every level, with the common seeds."""
     models = []
     for level in study.config.levels:
-        data = compressed(study, level)
-        ratio = compression.ratios(data).payload
+        data, ratio = compressed(study, level), ratios(study, level).payload
         models += [Model("lossy", data, seed, level, ratio) for seed in study.config.lossy_seeds]
     return models
 
@@ -535,8 +542,7 @@ def rows(study: Study, verdicts: dict[float, variability.Verdict]) -> list[dict]
     """The verdicts as ``summary.json`` keeps them: level, payload and file ratio, state, reason."""
     table = []
     for level, verdict in verdicts.items():
-        ratios = compression.ratios(compressed(study, level))
-        row = {"level": level, "payload": ratios.payload, "file": ratios.file}
+        row = {"level": level, **ratios(study, level)._asdict()}
         table.append(row | verdict.config())
     return table
 
