@@ -13,7 +13,6 @@ from fractions import Fraction
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -40,6 +39,8 @@ def styles(n: int) -> list[dict]:
 
     The colours darken on the way, so that the order survives a grey printer.
     """
+    import seaborn as sns
+
     palette = sns.blend_palette(["#58b558", "#cf7420", "#c9302c", "#7b2a8c", "#14307e"], n)
     return [{"color": c, "ls": _LINES[i % len(_LINES)]} for i, c in enumerate(palette.as_hex())]
 
@@ -457,6 +458,8 @@ def _density(ax: Axes, values: np.ndarray, label: str, style: dict) -> None:
     """Kernel density of the finite values; a vertical line where they are all one number."""
     finite = values[np.isfinite(values)]
     if finite.size and np.ptp(finite) > 1e-6 * np.abs(finite).max():
+        import seaborn as sns
+
         sns.kdeplot(x=finite, ax=ax, label=label, **style)
     else:
         ax.axvline(finite[0] if finite.size else np.nan, label=label, **style)

@@ -19,7 +19,6 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import xarray as xr
-from lightning_fabric import Fabric
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from surrlab import compression, ensembles, studies, training
@@ -224,6 +223,8 @@ def _launch(n: int, job: tuple) -> xr.Dataset:
 
 def _epochs(versions, storage, config, n, batches, rounds, threads, accelerator) -> xr.Dataset:
     """One process's part of `epoch_times`."""
+    from lightning_fabric import Fabric
+
     torch.set_num_threads(threads)
     fabric = Fabric(accelerator=accelerator, devices=n, strategy="ddp" if n > 1 else "auto")
     fabric.launch()
