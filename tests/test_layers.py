@@ -34,7 +34,7 @@ HOUSE = {
     "surrogates": "",
     "training": "storage ensembles loading surrogates",
     "variability": "",
-    "evaluation": "ensembles training metrics",
+    "evaluation": "fields ensembles training metrics",
     "studies": ALL_ABOVE,
     "throughput": ALL_ABOVE,
     "figures": "fields",
