@@ -18,7 +18,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from surrlab.fields import LABELS, NAMES, Grid, index
-from surrlab.metrics import QUANTITIES, SCORES
 
 TRUTH = {"color": "black", "lw": 1.6, "zorder": 4}
 RAW = {"color": "0.7", "lw": 1.0}
@@ -158,11 +157,14 @@ def history(histories: Mapping[str, pd.DataFrame]) -> Figure:
     return _legend(figure)
 
 
-def momentum_band(evaluation: xr.Dataset, simulation: int, name: str = "momentum_y") -> Figure:
+def momentum_band(evaluation: xr.Dataset, simulation: int) -> Figure:
     """Fig. 3: mean ± 2σ of the raw models in time, the truth, and the first seed of each level.
 
-    Beneath it all the same less the raw models' mean, where the band is wide enough to be read.
+    Of the momentum that the table names in its attributes. Beneath it all the same less the raw
+    models' mean, where the band is wide enough to be read.
     """
+    name = evaluation.attrs["momentum"]
+    quantity = evaluation[name].attrs["long_name"]
     one = _one(evaluation, simulation)
     (_, _, raw), *levels = _groups(one)
     if raw.sizes["model"] < 2:
@@ -171,10 +173,10 @@ def momentum_band(evaluation: xr.Dataset, simulation: int, name: str = "momentum
     question = "how far apart does the seed alone carry raw models?"
     if levels:
         question = "do lossy models stay inside the band of the raw ones?"
-    title = f"{QUANTITIES[name].capitalize()} of simulation {simulation}: {question}"
+    title = f"{_sentence(quantity)} of simulation {simulation}: {question}"
     figure, axes = _panels(title, 6.4, 2, sharex=True, height_ratios=(3, 2))
     axes[0, 0].plot(one["time"], one[f"truth_{name}"], label="truth", **TRUTH)
-    for ax, less, what in ((axes[0, 0], 0, QUANTITIES[name]), (axes[1, 0], mean, "less raw mean")):
+    for ax, less, what in ((axes[0, 0], 0, quantity), (axes[1, 0], mean, "less raw mean")):
         band = one["time"], mean - reach - less, mean + reach - less
         ax.fill_between(*band, label=f"±2σ of {raw.sizes['model']} raw models", **BAND)
         ax.plot(one["time"], mean - less, label="mean of raw models", **RAW_CENTRE)
@@ -185,14 +187,14 @@ def momentum_band(evaluation: xr.Dataset, simulation: int, name: str = "momentum
     return _legend(figure, 3)
 
 
-def conserved(
-    evaluation: xr.Dataset, simulation: int, names=("mass", "momentum_x", "momentum_y")
-) -> Figure:
+def conserved(evaluation: xr.Dataset, simulation: int, names: Sequence[str] = ()) -> Figure:
     """Fig. 6: total mass and momenta in time; every raw model and the first seed of each level.
 
-    ``names=["thickness"]`` draws the mixing-layer thickness, Eq. (4), beside Fig. 8.
+    `names` are the quantities to draw: by default all but the one that Fig. 8 is about.
     """
     one = _one(evaluation, simulation)
+    quantities = [name for name in one if f"truth_{name}" in one and name != one.attrs["curve"]]
+    names = names or quantities
     title = f"Simulation {simulation}: do lossy models (coloured) run among the raw ones (grey)?"
     figure, axes = _panels(title, 4.4, 1, len(names))
     for ax, name in zip(axes[0], names, strict=True):
@@ -201,15 +203,20 @@ def conserved(
                 ax.plot(one["time"], values, label=label, **style)
         ax.plot(one["time"], one[f"truth_{name}"], label="truth", **TRUTH)
         ax.set_xlabel(_with_unit("time", one["time"]))
-        ax.set_ylabel(_with_unit(QUANTITIES[name], one[name]))
+        ax.set_ylabel(_with_unit(one[name].attrs["long_name"], one[name]))
     return _legend(figure, 5)
 
 
-def thickness(evaluation: xr.Dataset) -> Figure:
-    """Fig. 8: box a model of the correlation in time of mixing-layer thickness with the truth's."""
-    title = "Mixing-layer thickness: do lossy models follow the truth as closely as the raw ones?"
+def correlation(evaluation: xr.Dataset) -> Figure:
+    """Fig. 8: box a model of how well its curve of one quantity in time follows the truth's.
+
+    Of the quantity that the table names in its attribute ``curve``: mixing-layer thickness, say.
+    """
+    name = evaluation.attrs["curve"]
+    quantity = _sentence(evaluation[name].attrs["long_name"])
+    title = f"{quantity}: do lossy models follow the truth as closely as the raw ones?"
     figure, [[ax]] = _panels(title, 4.6)
-    distance = (1 - evaluation["thickness_correlation"]).clip(1e-5)
+    distance = (1 - evaluation[f"{name}_correlation"]).clip(1e-5)
     boxes = [
         (f"{'' if i else label.split()[0]}\n{int(one['seed'])}", style["color"], one.values)
         for label, style, models in _groups(distance)
@@ -348,7 +355,7 @@ def verdict(tables: Mapping[str, pd.DataFrame], *, margin: float = 2.0) -> Figur
     Parameters
     ----------
     tables : mapping
-        `level_label` of a level -> a row a metric, columns shift, low and high (of the
+        `level_label` of a level -> a row a metric, columns label, shift, low and high (of the
         degradation), sigma (training variability) and state; from the least to the most compressed.
     margin : float
         Degradation that is still benign, in σ.
@@ -359,7 +366,8 @@ def verdict(tables: Mapping[str, pd.DataFrame], *, margin: float = 2.0) -> Figur
     figure, [[ax]] = _panels(title, 4.9 + 0.5 * len(tables))
     ax.axvspan(-margin, margin, label=f"±{margin:g}σ (σ: spread of raw models)", **BAND)
     ax.axvline(0, color="black", lw=1, zorder=1)
-    metrics, ends = next(iter(tables.values())).index, [-2.5 * margin, 2.5 * margin]
+    names = next(iter(tables.values()))["label"]
+    metrics, ends = names.index, [-2.5 * margin, 2.5 * margin]
     step = min(0.22, 0.8 / len(tables))
     rows = np.arange(len(metrics)) - step * (len(tables) - 1) / 2
     for i, (style, label) in enumerate(zip(styles(len(tables)), tables, strict=True)):
@@ -382,7 +390,7 @@ def verdict(tables: Mapping[str, pd.DataFrame], *, margin: float = 2.0) -> Figur
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.minorticks_off()
     ax.set(xlim=(1.2 * min(ends), 1.2 * max(ends)), ylim=(len(metrics) - 0.5, -0.5))
-    ax.set_yticks(range(len(metrics)), [SCORES[name] for name in metrics])
+    ax.set_yticks(range(len(metrics)), names)
     edges = np.arange(1, len(metrics)) - 0.5
     ax.hlines(edges, 0, 1, color="0.9", lw=0.8, zorder=0.5, transform=ax.get_yaxis_transform())
     scale = f"(logarithmic beyond {2 * margin:g}; filled marker: harmful)"
@@ -448,6 +456,11 @@ def _one(evaluation: xr.Dataset, simulation: int) -> xr.Dataset:
     if simulation not in known:
         raise KeyError(f"no simulation {simulation}; there are {', '.join(map(str, known))}")
     return evaluation.sel(simulation=simulation)
+
+
+def _sentence(label: str) -> str:
+    """A label as a sentence begins with it: its first letter a capital, PSNR left as it is."""
+    return label[:1].upper() + label[1:]
 
 
 def _with_unit(label: str, array: xr.DataArray) -> str:

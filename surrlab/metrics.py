@@ -7,25 +7,20 @@ must not drown in the summation of 200,000 float32 cells.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from surrlab.fields import LABELS
 
-QUANTITIES = {
-    "mass": "total mass",
-    "momentum_x": "total x-momentum",
-    "momentum_y": "total y-momentum",
-    "thickness": "mixing-layer thickness",
-}
-"""What people read for the integrals of a sample."""
+@dataclass(frozen=True)
+class Quantity:
+    """An integral of a sample that physicists follow in time, by what people read and its unit.
 
-SCORES = {
-    "l1": "L1 error",
-    **{f"psnr_{name}": f"PSNR of {label}" for name, label in LABELS.items()},
-    **{name: f"error of {QUANTITIES[name]}" for name in ("mass", "momentum_x", "momentum_y")},
-    "thickness_correlation": "mixing-layer correlation",
-}
-"""What people read for the scores of a model."""
+    Which ones make sense, the scenario knows: `scenarios.RayleighTaylor.quantities`.
+    """
+
+    label: str
+    unit: str
 
 
 def l1(prediction, truth):  # (..., ny, nx) twice -> (...)

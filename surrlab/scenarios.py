@@ -12,8 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from surrlab import hydro
-from surrlab.fields import Grid
+from surrlab import hydro, metrics
+from surrlab.fields import Grid, index
+from surrlab.metrics import Quantity
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,14 @@ class RayleighTaylor:
         Parameter("density_ratio", "1", 1.1, 6.7),
         Parameter("gamma", "1", 1.1, 1.6),
         Parameter("v_init", "cm/s", 0.6, 10.0),
+    )
+    curve: ClassVar[str] = "thickness"
+    """The quantity whose course in time is scored by its correlation with the truth's (Fig. 8)."""
+    momentum: ClassVar[str] = "momentum_y"
+    """The quantity of Fig. 3: the momentum in the direction that things move in."""
+    story: ClassVar[str] = (
+        "Heavy gas lies above light gas; a small velocity disturbs the interface, and gravity does "
+        "the rest."
     )
     light: ClassVar[float] = 1.0
     gravity: ClassVar[float] = 1.0
@@ -126,6 +135,31 @@ class RayleighTaylor:
         state = self.initial_state(parameters, grid)
         gamma = self._checked(parameters)[1]
         return hydro.evolve(state, grid, self.times, gamma=gamma, gravity=self.gravity)
+
+    @property
+    def quantities(self) -> dict[str, Quantity]:
+        """What `measure` returns, in order: Eqs. (2) to (4)."""
+        momentum = f"g/{self.time_unit}"
+        return {
+            "mass": Quantity("total mass", "g/cm"),
+            "momentum_x": Quantity("total x-momentum", momentum),
+            "momentum_y": Quantity("total y-momentum", momentum),
+            "thickness": Quantity("mixing-layer thickness", "cm"),
+        }
+
+    def measure(self, samples, parameters, grid: Grid) -> dict[str, np.ndarray]:
+        """Return each of `quantities` in time, ``(T,)`` float64, of samples ``(T, 6, ny, nx)``."""
+        density, velocity_x, velocity_y = (
+            samples[:, index(name)] for name in ("density", "velocity_x", "velocity_y")
+        )
+        px, py = metrics.total_momentum(density, velocity_x, velocity_y, grid.cell_area)
+        light, heavy = self.densities(parameters)
+        return {
+            "mass": metrics.total_mass(density, grid.cell_area),
+            "momentum_x": px,
+            "momentum_y": py,
+            "thickness": metrics.mixing_layer_thickness(density, light, heavy, grid.dy),
+        }
 
     def config(self) -> dict:
         """Return all that a simulation depends on besides its parameters, as JSON types."""

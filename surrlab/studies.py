@@ -116,7 +116,7 @@ class Study:
         """The raw ensemble, simulated on first use."""
         if self.ensemble_path is not None:
             ensemble = ensembles.open(self.ensemble_path)
-            ensembles.scenario_of(ensemble)  # the metrics need one that this version knows
+            ensembles.scenario_of(ensemble)  # the quantities need one that this version knows
             return ensemble
         return ensembles.generate(
             self.config.scenario,
@@ -174,12 +174,18 @@ class Study:
 
     def judgement(self, model: Model) -> Path:
         """The table of what a model makes of the test side, beside its weights."""
-        return self.folder(model) / f"evaluation-{self.test_set.digest}.nc"
+        name = f"evaluation{evaluation.VERSION}-{self.test_set.digest}.nc"
+        return self.folder(model) / name
 
     @property
     def time_unit(self) -> str:
         """Unit of the samples' times."""
         return self.ensemble.input_units[-1]
+
+    @property
+    def scenario(self):
+        """The benchmark of the ensemble."""
+        return ensembles.scenario_of(self.ensemble)
 
     def simulation(self, side: Ensemble, place: int) -> int:
         """Number of the simulation at a place of one side of the split, counted from 0.
@@ -528,7 +534,8 @@ def verdicts(study: Study, table: xr.Dataset) -> dict[float, variability.Verdict
         level: variability.verdict(
             raw,
             evaluation.scores(table.isel(model=(table["level"] == level).values)),
-            better=evaluation.BETTER,
+            better=evaluation.better(table),
+            labels=evaluation.labels(table),
             margin=study.config.margin,
         )
         for level in study.config.levels

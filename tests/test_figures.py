@@ -6,14 +6,22 @@ import pandas as pd
 import pytest
 import xarray as xr
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from surrlab import figures
-from surrlab.fields import NAMES, Grid, units
-from surrlab.metrics import SCORES
+from surrlab.fields import LABELS, NAMES, Grid, units
 
 GRID = Grid(48, 16, (-1 / 6, 1 / 6), (-0.5, 0.5))
 TIMES = np.linspace(0, 10, 51)
 RATIOS = {0.125: 10.93, 1.0: 21.7, 4.0: 34.6}
+SCORES = {
+    "l1": "L1 error",
+    **{f"psnr_{name}": f"PSNR of {label}" for name, label in LABELS.items()},
+    "mass": "error of total mass",
+    "momentum_x": "error of total x-momentum",
+    "momentum_y": "error of total y-momentum",
+    "thickness_correlation": "correlation of mixing-layer thickness",
+}
 
 
 def sample_stack(n=51, blur=0.0):
@@ -44,16 +52,16 @@ def evaluation_table(n_raw=5, ratios=RATIOS, n_lossy=2, n_simulations=4, seed=0)
         drift = rng.normal(size=(*shape[:2], 1)) + harm[:, None, None]
         return truth + scale * (drift * np.sin(TIMES) + 0.3 * rng.normal(size=shape))
 
-    def in_time(values, unit):
+    def in_time(values, unit, label):
         dims = ("model", "simulation", "time")
-        return xr.Variable(dims[-values.ndim :], values, {"units": unit})
+        return xr.Variable(dims[-values.ndim :], values, {"units": unit, "long_name": label})
 
     ramp = np.broadcast_to(TIMES / 10, shape[1:]) * (1 + np.arange(n_simulations)[:, None] / 9)
     truth = {
-        "mass": (np.full(shape[1:], 0.9), "g/cm"),
-        "momentum_x": (np.zeros(shape[1:]), "g/s"),
-        "momentum_y": (-0.05 * ramp**2, "g/s"),
-        "thickness": (0.3 * ramp, "cm"),
+        "mass": (np.full(shape[1:], 0.9), "g/cm", "total mass"),
+        "momentum_x": (np.zeros(shape[1:]), "g/s", "total x-momentum"),
+        "momentum_y": (-0.05 * ramp**2, "g/s", "total y-momentum"),
+        "thickness": (0.3 * ramp, "cm", "mixing-layer thickness"),
     }
     base = rng.normal(38, 4, (1, *shape[1:], 6)) + 2 * np.arange(6)
     psnr = base + rng.normal(0, 0.4, (shape[0], 1, 1, 6)) - harm[:, None, None, None]
@@ -64,8 +72,8 @@ def evaluation_table(n_raw=5, ratios=RATIOS, n_lossy=2, n_simulations=4, seed=0)
             "psnr": ((*sample, "field"), psnr),
             "normalised_l1": (sample, 10 ** (-psnr.mean(-1) / 40)),
             "thickness_correlation": (sample[:2], correlation),
-            **{name: in_time(noisy(t, 0.003), unit) for name, (t, unit) in truth.items()},
-            **{f"truth_{name}": in_time(t, unit) for name, (t, unit) in truth.items()},
+            **{name: in_time(noisy(t, 0.003), *told) for name, (t, *told) in truth.items()},
+            **{f"truth_{name}": in_time(t, *told) for name, (t, *told) in truth.items()},
         },
         coords={
             "model": names,
@@ -77,6 +85,7 @@ def evaluation_table(n_raw=5, ratios=RATIOS, n_lossy=2, n_simulations=4, seed=0)
             "time": ("time", TIMES, {"units": "s"}),
             "field": list(NAMES),
         },
+        attrs={"curve": "thickness", "momentum": "momentum_y"},
     )
 
 
@@ -128,7 +137,13 @@ def verdict_tables():
         shift = centre + rng.normal(0, 0.5 + 0.3 * abs(centre), 11)
         half = rng.uniform(0.4, 1.2, 11) * (1 + centre / 10)
         frame = pd.DataFrame(
-            {"shift": shift, "low": shift - half, "high": shift + half, "sigma": 1.0},
+            {
+                "label": list(SCORES.values()),
+                "shift": shift,
+                "low": shift - half,
+                "high": shift + half,
+                "sigma": 1.0,
+            },
             index=pd.Index(list(SCORES), name="metric"),
         )
         frame["state"] = state or np.where(frame["high"] < 2, "benign", "inconclusive")
@@ -164,7 +179,7 @@ DRAW = {
     "history": lambda: figures.history(histories()),
     "momentum_band": lambda: figures.momentum_band(evaluation_table(), 6),
     "conserved": lambda: figures.conserved(evaluation_table(), 6),
-    "thickness": lambda: figures.thickness(evaluation_table(n_raw=10, n_lossy=5)),
+    "correlation": lambda: figures.correlation(evaluation_table(n_raw=10, n_lossy=5)),
     "psnr": lambda: figures.psnr(evaluation_table()),
     "generation_loss": lambda: figures.generation_loss(generation_errors()),
     "thresholds": lambda: figures.thresholds(threshold_table()),
@@ -214,7 +229,7 @@ def test_level_has_one_colour_everywhere():
     ):
         found = [to_rgb(lines(figure.axes[0], label)[0].get_color()) for label in labels]
         assert found == colours
-    boxes = figures.thickness(table).axes[0].patches
+    boxes = figures.correlation(table).axes[0].patches
     assert [to_rgb(box.get_facecolor()) for box in boxes[5::2]] == colours
     whiskers = figures.verdict(verdict_tables()).axes[0].collections
     drawn = {tuple(np.round(c.get_edgecolor()[0][:3], 6)) for c in whiskers}
@@ -299,15 +314,35 @@ def test_conserved_draws_what_the_table_holds():
         np.testing.assert_array_equal(drawn, one[name][:5])
         (line,) = lines(ax, "21.7× (tolerance ×1)")
         np.testing.assert_array_equal(line.get_ydata(), one[name].sel(model="x1 0"))
-    assert len(figures.conserved(table, 9, ["thickness"]).axes) == 1
+    (ax,) = figures.conserved(table, 9, ["thickness"]).axes
+    assert ax.get_ylabel() == "mixing-layer thickness (cm)"
 
 
-def test_thickness_boxes_leave_out_nan():
+def test_names_and_labels_come_from_the_table():
+    """A benchmark of other quantities, that move sideways: the figures know none of the names."""
+    names = {"thickness": "jet", "momentum_y": "push", "mass": "copper"}
+    names |= {f"truth_{old}": f"truth_{new}" for old, new in names.items()}
+    names |= {"thickness_correlation": "jet_correlation"}
+    table = evaluation_table().rename(names).assign_attrs(curve="jet", momentum="push")
+    table["push"].attrs |= {"long_name": "momentum of copper", "units": "g/µs"}
+    table["jet"].attrs["long_name"] = "jet length"
+    band = figures.momentum_band(table, 0)
+    assert band.get_suptitle().startswith("Momentum of copper of simulation 0")
+    assert band.axes[0].get_ylabel() == "momentum of copper (g/µs)"
+    shown = [ax.get_ylabel() for ax in figures.conserved(table, 0).axes]
+    assert shown == ["total mass (g/cm)", "total x-momentum (g/s)", "momentum of copper (g/µs)"]
+    boxes = figures.correlation(table)
+    assert boxes.get_suptitle().startswith("Jet length: ")
+    for drawn in (figures.conserved(table, 0), boxes):
+        assert not any("mixing" in text.get_text() for text in drawn.findobj(Text))
+
+
+def test_correlation_boxes_leave_out_nan():
     table = evaluation_table(ratios={1.0: 21.7})
     table["thickness_correlation"][0, 0] = np.nan  # a thickness that never changes
     table["thickness_correlation"][1] = 1.0
     table["thickness_correlation"][2] = np.nan
-    ax = figures.thickness(table).axes[0]
+    ax = figures.correlation(table).axes[0]
     ticks = [label.get_text() for label in ax.get_xticklabels()]
     assert ticks == ["raw\n0", "\n1", "\n2", "\n3", "\n4", "21.7×\n0", "\n1"]
     medians = [line.get_ydata()[0] for line in ax.lines if len(line.get_xdata()) == 2][4::5]
@@ -340,7 +375,7 @@ def test_psnr_of_constant_and_infinite_values():
 
 def test_figures_without_lossy_models():
     table = evaluation_table(ratios={})
-    for draw in (figures.psnr, figures.thickness):
+    for draw in (figures.psnr, figures.correlation):
         assert not any("×" in label for label in legend(draw(table)))
     band = figures.momentum_band(table, 0)
     assert len(legend(band)) == 3 and "lossy" not in band.get_suptitle()
