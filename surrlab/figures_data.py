@@ -32,7 +32,7 @@ def evolution(table: xr.Dataset) -> Figure:
         values = table[name].values
         image = drawing.images(row, values, table, **drawing.scale(values))
         bar = figure.colorbar(image, ax=row, aspect=30 if flat > 1 else 15)
-        bar.set_label(with_unit(f"{LABELS[name]}\n", table[name]), fontsize=9)
+        bar.set_label(with_unit(LABELS[name], table[name]).replace(" (", "\n("), fontsize=9)
         row[0].set(ylabel="y (cm)", yticks=np.linspace(*table.attrs["y_extent"], 5))
     for ax, time in zip(axes[0], table["time"].values, strict=True):
         ax.set_title(f"{time:g} {table['time'].attrs['units']}", fontsize=9)
@@ -58,8 +58,8 @@ def compressed(table: xr.Dataset) -> Figure:
     ratios = table["ratio"].values
     shown = table.drop_vars("psnr")
     title = "What does compression take? Each field, and its distance from the raw one"
-    quality = listing(
-        f"{ratio:.0f}× " + listing(f"{LABELS[n]} {float(one.sel(field=n)):.0f} dB" for n in shown)
+    quality = "; ".join(
+        f"{ratio:.0f}× " + ", ".join(f"{LABELS[n]} {float(one.sel(field=n)):.0f} dB" for n in shown)
         for ratio, one in zip(ratios[1:], table["psnr"][1:], strict=True)
     )
     caption = (
@@ -129,14 +129,14 @@ def tolerances(table: xr.Dataset) -> Figure:
     raw, nbytes = table.attrs["raw_field_nbytes"], table["nbytes"]
     tolerance = table["tolerance"].where(table["tolerance"] > 0)  # 0 is lossless: not on a log axis
     # The ratio of several samples is the ratio of their sums, not a mean of theirs.
-    panels = (
+    sides = (
         ("tolerance (unit of the field)", tolerance, tolerance.median("simulation")),
         ("compression ratio (payload)", raw / nbytes, raw / nbytes.mean("simulation")),
     )
     total = raw / nbytes.mean(["simulation", "field"])
     title = f"Algorithm 1: how much can each field lose? In all {raw / float(nbytes.mean()):.1f}×"
     figure, axes = panels(title, 7, 2, 2)
-    for (label, samples, in_time), (top, bottom) in zip(panels, axes.T, strict=True):
+    for (label, samples, in_time), (top, bottom) in zip(sides, axes.T, strict=True):
         boxes = [
             (f"{LABELS[n]}\n({unit[n]})", FIELD_STYLES[n]["color"], samples.sel(field=n).values)
             for n in names
@@ -158,6 +158,6 @@ def tolerances(table: xr.Dataset) -> Figure:
         f"Boxes: all {nbytes.sizes['simulation'] * nbytes.sizes['time']:,} training samples; "
         f"curves: in time. {drawing.sentence(LABELS[cost.idxmax()])} takes most room, "
         f"{cost.max():.0%} of the compressed bytes; all fields together shrink "
-        f"{float(total[0]):.0f}× at the start and {float(total[-1]):.0f}× at the end of a simulation."
+        f"{float(total[0]):.0f}× at the start and {float(total[-1]):.0f}× at the end."
     )
     return foot(figure, caption)

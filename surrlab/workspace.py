@@ -191,7 +191,7 @@ class Study:
 
     def table(self, name: str, key: object, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
         """``<name>.nc``: as stored if it was made from `key`, computed and stored otherwise."""
-        return _table(self.path / f"{name}.nc", key, compute)
+        return keep(self.path / f"{name}.nc", key, compute)
 
     def summarise(self, section: str, values: dict) -> dict:
         """Put a notebook's numbers into ``summary.json`` under its section, and return them."""
@@ -285,9 +285,9 @@ def _train_one(
     )
     if model.kind == "raw":
         errors = functools.partial(evaluation.model_errors, surrogate, model.data)
-        _table(judgement.with_name(TRAINING_ERRORS), model.data.digest, errors)
+        keep(judgement.with_name(TRAINING_ERRORS), model.data.digest, errors)
     judge = functools.partial(evaluation.evaluate, surrogate, test_set, statistics)
-    _table(judgement, test_set.digest, judge)
+    keep(judgement, test_set.digest, judge)
 
 
 def evaluations(study: Study, models: list[Model], name: str) -> xr.Dataset:
@@ -329,7 +329,7 @@ def _coordinates(models: list[Model]) -> dict:
     }
 
 
-def _table(path: Path, key: object, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
+def keep(path: Path, key: object, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
     """A NetCDF table: as stored if it was made from `key`, computed and stored otherwise."""
     key = json.dumps(key)
     if path.exists():
