@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from surrlab import drawing
-from surrlab.drawing import FIELD_STYLES, foot, listing, panels, with_unit
+from surrlab.drawing import FIELD_STYLES, foot, panels, with_unit
 from surrlab.fields import LABELS
 
 
@@ -26,7 +26,7 @@ def evolution(table: xr.Dataset) -> Figure:
     """
     names, flat, n = list(table), drawing.aspect(table), table.sizes["time"]
     title = f"One simulation from start to end\n{table.attrs['title']}"
-    height = 1.7 + len(names) * (7.8 / n * flat + 0.1)
+    height = 0.9 + len(names) * (7.6 / n * flat + 0.1)
     figure, axes = panels(title, height, len(names), n, images=True)
     for row, name in zip(axes, names, strict=True):
         values = table[name].values
@@ -36,7 +36,7 @@ def evolution(table: xr.Dataset) -> Figure:
         row[0].set(ylabel="y (cm)", yticks=np.linspace(*table.attrs["y_extent"], 5))
     for ax, time in zip(axes[0], table["time"].values, strict=True):
         ax.set_title(f"{time:g} {table['time'].attrs['units']}", fontsize=9)
-    ranges = listing(
+    ranges = " and ".join(
         f"{LABELS[name]} lies between {float(table[name].min()):.3g} and "
         f"{float(table[name].max()):.3g} {table[name].attrs['units']}"
         for name in names
@@ -79,7 +79,7 @@ def thresholds(table: xr.Dataset) -> Figure:
         ``error`` (L1) and ``ratio`` (field, exponent); ``model_error`` and ``roundoff`` (field).
     """
     title = "Up to threshold 2 (large markers) compression removes only what the model cannot learn"
-    figure, [[ax]] = panels(title, 5.4)
+    figure, [[ax]] = panels(title, 4.8)
     table = table.where(table > 0).sortby("exponent")  # 0 has no place on a logarithmic axis
     noise = table["roundoff"] / table["model_error"]
     for name, marker in zip(table["field"].values, drawing.MARKERS, strict=True):
@@ -101,8 +101,8 @@ def thresholds(table: xr.Dataset) -> Figure:
     caution, gain = (_pooled(table, table[name]) for name in ("roundoff", "model_error"))
     caption = (
         f"One sample. Kept to the round-off of its own numbers it shrinks {caution:.1f}×, kept to "
-        f"the model's error {gain:.1f}×: the factor {gain / caution:.1f} between them is what a "
-        "cautious user gives away. Beside each field its ratio at threshold 2."
+        f"the model's error {gain:.1f}×: the factor of about {gain / caution:.0f} between them is "
+        "what a cautious user gives away. Beside each field its ratio at threshold 2."
     )
     return foot(figure, caption)
 
@@ -135,7 +135,7 @@ def tolerances(table: xr.Dataset) -> Figure:
     )
     total = raw / nbytes.mean(["simulation", "field"])
     title = f"Algorithm 1: how much can each field lose? In all {raw / float(nbytes.mean()):.1f}×"
-    figure, axes = panels(title, 7, 2, 2)
+    figure, axes = panels(title, 6.4, 2, 2)
     for (label, samples, in_time), (top, bottom) in zip(sides, axes.T, strict=True):
         boxes = [
             (f"{LABELS[n]}\n({unit[n]})", FIELD_STYLES[n]["color"], samples.sel(field=n).values)
@@ -157,7 +157,7 @@ def tolerances(table: xr.Dataset) -> Figure:
     caption = (
         f"Boxes: all {nbytes.sizes['simulation'] * nbytes.sizes['time']:,} training samples; "
         f"curves: in time. {drawing.sentence(LABELS[cost.idxmax()])} takes most room, "
-        f"{cost.max():.0%} of the compressed bytes; all fields together shrink "
+        f"{drawing.percent(cost.max())} of the compressed bytes; all fields together shrink "
         f"{float(total[0]):.0f}× at the start and {float(total[-1]):.0f}× at the end."
     )
     return foot(figure, caption)

@@ -102,7 +102,7 @@ def compressed_fields(
         if still:
             raise ValueError(f"field {still[0]} never varies in {ensemble.file(simulation)}")
         tried = {}
-        for share in 2.0 ** np.arange(-14, 4, 0.25):
+        for share in 2.0 ** np.arange(-12, 10, 0.25):
             codec = [codecs.Zfp(share * s) for s in spread]
             streams = [c.encode(field) for c, field in zip(codec, sample, strict=True)]
             tried[sample.nbytes / sum(map(len, streams))] = list(zip(codec, streams, strict=True))

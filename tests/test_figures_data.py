@@ -76,8 +76,8 @@ def test_tolerances_pool_bytes_not_ratios():
     np.testing.assert_allclose(figure.axes[2].lines[0].get_ydata(), median)
     assert np.isnan(figure.axes[2].lines[1].get_ydata()[3])
     assert f"{4 * 48 * 16 / float(table['nbytes'].mean()):.1f}×" in figure.get_suptitle()
-    share = float(table["nbytes"].sel(field="material").sum() / table["nbytes"].sum())
-    assert f"Material takes most room, {share:.0%} of the compressed bytes" in caption(figure)
+    share = 100 * float(table["nbytes"].sel(field="material").sum() / table["nbytes"].sum())
+    assert f"Material takes most room, {share:.0f} % of the compressed bytes" in caption(figure)
     assert figure.axes[0].get_yticklabels()[1].get_text() == "velocity x\n(cm/s)"
 
 
