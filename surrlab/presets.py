@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from surrlab.scenarios import RayleighTaylor
 from surrlab.training import TrainConfig
 from surrlab.workspace import StudyConfig
@@ -52,6 +54,11 @@ PRESETS = {
         test_fraction=0.1,  # 200 simulations: Sections II and V-A agree here
         timeout=365 * 86_400,
     ),
+}
+
+GALLERY = {
+    # One simulation each, four times as fine a side: the pictures of the README.
+    "gallery-rt": replace(PRESETS["quick"], n_simulations=1, shape=(192, 64), seed=12),
 }
 
 

@@ -74,7 +74,7 @@ def evolution(study: Study, simulation: int, fields=("density",)) -> xr.Dataset:
 
 
 def compressed_fields(
-    study: Study, simulation: int, time: int, *, targets=(20.0, 50.0), fields=SHOWN
+    study: Study, simulation: int, time: int, *, targets=(20.0, 30.0, 50.0), fields=SHOWN
 ) -> xr.Dataset:
     """One sample raw, and compressed to about each of the payload ratios, by ``version``.
 
