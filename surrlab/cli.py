@@ -158,9 +158,10 @@ def _figures(args) -> None:
 def _gallery(args) -> None:
     from PIL import Image
 
-    from surrlab import plates, presets, studies, workspace
+    from surrlab import plates, presets, storage, studies, workspace
 
-    wanted = {args.results / name: ("verdict", "side_by_side") for name in presets.PRESETS}
+    studied = [name for name in presets.PRESETS if name != "smoke"]  # whose models say nothing
+    wanted = {args.results / name: ("verdict", "side_by_side") for name in studied}
     for name, config in presets.GALLERY.items():
         study = workspace.open_study(config, args.results / name)
         simulation = study.simulation(study.ensemble, 0)
@@ -176,7 +177,8 @@ def _gallery(args) -> None:
                 with Image.open(folder / "figures" / f"{name}.png") as drawn:
                     # 256 colours do, and take a third of the bytes: the pictures are committed.
                     small = drawn.convert("RGB").quantize(dither=Image.Dither.NONE)
-                small.save(picture, optimize=True)
+                with storage.replacing(picture) as temporary:
+                    small.save(temporary, format="PNG", optimize=True)
                 print(f"{picture}: {picture.stat().st_size / 1000:.0f} kB")
 
 

@@ -64,8 +64,11 @@ def evolution(study: Study, simulation: int, fields=("density",)) -> xr.Dataset:
         shown = np.unique(np.linspace(0, len(times) - 1, columns).round().astype(int))
         samples = np.stack([ensemble.read(simulation, k) for k in shown])
         values = ensemble.parameters[ensemble.simulations.index(simulation)]
-        names = ensemble.input_names[:-1]
-        title = ", ".join(f"{name} {value:.3g}" for name, value in zip(names, values, strict=True))
+        told = zip(ensemble.input_names[:-1], values, ensemble.input_units[:-1], strict=True)
+        title = ", ".join(
+            f"{name} {value:.3g} {unit}".removesuffix(" 1") for name, value, unit in told
+        )
+        title = title.replace("_", " ").replace("-", "−")
         rows = {"time": ("time", times[shown], {"units": study.time_unit})}
         story = study.scenario.story
         return _pictures(ensemble, samples, rows, fields, title=title, story=story)
