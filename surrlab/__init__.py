@@ -5,6 +5,7 @@ holds the table).
 
     fields       the six fields by name, their units, the grid
     hydro        finite-volume solver of the 2-D Euler equations
+    metrics      L1, PSNR, mass, momentum, mixing-layer thickness, jet length
     scenarios    a benchmark: its parameters, their ranges, its initial state
     codecs       error-bounded codecs as frozen values
     storage      write an ensemble so that nothing half-written is taken for whole
@@ -17,7 +18,6 @@ holds the table).
     loading      batches for training, straight from the compressed files
     surrogates   the networks
     training     train, predict, checkpoints
-    metrics      L1, PSNR, mass, momentum, mixing-layer thickness
     variability  the band of the raw models; the verdict on a lossy one
     evaluation   a model against the truth: tables by sample, scores by model
     studies      each study of the paper as a function, resumable

@@ -20,7 +20,8 @@ ALL_ABOVE = "all above"
 HOUSE = {
     "fields": "",
     "hydro": "fields",
-    "scenarios": "fields hydro",
+    "metrics": "fields",
+    "scenarios": "fields hydro metrics",
     "codecs": "",
     "storage": "fields",
     "ensembles": "fields scenarios storage",
@@ -32,7 +33,6 @@ HOUSE = {
     "loading": "ensembles decoding disks chunks",
     "surrogates": "",
     "training": "storage ensembles loading surrogates",
-    "metrics": "fields",
     "variability": "metrics",
     "evaluation": "ensembles training metrics",
     "studies": ALL_ABOVE,
