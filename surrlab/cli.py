@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     study = commands.add_parser("study", help="the whole study, from simulation to verdict")
-    study.add_argument("--preset", default="quick", help="smoke, quick (default) or paper-rt")
+    study.add_argument("--preset", default="quick", help="quick (default); a wrong name lists all")
     study.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     study.add_argument("--ensemble", type=Path, help="an ensemble that exists already")
     study.add_argument(

@@ -79,7 +79,8 @@ def test_what_is_imported_is_declared(folder, declared):
         names |= {
             node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level
         }
-        for name in {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"surrlab"}:
+        ours = {"surrlab", *(other.stem for other in path.parent.glob("*.py"))}
+        for name in {name.split(".")[0] for name in names} - sys.stdlib_module_names - ours:
             packages = {canonicalize_name(package) for package in owners[name]}
             assert packages & declared, f"{path.name} imports {name}, pyproject.toml lacks it"
 
