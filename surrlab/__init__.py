@@ -5,7 +5,7 @@ holds the table).
 
     fields       the six fields by name, their units, the grid
     hydro        finite-volume solver of the 2-D Euler equations
-    metrics      L1, PSNR, mass, momentum, mixing-layer thickness
+    metrics      L1, PSNR, mass, momentum, mixing-layer thickness, jet length
     scenarios    a benchmark: its parameters, initial state, and what to follow in time
     codecs       error-bounded codecs as frozen values
     storage      write an ensemble so that nothing half-written is taken for whole

@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     study = commands.add_parser("study", help="the whole study, from simulation to verdict")
-    study.add_argument("--preset", default="quick", help="smoke, quick (default) or paper-rt")
+    study.add_argument("--preset", default="quick", help="quick (default); a wrong name lists all")
     study.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     study.add_argument("--ensemble", type=Path, help="an ensemble that exists already")
     study.add_argument(
@@ -160,7 +160,7 @@ def _gallery(args) -> None:
 
     from surrlab import plates, presets, storage, studies, workspace
 
-    studied = [name for name in presets.PRESETS if name != "smoke"]  # whose models say nothing
+    studied = [name for name in presets.PRESETS if "smoke" not in name]  # whose models say nothing
     wanted = {args.results / name: ("verdict", "side_by_side") for name in studied}
     for name, config in presets.GALLERY.items():
         study = workspace.open_study(config, args.results / name)

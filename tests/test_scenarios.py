@@ -91,7 +91,7 @@ def test_nothing_moves_without_the_push():
     grid = RT.grid((48, 16))
     state = RT.initial_state([6.7, 1.1, 10.0], grid)
     state[2] = 0.0
-    flow = Flow(state, grid, gamma=1.1, gravity=RT.gravity)
+    flow = Flow(state, grid, **RT.physics([6.7, 1.1, 10.0]))
     flow.advance(1.0)
     assert np.abs(flow.primitive[1:3]).max() < 1e-11
 
