@@ -345,8 +345,9 @@ def _mixture(laws, y):
     (gamma, p_inf), (gamma_b, p_inf_b) = laws[0], laws[-1]
     if len(laws) == 1:
         return gamma, gamma * p_inf
-    a, b = y / (gamma - 1.0), (1.0 - y) / (gamma_b - 1.0)
-    return 1.0 + 1.0 / (a + b), (a * (gamma * p_inf) + b * (gamma_b * p_inf_b)) / (a + b)
+    a, b = y * (1.0 / (gamma - 1.0)), (1.0 - y) * (1.0 / (gamma_b - 1.0))
+    inverse = 1.0 / (a + b)
+    return 1.0 + inverse, (a * (gamma * p_inf) + b * (gamma_b * p_inf_b)) * inverse
 
 
 @compiled

@@ -278,13 +278,8 @@ class PchipImpact(Scenario):
         ValueError
             If the side would cut into the impactor, or the parameters are none.
         """
-        controls, points = self.checked(parameters)[:4], np.linspace(*self.y, 4)
-        # Averaged with its mirror image: the rounding of y must not break a symmetry.
-        upright, mirrored = (
-            PchipInterpolator(points, controls),
-            PchipInterpolator(points, controls[::-1]),
-        )
-        x = self.target + 0.5 * (upright(y) + mirrored(-np.asarray(y)))
+        controls = self.checked(parameters)[:4]
+        x = self.target + PchipInterpolator(np.linspace(*self.y, 4), controls)(y)
         if np.min(x) <= 0:
             raise ValueError(
                 f"the interface reaches x = {np.min(x):.3g} cm, but the impactor ends at 0: the "
@@ -294,15 +289,18 @@ class PchipImpact(Scenario):
 
     def initial_state(self, parameters, grid: Grid) -> np.ndarray:
         """Return density, velocity_x, velocity_y, pressure, material at time 0, ``(5, ny, nx)``."""
-        velocity = self.checked(parameters)[4]
+        *controls, velocity = self.checked(parameters)
         rows = grid.y_centres[:, None] + grid.dy * ((np.arange(16) + 0.5) / 16 - 0.5)
-        free = self.interface(parameters, rows)  # (ny, 16): each row of cells in 16 thin ones
 
         def left_of(x):  # (...) -> (..., nx): which part of each cell lies to the left of x
             edges = grid.x_centres - 0.5 * grid.dx
             return np.clip((np.asarray(x)[..., None] - edges) / grid.dx, 0.0, 1.0)
 
-        copper = left_of(free).mean(axis=1)
+        def target(controls):  # each row of cells cut into 16 thin ones
+            return left_of(self.interface([*controls, velocity], rows)).mean(axis=1)
+
+        # With its mirror image: the rounding of y must not break the symmetry.
+        copper = 0.5 * (target(controls) + target(controls[::-1])[::-1])
         density = copper * self.copper_density + (1.0 - copper) * self.air_density
         velocity_x = velocity * left_of(0.0)  # of the one copper, which moves up to x = 0
         return np.stack(np.broadcast_arrays(density, velocity_x, 0.0, self.pressure, copper))
