@@ -95,10 +95,6 @@ class Flow:
         Acceleration towards smaller y, in cm/s².
     sides : str
         What left and right are: one of `SIDES`.
-    floor : float
-        Least ρc² = γ (p + p∞), in the unit of pressure. A cell that a step leaves with less is
-        given the energy that it lacks, and `floored` counts it, once a stage. With 0 nothing is
-        mended, and such a cell is an error.
     time_unit : str
         For the messages.
 
@@ -111,15 +107,7 @@ class Flow:
     """
 
     def __init__(
-        self,
-        primitive,
-        grid: Grid,
-        *,
-        materials,
-        gravity=0.0,
-        sides="mirror",
-        floor=0.0,
-        time_unit="s",
+        self, primitive, grid: Grid, *, materials, gravity=0.0, sides="mirror", time_unit="s"
     ):
         primitive = np.asarray(primitive, np.float64)
         if primitive.shape != (5, *grid.shape):
@@ -128,10 +116,9 @@ class Flow:
             raise ValueError(f"a flow has one material or two, not {len(materials)}")
         if sides not in SIDES:
             raise ValueError(f"sides must be one of {', '.join(SIDES)}, not {sides!r}")
-        self.grid, self.time, self.steps, self.floored = grid, 0.0, 0, 0
-        self._time_unit = time_unit
+        self.grid, self.time, self.steps, self._time_unit = grid, 0.0, 0, time_unit
         self._laws = laws = tuple((float(m.gamma), float(m.p_inf)) for m in materials)
-        self._constants = grid.dx, grid.dy, laws, float(gravity), SIDES.index(sides), float(floor)
+        self._constants = grid.dx, grid.dy, laws, float(gravity), SIDES.index(sides)
         # A row holds whole groups of LANES faces: what lies behind the ghosts is computed in vain.
         ny, nx = grid.shape
         padded = np.ones((5, ny + 2 * GHOSTS, 2 * GHOSTS + LANES * math.ceil((nx + 1) / LANES)))
@@ -152,10 +139,8 @@ class Flow:
         """March to `time`; raise FloatingPointError with step, time and cell on failure."""
         if not self.time <= time < np.inf:
             raise ValueError(f"cannot advance from t = {self.time} to t = {time}")
-        self.time, steps, floored, valid = _march(
-            *self._states, self.time, float(time), *self._constants
-        )
-        self.steps, self.floored = self.steps + steps, self.floored + floored
+        self.time, steps, valid = _march(*self._states, self.time, float(time), *self._constants)
+        self.steps += steps
         if not valid:
             self._check()
 
@@ -186,7 +171,7 @@ def evolve(primitive, grid: Grid, times, **physics) -> np.ndarray:
     Parameters
     ----------
     primitive, grid, **physics
-        As for `Flow`: materials, gravity, sides, floor, time_unit.
+        As for `Flow`: materials, gravity, sides, time_unit.
     times : array_like, (T,)
         When to record; from 0 (the initial state) or later, increasing.
 
@@ -210,40 +195,38 @@ def evolve(primitive, grid: Grid, times, **physics) -> np.ndarray:
 
 
 @compiled
-def _march(u, u1, w, time, end, dx, dy, laws, gravity, sides, floor):
-    """Step to `end`; return the time, the steps, the mended cells and whether all are valid."""
-    ny, nx, row, steps, floored = u.shape[1], u.shape[2], w.shape[2], 0, 0
+def _march(u, u1, w, time, end, dx, dy, laws, gravity, sides):
+    """Step to `end`; return the time, the number of steps and whether the state is valid."""
+    ny, nx, row, steps = u.shape[1], u.shape[2], w.shape[2], 0
     flat, work = w.reshape(5, -1), np.empty(26 * LANES)
     side, below, above = np.empty((6, row)), np.empty((6, row)), np.empty((6, row))
     while time < end:
         # Equal steps up to the end, rather than full ones and a sliver.
-        left = math.ceil((end - time) * _signal(w, ny, nx, dx, dy, laws, floor) / CFL)
+        left = math.ceil((end - time) * _signal(w, ny, nx, dx, dy, laws) / CFL)
         dt = (end - time) / left
         time, steps = end if left == 1 else time + dt, steps + 1
         for stage in range(2):
             _fill_ghosts(w, ny, nx, gravity * dy, sides)
             for j in range(ny + 1):
                 here = (GHOSTS + j) * row + GHOSTS
-                _face_fluxes(flat, here, nx, row, gravity * dy, laws, floor, work, above)
+                _face_fluxes(flat, here, nx, row, gravity * dy, laws, work, above)
                 if j > 0:
-                    _face_fluxes(flat, here - row, nx + 1, 1, 0.0, laws, floor, work, side)
+                    _face_fluxes(flat, here - row, nx + 1, 1, 0.0, laws, work, side)
                     _update(u, u1, w, j - 1, side, below, above, dt, dx, dy, laws, gravity, stage)
                 below, above = above, below
-            mended, valid = _primitives(u if stage else u1, w, laws, floor)
-            floored += mended
-            if not valid:
-                return time, steps, floored, False
-    return time, steps, floored, True
+            if not _primitives(u if stage else u1, w, laws):
+                return time, steps, False
+    return time, steps, True
 
 
 @compiled
-def _signal(w, ny, nx, dx, dy, laws, floor):
+def _signal(w, ny, nx, dx, dy, laws):
     """Return the largest rate, per unit of time, at which a signal crosses a cell."""
     fastest = np.zeros(nx)  # of each column: one maximum for all would not become vector code
     for j in range(GHOSTS, GHOSTS + ny):
         for i in range(nx):
             rho, vx, vy = w[RHO, j, GHOSTS + i], w[VX, j, GHOSTS + i], w[VY, j, GHOSTS + i]
-            c = _sound_speed(rho, w[P, j, GHOSTS + i], w[Y, j, GHOSTS + i], laws, floor)
+            c = _sound_speed(rho, w[P, j, GHOSTS + i], w[Y, j, GHOSTS + i], laws)
             fastest[i] = max(fastest[i], (abs(vx) + c) / dx, (abs(vy) + c) / dy)
     return fastest.max()
 
@@ -271,7 +254,7 @@ def _fill_ghosts(w, ny, nx, weight, sides):
 
 
 @compiled
-def _face_fluxes(w, start, count, step, weight, laws, floor, work, flux):
+def _face_fluxes(w, start, count, step, weight, laws, work, flux):
     """Write the fluxes through `count` faces to ``flux[:, GHOSTS:]``.
 
     Face n lies between the cells ``start + n - step`` and ``start + n`` of the flattened `w`: the
@@ -300,7 +283,7 @@ def _face_fluxes(w, start, count, step, weight, laws, floor, work, flux):
             vl, vr = _sides(work, 2, i, laws)
             pl, pr = _sides(work, 3, i, laws)
             yl, yr = _sides(work, 4, i, laws)
-            fluxes = _hllc((rl, ul, vl, pl, yl), (rr, ur, vr, pr, yr), laws, floor)
+            fluxes = _hllc((rl, ul, vl, pl, yl), (rr, ur, vr, pr, yr), laws)
             for n in range(rows):
                 work[(20 + n) * LANES + i] = fluxes[n]
         for n in range(rows):
@@ -319,16 +302,15 @@ def _sides(work, n, i, laws):
 
 @compiled
 def _limited(a, b, laws):
-    """Return the slope between two one-sided differences: the central one where it lies between
-    their doubles [2]; between two materials, where these tear the edge, the lesser of them.
+    """Return the slope between two one-sided differences: the central one, bounded by their doubles
+    [2], or by the differences themselves where two materials meet: steeper edges tear there.
     """
-    steep = 2.0 if len(laws) == 1 else 1.0
-    c = 0.5 * (a + b)
-    return max(0.0, min(steep * a, steep * b, c)) + min(0.0, max(steep * a, steep * b, c))
+    a, b, c = (2.0 * a, 2.0 * b, 0.5 * (a + b)) if len(laws) == 1 else (a, b, 0.5 * (a + b))
+    return max(0.0, min(a, b, c)) + min(0.0, max(a, b, c))
 
 
 @compiled
-def _hllc(left, right, laws, floor):
+def _hllc(left, right, laws):
     """Return the fluxes of mass, normal and tangential momentum, energy and material [3].
 
     Of two materials the last is no flux but α at the face, and the speed there of mass follows.
@@ -336,7 +318,7 @@ def _hllc(left, right, laws, floor):
     """
     rl, ul, _, pl, yl = left
     rr, ur, _, pr, yr = right
-    cl, cr = _sound_speed(rl, pl, yl, laws, floor), _sound_speed(rr, pr, yr, laws, floor)
+    cl, cr = _sound_speed(rl, pl, yl, laws), _sound_speed(rr, pr, yr, laws)
     sl, sr = min(ul - cl, ur - cr), max(ul + cl, ur + cr)
     ml, mr = rl * (sl - ul), rr * (sr - ur)
     contact = ((pr - pl) + (ml * ul - mr * ur)) / (ml - mr)
@@ -363,15 +345,15 @@ def _mixture(laws, y):
     (gamma, p_inf), (gamma_b, p_inf_b) = laws[0], laws[-1]
     if len(laws) == 1:
         return gamma, gamma * p_inf
-    a, b = y / (gamma - 1.0), (1.0 - y) / (gamma_b - 1.0)
-    return 1.0 + 1.0 / (a + b), (a * (gamma * p_inf) + b * (gamma_b * p_inf_b)) / (a + b)
+    a, b = y * (1.0 / (gamma - 1.0)), (1.0 - y) * (1.0 / (gamma_b - 1.0))
+    inverse = 1.0 / (a + b)
+    return 1.0 + inverse, (a * (gamma * p_inf) + b * (gamma_b * p_inf_b)) * inverse
 
 
 @compiled
-def _sound_speed(rho, p, y, laws, floor):
+def _sound_speed(rho, p, y, laws):
     gamma, stiffness = _mixture(laws, y)
-    # At a face between materials p and y come from different cells, and may not go together.
-    return math.sqrt(max(gamma * p + stiffness, floor) / rho)
+    return math.sqrt((gamma * p + stiffness) / rho)
 
 
 @compiled
@@ -421,24 +403,17 @@ def _conserved(w, u, laws):
 
 
 @compiled
-def _primitives(u, w, laws, floor):
-    """Write the primitive variables of `u` into `w`; return how many cells had less than the
-    floor, and whether all are valid.
-    """
-    mended, valid = 0, True
+def _primitives(u, w, laws):
+    """Write the primitive variables of `u` into `w`; return whether they are valid."""
+    valid = True
     for j in range(u.shape[1]):
         for i in range(u.shape[2]):
             rho, vx, vy = u[RHO, j, i], u[VX, j, i] / u[RHO, j, i], u[VY, j, i] / u[RHO, j, i]
             y = u[Y, j, i] / rho if len(laws) == 1 else u[Y, j, i]
             gamma, stiffness = _mixture(laws, y)
-            kinetic = 0.5 * rho * (vx * vx + vy * vy)
-            p = (gamma - 1.0) * (u[P, j, i] - kinetic) - stiffness
-            low = floor > 0.0 and gamma * p + stiffness < floor
-            mended += low
-            p = (floor - stiffness) / gamma if low else p
-            u[P, j, i] = (p + stiffness) / (gamma - 1.0) + kinetic if low else u[P, j, i]
+            p = (gamma - 1.0) * (u[P, j, i] - 0.5 * rho * (vx * vx + vy * vy)) - stiffness
             state = (rho, vx, vy, p, y)
             for k in range(5):
                 w[k, GHOSTS + j, GHOSTS + i] = state[k]
             valid &= rho > 0.0 and 0.0 < gamma * p + stiffness < np.inf
-    return mended, valid
+    return valid

@@ -211,7 +211,7 @@ def test_compress_command(results, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["study", "--preset", "enormous"], "no preset 'enormous'; there are smoke, quick"),
+        (["study", "--preset", "enormous"], "no preset 'enormous'; there are smoke,"),
         (["study", "--preset", "smoke", "-p", "epoch", "3"], "no notebook has a parameter 'epoch'"),
         (["study", "-p", "preset", '"smoke"'], "-p preset would mix two studies; use --preset"),
         (["study", "-p", "time", "abc"], "-p time abc: not JSON"),
