@@ -166,7 +166,7 @@ def _gallery(args) -> None:
         study = workspace.open_study(config, args.results / name)
         simulation = study.simulation(study.ensemble, 0)
         studies.evolution(study, simulation)
-        studies.compressed_fields(study, simulation, len(study.ensemble.times) // 3)
+        studies.compressed_fields(study, simulation, len(study.ensemble.times) // 2)
         wanted[study.path] = ("evolution", "compressed")
     args.path.mkdir(parents=True, exist_ok=True)
     for folder, names in wanted.items():

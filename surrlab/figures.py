@@ -183,8 +183,7 @@ def psnr(evaluation: xr.Dataset) -> Figure:
             for ratio, shift in shifts.items()
         }
         caption += (
-            " Worst shift of a field's median from that of the raw models: "
-            f"{listing(worst)}.".replace("-", "−")
+            f" Worst shift of a field's median from that of the raw models: {listing(worst)}."
         )
     return foot(figure, caption)
 
