@@ -256,7 +256,8 @@ def beside(
             bar = figure.colorbar(image, ax=column, location="bottom", extend=extend, aspect=14)
             bar.set_label(table[name].attrs["units"], fontsize=9)
             bar.ax.tick_params(labelsize=8)
-            bar.ax.locator_params(nbins=4)
+            bar.ax.locator_params(nbins=3)
+            bar.ax.xaxis.set_major_formatter("{x:g}")
         right[0].set_axis_off()  # the first row's distance from itself
         right[0].images[0].remove()
     side = "; its left is the domain's lower end" if aspect(table) > 1 else ""

@@ -6,6 +6,8 @@ and nothing is computed that a table could hold, so a figure can be redrawn year
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
@@ -37,13 +39,24 @@ def evolution(table: xr.Dataset) -> Figure:
     for ax, time in zip(axes[0], table["time"].values, strict=True):
         ax.set_title(f"{time:g} {table['time'].attrs['units']}", fontsize=9)
     ranges = " and ".join(
-        f"{LABELS[name]} lies between {float(table[name].min()):.3g} and "
-        f"{float(table[name].max()):.3g} {table[name].attrs['units']}"
+        f"{LABELS[name]} lies between {' and '.join(_rounded(table[name]))} "
+        f"{table[name].attrs['units']}"
         for name in names
     )
     cells = f"{table.sizes['x']} × {table.sizes['y']} cells, {drawing.span(table)}"
     scale = "on one colour scale for all times" + (", a scale a field" if len(names) > 1 else "")
     return foot(figure, f"{table.attrs['story']} {drawing.sentence(ranges)}, {scale}; {cells}.")
+
+
+def _rounded(values: xr.DataArray) -> list[str]:
+    """Least and largest value, to a hundredth of what lies between them."""
+    low, high = float(values.min()), float(values.max())
+    digits = 2 - math.floor(math.log10(high - low)) if high > low else 3
+    return [f"{round(value, digits) + 0.0:g}".replace("-", "−") for value in (low, high)]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else drawing.percent(share)
 
 
 def compressed(table: xr.Dataset) -> Figure:
@@ -53,18 +66,20 @@ def compressed(table: xr.Dataset) -> Figure:
     ----------
     table : Dataset
         Fields (version, y, x), the raw one first; the payload ``ratio`` and, of each field, the
-        ``psnr`` of every version, ``(version, field)``; attribute ``title``.
+        ``loss`` of every version, ``(version, field)``, its mean error in standard deviations;
+        attribute ``title``.
     """
     ratios = table["ratio"].values
-    shown = table.drop_vars("psnr")
+    shown = table.drop_vars("loss")
     title = "What does compression take? Each field, and its distance from the raw one"
-    quality = "; ".join(
-        f"{ratio:.0f}× " + ", ".join(f"{LABELS[n]} {float(one.sel(field=n)):.0f} dB" for n in shown)
-        for ratio, one in zip(ratios[1:], table["psnr"][1:], strict=True)
-    )
+    loss = {
+        f"{ratio:.0f}×": ", ".join(f"{LABELS[n]} {_percent(float(one.loc[n]))}" for n in shown)
+        for ratio, one in zip(ratios[1:], table["loss"][1:], strict=True)
+    }
     caption = (
         "n×: compression ratio (payload) of all fields of this sample; no network has seen them. "
-        f"PSNR: {quality}. Greys are darker where more was lost."
+        f"Mean error in standard deviations of the field: {drawing.listing(loss)}. Greys are "
+        "darker where more was lost."
     )
     labels = ["raw", *(f"{ratio:.0f}×" for ratio in ratios[1:])]
     return drawing.beside(shown, title, caption, labels=labels, distance="|decoded − raw|")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from surrlab.scenarios import PchipImpact, RayleighTaylor
 from surrlab.training import TrainConfig
 from surrlab.workspace import StudyConfig
@@ -100,6 +102,12 @@ PRESETS = {
         test_fraction=200 / 2985,  # 200 simulations: Section V-A; Section II says a tenth
         timeout=365 * 86_400,
     ),
+}
+
+GALLERY = {
+    # One fine simulation each: the pictures of the README.
+    "gallery-rt": replace(PRESETS["quick"], n_simulations=1, shape=(192, 64), seed=12),
+    "gallery-pchip": replace(PRESETS["quick-pchip"], n_simulations=1, shape=(128, 128), seed=9),
 }
 
 

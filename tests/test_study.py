@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from surrlab import cli, compression, ensembles, presets, studies, surrogates, workspace
+from surrlab import cli, compression, ensembles, plates, presets, studies, surrogates, workspace
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -46,6 +46,20 @@ def test_it_leaves_notebooks_figures_and_tables(results):
     assert names == [p.stem for p in sorted(results.glob("*.html"))]
     figures = {p.stem for p in (results / "figures").glob("*.png")}
     assert figures >= {"momentum_band", "generation_loss", "thresholds", "psnr", "verdict"}
+
+
+def test_every_figure_is_drawn_again_from_the_tables_alone(results, tmp_path):
+    """Without ensemble, models or compressed data, by another process, to the same bytes."""
+    folder = tmp_path / "smoke"
+    folder.mkdir()
+    for table in results.glob("*.nc"):
+        shutil.copy2(table, folder)
+    stamps = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert cli.main(["figures", "--preset", "smoke", "--results", str(tmp_path)]) == 0
+    drawn = {path.name: path.read_bytes() for path in folder.glob("figures/*.png")}
+    assert drawn == {path.name: path.read_bytes() for path in results.glob("figures/*.png")}
+    assert set(drawn) == {f"{name}.png" for name in plates.PLATES}
+    assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nc")} == stamps
 
 
 def test_the_summary_is_what_the_files_say(results, summary):
