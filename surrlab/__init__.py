@@ -6,7 +6,7 @@ holds the table).
     fields       the six fields by name, their units, the grid
     hydro        finite-volume solver of the 2-D Euler equations
     metrics      L1, PSNR, mass, momentum, mixing-layer thickness, jet length
-    scenarios    a benchmark: its parameters, their ranges, its initial state
+    scenarios    a benchmark: its parameters, initial state, and what to follow in time
     codecs       error-bounded codecs as frozen values
     storage      write an ensemble so that nothing half-written is taken for whole
     ensembles    ensembles of simulations on disk, one HDF5 file a simulation
@@ -16,14 +16,19 @@ holds the table).
     disks        storage of any speed on one machine
     chunks       where each stored field lies in the files; asked of HDF5 once
     loading      batches for training, straight from the compressed files
-    surrogates   the networks
+    networks     the paper's generator, and batch norm over several processes
+    surrogates   a trained model: stored, loaded, asked for its fields
     training     train, predict, checkpoints
     variability  the band of the raw models; the verdict on a lossy one
     evaluation   a model against the truth: tables by sample, scores by model
+    workspace    where a study lives: its numbers, its folder, its models
     studies      each study of the paper as a function, resumable
     throughput   loading and epochs, timed: does compression pay on this disk?
-    figures      results in, one matplotlib Figure out
-    figures_loading  the figures of throughput
+    drawing      what all figures share
+    figures      the pictures of the models: a table in, one matplotlib Figure out
+    figures_data     the pictures of the data, and of what compression takes
+    figures_loading  the pictures of throughput
+    plates       which figure is drawn from which saved table
     presets      the numbers of a study at one size
     notebooks    run the notebooks head-less; the rules that keep them thin
     cli          ``surrlab study`` and the batch commands

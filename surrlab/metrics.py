@@ -11,32 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from surrlab.fields import LABELS
-
 
 @dataclass(frozen=True)
 class Quantity:
-    """An integral of a sample that physicists follow in time: what to call it, and its unit."""
+    """An integral of a sample that physicists follow in time, by what people read and its unit.
+
+    Which ones make sense, the scenario knows: `scenarios.RayleighTaylor.quantities`.
+    """
 
     label: str
     unit: str
-
-
-QUANTITIES = {
-    "mass": "total mass",
-    "momentum_x": "total x-momentum",
-    "momentum_y": "total y-momentum",
-    "thickness": "mixing-layer thickness",
-}
-"""What people read for the integrals of a sample."""
-
-SCORES = {
-    "l1": "L1 error",
-    **{f"psnr_{name}": f"PSNR of {label}" for name, label in LABELS.items()},
-    **{name: f"error of {QUANTITIES[name]}" for name in ("mass", "momentum_x", "momentum_y")},
-    "thickness_correlation": "mixing-layer correlation",
-}
-"""What people read for the scores of a model."""
 
 
 def l1(prediction, truth):  # (..., ny, nx) twice -> (...)

@@ -42,6 +42,12 @@ class Scenario(ABC):
     parameters: ClassVar[tuple[Parameter, ...]]
     constants: ClassVar[tuple[str, ...]]
     """Names of the numbers that are the same for every simulation; they stand in `config`."""
+    curve: ClassVar[str]
+    """The quantity whose course in time is scored by its correlation with the truth's (Fig. 8)."""
+    momentum: ClassVar[str]
+    """The quantity of Fig. 3: the momentum in the direction that things move in."""
+    story: ClassVar[str]
+    """What happens, in a sentence."""
 
     @property
     @abstractmethod
@@ -59,6 +65,15 @@ class Scenario(ABC):
     @abstractmethod
     def physics(self, parameters) -> dict:
         """Return what `hydro.Flow` has to know besides the initial state."""
+
+    @property
+    @abstractmethod
+    def quantities(self) -> dict[str, Quantity]:
+        """What `measure` returns, in order."""
+
+    @abstractmethod
+    def measure(self, samples, parameters, grid: Grid) -> dict[str, np.ndarray]:
+        """Return each of `quantities` in time, ``(T,)`` float64, of samples ``(T, 6, ny, nx)``."""
 
     def sample(self, n: int, *, seed: int) -> np.ndarray:
         """Draw parameters of `n` simulations, ``(n, p)``; row i is the same for any `n`."""
@@ -146,6 +161,12 @@ class RayleighTaylor(Scenario):
         Parameter("gamma", "1", 1.1, 1.6),
         Parameter("v_init", "cm/s", 0.6, 10.0),
     )
+    curve: ClassVar[str] = "thickness"
+    momentum: ClassVar[str] = "momentum_y"
+    story: ClassVar[str] = (
+        "Heavy gas lies above light gas; a small velocity disturbs the interface, and gravity does "
+        "the rest."
+    )
     constants: ClassVar[tuple[str, ...]] = ("light", "gravity", "base_pressure")
     light: ClassVar[float] = 1.0
     gravity: ClassVar[float] = 1.0
@@ -188,6 +209,31 @@ class RayleighTaylor(Scenario):
         """Return the gas of either density, and gravity."""
         gamma = self.checked(parameters)[1]
         return {"materials": (Material(gamma),), "gravity": self.gravity}
+
+    @property
+    def quantities(self) -> dict[str, Quantity]:
+        """What `measure` returns, in order: Eqs. (2) to (4)."""
+        momentum = f"g/{self.time_unit}"
+        return {
+            "mass": Quantity("total mass", "g/cm"),
+            "momentum_x": Quantity("total x-momentum", momentum),
+            "momentum_y": Quantity("total y-momentum", momentum),
+            "thickness": Quantity("mixing-layer thickness", "cm"),
+        }
+
+    def measure(self, samples, parameters, grid: Grid) -> dict[str, np.ndarray]:
+        """Return each of `quantities` in time, ``(T,)`` float64, of samples ``(T, 6, ny, nx)``."""
+        density, velocity_x, velocity_y = (
+            samples[:, fields.index(name)] for name in ("density", "velocity_x", "velocity_y")
+        )
+        px, py = metrics.total_momentum(density, velocity_x, velocity_y, grid.cell_area)
+        light, heavy = self.densities(parameters)
+        return {
+            "mass": metrics.total_mass(density, grid.cell_area),
+            "momentum_x": px,
+            "momentum_y": py,
+            "thickness": metrics.mixing_layer_thickness(density, light, heavy, grid.dy),
+        }
 
 
 @dataclass(frozen=True)
@@ -233,6 +279,10 @@ class PchipImpact(Scenario):
     )
     curve: ClassVar[str] = "jet_length"
     momentum: ClassVar[str] = "momentum_x"
+    story: ClassVar[str] = (
+        "A copper plate strikes another; where the free side of that one caves in, the shock "
+        "throws a jet into the air."
+    )
     target: ClassVar[float] = 0.5
     copper_density: ClassVar[float] = 8.93
     copper_gamma: ClassVar[float] = 4.0

@@ -15,8 +15,6 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from surrlab.metrics import SCORES
-
 FURTHER_SEEDS_LIMIT = 1000
 """Where `verdict` stops asking how many more seeds would settle it."""
 
@@ -134,10 +132,10 @@ class Verdict:
         More common seeds that would settle an inconclusive verdict, were the present means and
         spreads exact; 0 where it is settled, None where not even `FURTHER_SEEDS_LIMIT` would do.
     table : pandas.DataFrame
-        A row a metric. ``shift`` (positive = degradation), its interval ``low`` to ``high`` and
-        ``sigma``, the spread between raw models, in the metric's unit; ``effect`` = shift/sigma;
-        ``p_harmful`` (adjusted by Holm's method), small where harm is shown; ``p_benign``, small
-        where its absence is; ``state``, that of the metric.
+        A row a metric. ``label``, what people read for it; ``shift`` (positive = degradation), its
+        interval ``low`` to ``high`` and ``sigma``, the spread between raw models, in the metric's
+        unit; ``effect`` = shift/sigma; ``p_harmful`` (adjusted by Holm's method), small where harm
+        is shown; ``p_benign``, small where its absence is; ``state``, that of the metric.
     seeds : list
         The common seeds.
     n_raw : int
@@ -161,7 +159,7 @@ class Verdict:
         return {**vars(self), "table": finite.to_dict("index")}
 
 
-def verdict(raw, lossy, *, better, margin=2.0, confidence=0.95) -> Verdict:
+def verdict(raw, lossy, *, better, labels=None, margin=2.0, confidence=0.95) -> Verdict:
     """Whether lossy training data made worse models than the seed alone does.
 
     For each metric the *degradation* is the mean shift from raw to lossy models of common seeds,
@@ -193,6 +191,8 @@ def verdict(raw, lossy, *, better, margin=2.0, confidence=0.95) -> Verdict:
         A row a model, indexed by seed; a column a metric, one finite number a model.
     better : dict
         The metrics to judge, each ``"lower"`` or ``"higher"``; other columns are ignored.
+    labels : dict, optional
+        What people read for a metric; its own name where there is none.
     margin : float
         Degradation that still counts as harmless, in units of σ. Where all raw models score the
         same it is zero: lossy models that score the same are benign, surely worse ones harmful.
@@ -216,7 +216,8 @@ def verdict(raw, lossy, *, better, margin=2.0, confidence=0.95) -> Verdict:
     >>> seeds = [1, 2, 3, 4, 5]
     >>> raw = pd.DataFrame({"psnr_pressure": [40.3, 40.4, 40.5, 40.4, 40.6]}, index=seeds)
     >>> lossy = pd.DataFrame({"psnr_pressure": [37.5, 37.4, 37.7]}, index=seeds[:3])
-    >>> found = verdict(raw, lossy, better={"psnr_pressure": "higher"})
+    >>> label = {"psnr_pressure": "PSNR of pressure"}
+    >>> found = verdict(raw, lossy, better={"psnr_pressure": "higher"}, labels=label)
     >>> found.state, found.seeds, found.further_seeds
     ('harmful', [1, 2, 3], 0)
     >>> print(found.reason.partition(",")[0])
@@ -252,6 +253,7 @@ def verdict(raw, lossy, *, better, margin=2.0, confidence=0.95) -> Verdict:
     unbounded = np.where(shift == 0, 0, np.copysign(np.inf, shift))
     table = pd.DataFrame(
         {
+            "label": [(labels or {}).get(metric, metric) for metric in better],
             "shift": shift,
             "low": shift - half,
             "high": shift + half,
@@ -293,7 +295,7 @@ def _reason(table, state, further, better, margin, confidence) -> str:
     concerned = table[table["state"] == state]
     metric = concerned["effect" if state == "harmful" else "p_benign"].idxmax()
     row = table.loc[metric]
-    name, unit = SCORES.get(metric, metric), " dB" if metric.startswith("psnr_") else ""
+    name, unit = row["label"], " dB" if metric.startswith("psnr_") else ""
     verb = "rises" if (row["shift"] > 0) == (better[metric] == "lower") else "falls"
     low, high = sorted(np.sign(row["shift"] or 1) * row[["low", "high"]])
     size = f"{_short(abs(row['effect']))} times the spread between raw models"

@@ -31,20 +31,25 @@ HOUSE = {
     "disks": "",
     "chunks": "codecs storage ensembles decoding",
     "loading": "ensembles decoding disks chunks",
-    "surrogates": "",
+    "networks": "",
+    "surrogates": "storage ensembles loading networks",
     "training": "storage ensembles loading surrogates",
-    "variability": "metrics",
-    "evaluation": "ensembles training metrics",
+    "variability": "",
+    "evaluation": "fields ensembles surrogates metrics",
+    "workspace": "storage ensembles surrogates training evaluation",
     "studies": ALL_ABOVE,
     "throughput": ALL_ABOVE,
-    "figures": "fields metrics",
-    "figures_loading": "figures",
+    "drawing": "fields",
+    "figures": "fields drawing",
+    "figures_data": "fields drawing",
+    "figures_loading": "drawing",
+    "plates": "storage studies figures figures_data figures_loading",
     "explorer": "compression metrics figures",
-    "presets": "scenarios surrogates training studies",
+    "presets": "scenarios training workspace",
     "notebooks": "storage",
     "cli": ALL_ABOVE,
 }
-TORCH = {"surrogates", "training", "throughput"}  # which times steps of training
+TORCH = {"networks", "surrogates", "training", "throughput"}  # which times steps of training
 NOT_IN_METRICS = {"torch", "h5py", "xarray", "pandas"}  # pure functions of arrays
 
 ROOMS = list(HOUSE)

@@ -75,6 +75,21 @@ def test_a_simulation_is_symmetric_keeps_its_mass_and_overturns(shape):
     assert height[25] < -0.05  # the heavy gas has sunk
 
 
+def test_quantities_by_hand():
+    grid = RT.grid((24, 8))
+    samples = np.stack([RT.simulate(TYPICAL, grid)[0]] * 2)
+    samples[1, 0], samples[1, 1], samples[1, 2] = 2.0, 0.5, -1.0  # mixed throughout, and moving
+    found = RT.measure(samples, TYPICAL, grid)
+    assert list(found) == list(RT.quantities) and {RT.curve, RT.momentum} <= set(found)
+    assert all(values.shape == (2,) and values.dtype == float for values in found.values())
+    assert found["mass"] == pytest.approx([2 / 3, 2 / 3])  # densities 1 and 3 on 1/3 cm²
+    assert found["momentum_x"] == pytest.approx([0, 1 / 3])
+    assert found["momentum_y"][1] == pytest.approx(-2 / 3)
+    assert found["thickness"] == pytest.approx([0, 1], abs=1e-6)
+    units = [quantity.unit for quantity in RT.quantities.values()]
+    assert units == ["g/cm", "g/s", "g/s", "cm"]
+
+
 def test_nothing_moves_without_the_push():
     grid = RT.grid((48, 16))
     state = RT.initial_state([6.7, 1.1, 10.0], grid)

@@ -19,6 +19,7 @@ BETTER = {
     "psnr_pressure": "higher",
     "mixing_correlation": "higher",
 }
+LABELS = {"l1": "L1 error", "psnr_pressure": "PSNR of pressure"}
 
 
 def scores(models, shift=0.0, seed=0):
@@ -100,14 +101,14 @@ def test_error_rates_and_power_by_simulation():
 
 def test_harm_is_found_named_and_does_not_depend_on_the_sign_convention():
     raw, lossy = scores(5, shift=15.0)
-    found = verdict(raw, lossy, better=BETTER)
+    found = verdict(raw, lossy, better=BETTER, labels=LABELS)
     assert (found.state, found.further_seeds, found.n_raw) == ("harmful", 0, 5)
     assert found.reason.startswith("PSNR of pressure falls by 15 dB (95 % interval 14 to 16)")
     assert "1 of 4 metrics" in found.reason
     assert found.table["state"].to_dict()["psnr_pressure"] == "harmful"
     assert found.table["shift"]["psnr_pressure"] == pytest.approx(15, abs=0.3)
     flipped = {metric: {"lower": "higher", "higher": "lower"}[b] for metric, b in BETTER.items()}
-    mirrored = verdict(-raw, -lossy, better=flipped)
+    mirrored = verdict(-raw, -lossy, better=flipped, labels=LABELS)
     pd.testing.assert_frame_equal(mirrored.table, found.table)
 
 
@@ -116,7 +117,7 @@ def test_an_improvement_is_no_harm_and_reads_as_one():
     found = verdict(raw, lossy, better=BETTER)
     assert found.state == "benign"
     assert found.table["effect"]["psnr_pressure"] < -8
-    alone = verdict(raw, lossy, better={"psnr_pressure": "higher"})
+    alone = verdict(raw, lossy, better={"psnr_pressure": "higher"}, labels=LABELS)
     assert "PSNR of pressure rises by 15 dB (95 % interval 15 to 15)" in alone.reason
 
 
@@ -124,7 +125,7 @@ def test_benign_needs_every_metric():
     raw, lossy = scores(10)
     assert verdict(raw, lossy, better=BETTER).state == "benign"
     lossy["l1"] += 2 * raw["l1"].std()
-    found = verdict(raw, lossy, better=BETTER)
+    found = verdict(raw, lossy, better=BETTER, labels=LABELS)
     assert found.state == "inconclusive"
     assert found.table["state"].tolist() == ["inconclusive", "benign", "benign", "benign"]
     assert "L1 error rises by" in found.reason
@@ -167,6 +168,16 @@ def test_further_seeds_is_the_smallest_number_that_settles_it():
 
     first = next(pairs for pairs in range(2, 1000) if settled(pairs))
     assert found.further_seeds == first - 2 > 4  # more than the raw models that are there
+
+
+def test_a_metric_is_told_by_its_label_or_else_by_its_name():
+    raw, lossy = scores(5, shift=15.0)
+    table = verdict(raw, lossy, better=BETTER, labels=LABELS).table
+    expected = ["L1 error", "psnr_velocity_x", "PSNR of pressure", "mixing_correlation"]
+    assert table["label"].tolist() == expected
+    bare = verdict(raw, lossy, better=BETTER)
+    assert bare.table["label"].tolist() == list(BETTER)
+    assert bare.reason.startswith("psnr_pressure falls by 15 dB")
 
 
 def test_a_shift_on_the_margin_is_never_settled():
