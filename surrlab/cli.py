@@ -239,10 +239,10 @@ def _train(args) -> None:
 
 
 def _compress(args) -> None:
-    from surrlab import compression, ensembles, evaluation, training
+    from surrlab import compression, ensembles, evaluation, surrogates
 
     ensemble = ensembles.open(args.ensemble)
-    errors = evaluation.model_errors(training.load(args.model), ensemble)["model_error"]
+    errors = evaluation.model_errors(surrogates.load(args.model), ensemble)["model_error"]
     made = compression.search_and_compress(ensemble, errors * args.factor, args.path)
     ratios = compression.ratios(made)
     print(f"{made}: payload {ratios.payload:.1f}x, files {ratios.file:.1f}x")

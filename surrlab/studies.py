@@ -23,8 +23,8 @@ from surrlab import (
     evaluation,
     metrics,
     storage,
+    surrogates,
     tolerance,
-    training,
     variability,
 )
 from surrlab.ensembles import Ensemble
@@ -159,7 +159,7 @@ def generation_errors(table: xr.Dataset) -> pd.DataFrame:
 
 def _predict(source: Path, ensemble: Ensemble, path: Path) -> None:
     """Write what a model makes of the inputs of an ensemble's only simulation."""
-    samples = training.predict(training.load(source), ensemble.inputs[0])
+    samples = surrogates.predict(surrogates.load(source), ensemble.inputs[0])
     row = ensemble.parameters[0].tolist()
     storage.write_simulation(path, ensemble.header, ensemble.simulations[0], row, samples)
 
@@ -290,7 +290,7 @@ def pictures(study: Study, simulation: int, time: int, fields=SHOWN) -> xr.Datas
 
     def predict() -> xr.Dataset:
         inputs = test.inputs[test.simulations.index(simulation), time]
-        seen = [training.predict(training.load(study.folder(m)), inputs) for m in models]
+        seen = [surrogates.predict(surrogates.load(study.folder(m)), inputs) for m in models]
         names = ["raw model" if m.kind == "raw" else f"{m.ratio:.1f}× model" for m in models]
         samples = np.stack([test.read(simulation, time), *seen])
         title = f"simulation {simulation} at {test.times[time]:g} {study.time_unit}"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from surrlab import cli, compression, ensembles, plates, presets, studies, training, workspace
+from surrlab import cli, compression, ensembles, plates, presets, studies, surrogates, workspace
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -85,10 +85,9 @@ def test_algorithm_1_measured_independently(results):
     study = workspace.open_study(presets.get("smoke"), results)
     models = workspace.raw_models(study)
     simulation = study.train_set.simulations[3]
-    truth = study.train_set.read(simulation)
+    truth, inputs = study.train_set.read(simulation), study.train_set.inputs[3]
     errors = [
-        np.abs(training.predict(training.load(study.folder(m)), study.train_set.inputs[3]) - truth)
-        for m in models
+        np.abs(surrogates.predict(surrogates.load(study.folder(m)), inputs) - truth) for m in models
     ]
     model_error = np.mean([e.mean(axis=(2, 3)) for e in errors], axis=0)
     with h5py.File(studies.compressed(study, 1.0).file(simulation)) as file:
@@ -101,7 +100,7 @@ def test_algorithm_1_measured_independently(results):
 def test_lossy_models_learned_from_the_compressed_files(results):
     study = workspace.open_study(presets.get("smoke"), results)
     for model in studies.lossy_models(study):
-        stored = training.load(study.folder(model))
+        stored = surrogates.load(study.folder(model))
         assert stored.config["data"]["digest"] == studies.compressed(study, model.level).digest
         assert stored.config["seeds"] == dict.fromkeys(("init", "shuffle", "kernel"), model.seed)
 
