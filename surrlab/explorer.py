@@ -158,7 +158,7 @@ class Explorer(widgets.VBox):
             description="Folder",
             tooltip="An ensemble's folder or a study's results; Enter opens another one",
             continuous_update=False,
-            layout={"width": "min(520px, 95%)"},
+            layout={"width": "min(420px, 95%)"},
         )
         self.children = [style, *([self.folder] if self._of_folder else []), self._body]
         self.folder.observe(lambda change: self._open(lambda: gallery.open(change.new)), "value")
@@ -188,7 +188,11 @@ class Explorer(widgets.VBox):
         shown = self.gallery
         labels = [(LABELS.get(name, name), name) for name in shown.fields]
         self.field = widgets.Dropdown(
-            options=labels, description="Field", tooltip="Which of the sample's fields to look at"
+            options=labels,
+            description="Field",
+            tooltip="Which of the sample's fields to look at",
+            layout={"width": "240px"},
+            style={"description_width": "60px"},
         )
         times = [(f"{time:g} {shown.time_unit}", i) for i, time in enumerate(shown.times)]
         last = len(times) - 1
@@ -197,7 +201,8 @@ class Explorer(widgets.VBox):
             value=round(0.8 * last),
             description="Time",
             tooltip="Time of the sample; arrow keys move by one",
-            layout={"width": "380px"},
+            layout={"width": "320px"},
+            style={"description_width": "50px"},
         )
         self.play = widgets.Play(
             value=self.time.index, max=last, interval=250, tooltip="Play the simulation in time"
@@ -211,10 +216,9 @@ class Explorer(widgets.VBox):
                 "What models make of it that learned from compressed data",
             ],
         )
-        self.page.style.button_width = "90px"
+        self.page.style.button_width, self.page.layout.width = "80px", "270px"
         self.fields, self.models = FieldsPage(self), ModelsPage(self)
-        one = isinstance(shown, OneField)
-        bar = _row() if one else _row(self.page, self.field, self.time, self.play)
+        self._bar = _row()
         self.save = widgets.Button(
             description="Save PNG",
             icon="download",
@@ -227,15 +231,15 @@ class Explorer(widgets.VBox):
             f'<p class="sl-head">{views.escape(shown.heading)}</p>'
             + (f'<ul class="sl-notes">{notes}</ul>' if notes else "")
         )
-        self._pages = widgets.VBox([self.fields.box])
+        self._pages = widgets.VBox()
         self._body.children = [
-            head, bar, self._pages, _row(self.save, self._call), self._status
+            head, self._bar, self._pages, _row(self.save, self._call), self._status
         ]  # fmt: skip
         self.message = self._status.value = ""
         self.field.observe(self._moved, "value")
         self.time.observe(self._moved, "value")
         self.page.observe(self._turned, "value")
-        self.shown_page.draw()
+        self._turn()
 
     @property
     def shown_page(self) -> FieldsPage | ModelsPage:
@@ -248,8 +252,14 @@ class Explorer(widgets.VBox):
 
     @_told
     def _turned(self, _):
-        self._pages.children = [self.shown_page.box]
-        self.shown_page.draw()
+        self._turn()
+
+    def _turn(self):
+        page = self.shown_page
+        if not isinstance(self.gallery, OneField):
+            self._bar.children = [self.page, page.simulation, self.field, self.time, self.play]
+        self._pages.children = [page.box]
+        page.draw()
 
     def drawn(self, call: str) -> None:
         """A page has drawn: forget what was said, and offer the call that draws the same."""
@@ -330,6 +340,7 @@ class FieldsPage:
             options=[(_simulation(shown, one), one) for one in shown.simulations],
             description="Simulation",
             tooltip="Which run of the simulation code; held out: models never saw it",
+            layout={"width": "230px"},
         )
         self.setting = widgets.IntSlider(
             max=RUNGS,
@@ -343,24 +354,24 @@ class FieldsPage:
             "tolerance": "Choose by tolerance: it stays when the time changes",
         }
         if known:
-            keep["Algorithm 1"] = (
+            keep[views.ALGORITHM_1] = (
                 "Choose by the factor on Algorithm 1's tolerance, the largest error that the "
                 "model cannot see: it stays when time or field change"
             )
         self.keep = widgets.ToggleButtons(
             options=list(keep),
-            value="Algorithm 1" if known else "ratio",
+            value=views.ALGORITHM_1 if known else "ratio",
             description="Choose by",
             tooltips=list(keep.values()),
         )
-        self.keep.style.button_width = "100px"
+        self.keep.style.button_width, self.keep.layout.width = "110px", "440px"
         self._readout, self._strip, self._headline = (widgets.HTML() for _ in range(3))
         self.images = {
             name: widgets.Image(format="png") for name in ("truth", "decoded", "difference")
         }
         self._bars = [widgets.HTML(), widgets.HTML()]
         self.charts, self.numbers = widgets.HTML(), widgets.HTML()
-        self._held = {"ratio": _START, "tolerance": None, "Algorithm 1": 1.0}
+        self._held = {"ratio": _START, "tolerance": None, views.ALGORITHM_1: 1.0}
         self._known = self._framed = None
         self._moving = False
         self.simulation.observe(owner._moved, "value")
@@ -375,8 +386,7 @@ class FieldsPage:
             title = "decoded − truth" if name == "difference" else name
             image.layout = widgets.Layout(width=f"{width}px", height=f"{height}px")
             image.add_class("sl-field")
-            image.tooltip = title
-            panels.append(_panel(title, image, max(width, 120)))
+            panels.append(_panel(title, [image], max(width, 120)))
         pictures = _row(
             widgets.VBox([widgets.HBox(panels[:2]), self._bars[0]]),
             widgets.VBox([panels[2], self._bars[1]]),
@@ -386,9 +396,8 @@ class FieldsPage:
         self._readout.add_class("sl-readout")
         self._headline.add_class("sl-headline")
         self.charts.add_class("sl-charts")
+        self.numbers.add_class("sl-list")
         rows = [_row(self.keep, self._readout), slider, self._headline]
-        if not isinstance(self.owner.gallery, OneField):
-            rows.insert(0, self.simulation)
         return widgets.VBox([*rows, _row(pictures, self.charts, self.numbers)])
 
     @property
@@ -409,15 +418,15 @@ class FieldsPage:
         chosen = found.marks(*self.at).get(1.0)
         self._held["ratio"] = float(ladder.ratios[rung])
         self._held["tolerance"] = self.owner.field.value, ladder.tolerance(rung)
-        self._held["Algorithm 1"] = ladder.tolerance(rung) / chosen if chosen else 1.0
+        self._held[views.ALGORITHM_1] = ladder.tolerance(rung) / chosen if chosen else 1.0
 
     def _follow(self) -> None:
         """Move the setting to where it keeps its meaning for the sample that is now shown."""
         found, held = self.owner.gallery, self._held
         ladder, chosen = found.ladder(*self.at), found.marks(*self.at).get(1.0)
         rung = ladder.near_ratio(held["ratio"])
-        if self.keep.value == "Algorithm 1" and chosen is not None:
-            rung = ladder.rung_of(chosen * held["Algorithm 1"])
+        if self.keep.value == views.ALGORITHM_1 and chosen is not None:
+            rung = ladder.rung_of(chosen * held[views.ALGORITHM_1])
         elif self.keep.value == "tolerance" and held["tolerance"]:
             name, bound = held["tolerance"]
             rung = ladder.rung_of(bound) if name == self.owner.field.value else rung
@@ -460,7 +469,7 @@ class FieldsPage:
         ladder, marks = found.ladder(*self.at), found.marks(*self.at)
         named = {}
         for level, bound in sorted(marks.items(), key=lambda mark: mark[0] != 1.0):
-            name = "Algorithm 1" if level == 1.0 else f"×{factor(level)}"
+            name = views.ALGORITHM_1 if level == 1.0 else f"×{factor(level)}"
             named.setdefault(ladder.rung_of(bound), name)
         bounds = [ladder.tolerance(rung) for rung in range(len(ladder))]
         self._strip.value = views.ladder_strip(ladder.ratios, bounds, named, self.setting.value)
@@ -475,10 +484,10 @@ class FieldsPage:
             if stored and self.simulation.value in stored[0].ensemble.simulations:
                 ratios = stored[0].ratios
                 return (
-                    f"stored: Algorithm 1 ×{factor(level)}; its ensemble takes "
-                    f"{ratios.payload:.1f}× less as streams, {ratios.file:.1f}× as files"
+                    f"Stored, as Algorithm 1 ×{factor(level)}: all fields and times together "
+                    f"{ratios.payload:.1f}× smaller as streams, {ratios.file:.1f}× as files."
                 )
-            return "Algorithm 1's choice"
+            return "Algorithm 1's choice for this field"
         return ""
 
     def arguments(self) -> dict:
@@ -513,13 +522,18 @@ class ModelsPage:
             options=list(self.judged),
             description="Simulation",
             tooltip="Held out: no model learned from it",
+            layout={"width": "230px"},
         )
         self.simulation.observe(owner._moved, "value")
         self._pictures, self.chart, self._verdicts = widgets.Box(), widgets.HTML(), widgets.HTML()
         self._pictures.add_class("sl-wrap")
         self.images: dict[str, list[widgets.Image]] = {}
         self._bars = [widgets.HTML(), widgets.HTML()]
-        self.box = widgets.VBox([self.simulation, self._pictures, _row(self.chart, self._verdicts)])
+        self.chart.add_class("sl-curve")
+        self._verdicts.add_class("sl-list")
+        judged = _row(self.chart, self._verdicts)
+        judged.add_class("sl-judged")
+        self.box = _row(self._pictures, judged)
 
     def draw(self) -> None:
         """Draw what the controls say."""
@@ -553,19 +567,25 @@ class ModelsPage:
         columns = []
         for name in compared.panels:
             self.images[name] = [widgets.Image(format="png") for _ in range(2)]
-            for image, what in zip(self.images[name], ("field of", "difference of"), strict=True):
+            for image in self.images[name]:
                 image.layout = widgets.Layout(width=f"{width}px", height=f"{height}px")
                 image.add_class("sl-field")
-                image.tooltip = f"{what} {name}"
-            first = name == gallery.TRUTH
-            second = widgets.VBox(self._bars) if first else self.images[name][1]
-            columns.append(
-                widgets.VBox([_panel(name, self.images[name][0], max(width, 130)), second])
+            upper, lower = self.images[name]
+            lower.add_class("sl-difference")
+            beneath = widgets.VBox(self._bars) if name == gallery.TRUTH else lower
+            # A second line for each: what stands beneath the titles must stand in one row.
+            title = (
+                name
+                if "(" in name
+                else f"{name} ({'simulation' if name == gallery.TRUTH else 'no loss'})"
             )
+            columns.append(_panel(title, [upper, beneath], max(width, 120)))
         self._pictures.children = columns
 
     def compared(self):
-        """Truth and models."""
+        """Truth and models; ValueError where there are none."""
+        if not self.judged:
+            raise ValueError(NO_MODELS)
         return self.owner.gallery.compare(
             self.simulation.value, self.owner.time.value, self.owner.field.value
         )
@@ -595,6 +615,10 @@ def _row(*children) -> widgets.Box:
     return box
 
 
-def _panel(title: str, image: widgets.Image, width: int) -> widgets.VBox:
-    name = widgets.HTML(f'<p class="sl-panel">{views.escape(title)}</p>')
-    return widgets.VBox([name, image], layout={"width": f"{width + 8}px", "align_items": "center"})
+def _panel(title: str, images: list, width: int) -> widgets.VBox:
+    title = views.escape(title).replace(" (", "<br>(")
+    name = widgets.HTML(f'<p class="sl-panel">{title}</p>')
+    layout = {"width": f"{width + 8}px", "align_items": "center"}
+    column = widgets.VBox([name, *images], layout=layout)
+    column.add_class("sl-column")
+    return column

@@ -27,6 +27,8 @@ LEVELS = ("#3c9d5b", "#d97706", "#d6453d", "#a366c9", "#4a90d9")
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "1 2")
 STATES = {"benign": "#3c9d5b", "inconclusive": "#d97706", "harmful": "#d6453d"}
 
+ALGORITHM_1 = "Algorithm 1"
+
 WORDS = {
     "PSNR": "Peak signal-to-noise ratio: the field's range over the error's root mean square, in "
     "decibels. Higher is better; 20 dB more is a tenth of the error.",
@@ -162,7 +164,7 @@ def headline(shown: Shown) -> str:
         )
     verb = "below" if shown.share <= 1 else "above"
     return (
-        f"{setting} the loss is {number(shown.share)} times what the model gets wrong anyway: "
+        f"{setting} the loss is {shown.share:.2g} times what the model gets wrong anyway: "
         f"{verb} the model's error."
     )
 
@@ -172,7 +174,7 @@ def numbers(shown: Shown) -> str:
     unit = shown.unit
     l1 = with_unit(shown.l1, unit)
     if shown.share is not None:
-        l1 += f" ({number(shown.share)} × model error)"
+        l1 += f" ({shown.share:.2g} × model error)"
     rows = {
         "ratio": f"{times(shown.ratio)} ({shown.nbytes:,} bytes)",
         "tolerance": tolerance(shown.tolerance, unit),
@@ -223,7 +225,9 @@ def ladder_strip(ratios: Sequence[float], tolerances: Sequence[float], marks, ru
     for i, (ratio, bound) in enumerate(zip(ratios, tolerances, strict=True)):
         look = " ".join(["sl-on"] * (i == rung) + ["sl-mark"] * (i in marks))
         title = f"{times(ratio)}, {tolerance(bound, '')}"
-        name = f"<b>{escape(marks[i])}</b>" if i in marks else ""
+        # On a line of its own: with its neighbours on one, the names would run into each other.
+        own = ' class="sl-own"' if marks.get(i) == ALGORITHM_1 else ""
+        name = f"<b{own}>{escape(marks[i])}</b>" if i in marks else ""
         cells.append(
             f'<span class="{look}" style="left:{100 * i / (n - 1):.2f}%" title="{title}">'
             f"<i>{times(ratio).removesuffix('×')}</i>{name}</span>"
@@ -414,6 +418,9 @@ def _swatch(colour: str, dash: str) -> str:
 def _ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
     """Three to six round numbers within limits, and how they are written."""
     if log:
+        if high < 300 * low:
+            values = [m * 10.0**k for k in range(-20, 20) for m in (1, 2, 5)]
+            return [(v, number(v)) for v in values if low <= v <= high]
         first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
         step = max(1, math.ceil((last - first) / 4))
         return [(10.0**k, f"10{superscript(k)}") for k in range(first, last + 1, step)]
@@ -443,12 +450,12 @@ def error_chart(shown: Shown) -> str:
 def spectrum_chart(shown: Shown) -> str:
     """Power spectrum of the true and the decoded field, and of their difference."""
     k, power = shown.spectra
-    top = 10.0 ** math.ceil(2 * math.log10(shown.limits[1] - shown.limits[0] or 1.0))
+    top = 10.0 ** math.ceil(2 * math.log10(shown.limits[1] - shown.limits[0] or 1.0) - 1)
     length = "cycles / cm" if shown.title != shown.name else "cycles / cell"
     unit = f" ({shown.unit})²" if shown.unit not in ("", "1") else ""
     ends = (float(k[0]), float(k[-1]) if len(k) > 1 else 2 * float(k[0]))
     chart = Chart("Which scales survive?", f"wavenumber ({length})", f"variance{unit}",
-                  ends, (top * 1e-11, top), log="xy")  # fmt: skip
+                  ends, (top * 1e-9, top), log="xy")  # fmt: skip
     chart.line(k, power["truth"], INK, "", "truth", 2.2)
     chart.line(k, power["decoded"], DECODED, "6 3", "decoded", 2)
     chart.line(k, power["difference"], ERROR, "2 3", "difference")
@@ -469,7 +476,7 @@ def curve_chart(curves, time: float) -> str:
         f"{curves.label} ({curves.unit})",
         ends,
         (float(low - room), float(high + room)),
-        size=(560, 280),
+        size=(500, 280),
     )
     t, mean, reach = curves.times, curves.mean, curves.reach
     if curves.n_raw > 1:
