@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from surrlab import figures, views
 from surrlab.figures import BAND, RAW_CENTRE, TRUTH, styles
-from surrlab.gallery import Compared
+from surrlab.judged import Compared
 from surrlab.ladder import Shown
 
 _DECODED = {"color": "#d97706", "lw": 1.6}

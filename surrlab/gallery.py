@@ -11,21 +11,20 @@ import functools
 import json
 import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
-import xarray as xr
 
 from surrlab import compression, ensembles
 from surrlab.ensembles import Ensemble
 from surrlab.fields import LABELS, Grid
+from surrlab.judged import TRUTH, Compared, Tables
 from surrlab.ladder import Cache, Ladder, Shown, Total, exponents
 from surrlab.storage import MANIFEST
 
-RAW, TRUTH = "raw model", "truth"
+NO_MODELS = "There are no judged models of this ensemble here: run `make study` to have some."
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,67 +55,6 @@ class Stored:
         return compression.table(self.ensemble.select([simulation]))["tolerance"].values[0]
 
 
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """One field of one sample as the simulation has it and as models see it.
-
-    Parameters
-    ----------
-    title, label, unit : str
-        Which sample; what people call the field; its unit.
-    panels : dict
-        Name -> array (ny, nx): the truth first, then the raw model, then a model a level.
-    grid : Grid
-        Where the field lives.
-    limits, reach : tuple of float, float
-        Colour limits of the fields (the truth's), and of the differences from −reach to reach.
-    time : float
-        Of the sample.
-    curves : Curves or None
-        The scenario's curve of this simulation in time.
-    verdicts : list of dict
-        ``name``, ``state`` and ``reason`` a level.
-    """
-
-    title: str
-    label: str
-    unit: str
-    panels: dict[str, np.ndarray]
-    grid: Grid
-    limits: tuple[float, float]
-    reach: float
-    time: float
-    curves: Curves | None
-    verdicts: list[dict]
-
-
-@dataclass(frozen=True, eq=False)
-class Curves:
-    """A quantity in time: the truth, mean and 2σ of the raw models, a lossy model a level.
-
-    Parameters
-    ----------
-    label, unit, time_unit : str
-        What people read.
-    times, truth, mean, reach : array (T,)
-        `reach` is 2σ over the raw models; zero where there is only one.
-    n_raw : int
-        Raw models behind mean and reach.
-    levels : dict
-        Name -> array (T,): the first seed of each level.
-    """
-
-    label: str
-    unit: str
-    time_unit: str
-    times: np.ndarray
-    truth: np.ndarray
-    mean: np.ndarray
-    reach: np.ndarray
-    n_raw: int
-    levels: dict[str, np.ndarray]
-
-
 class Gallery:
     """An ensemble to look at, with what is known of it.
 
@@ -133,15 +71,22 @@ class Gallery:
     """
 
     def __init__(self, truth: Ensemble, stored=(), results: Path | None = None, notes=()):
-        self.truth, self.stored, self.results = truth, tuple(stored), results
+        self.truth, self.stored = truth, tuple(stored)
         self.notes = list(notes)
         self.fields, self.units, self.grid = truth.fields, truth.units, truth.grid
         self.simulations, self.times = truth.simulations, truth.times
         self.time_unit = truth.input_units[-1]
         self.cache, self._limits = Cache(), {}
-        self.table, self.folders = self._tables()
-        self._errors = self._model_errors()
-        self._statistics = self._table("fields", lambda key: truth.digest in key)
+        tables = Tables(results)
+        self.judged = tables.judged(truth)
+        digests = {json.dumps(one.ensemble.digest) for one in self.stored}
+        found = tables.read("tolerance_search", lambda key, _: key in digests)
+        self._statistics = tables.read("fields", lambda key, _: truth.digest in key)
+        self._errors = {} if self.judged is None else dict(self.judged.errors)
+        if found is not None:
+            rows = found["model_error"].values
+            self._errors |= zip(found["simulation"].values.tolist(), rows, strict=True)
+        self.notes += tables.notes
         try:
             self.scenario = ensembles.scenario_of(truth)
         except (KeyError, ValueError):
@@ -301,54 +246,18 @@ class Gallery:
     # ------------------------------------------------------------------------------------ models
 
     @property
-    def judged(self) -> tuple[int, ...]:
+    def held_out(self) -> tuple[int, ...]:
         """Simulations that the models were judged on; none without models."""
-        return () if self.table is None else tuple(self.table["simulation"].values.tolist())
-
-    @functools.cached_property
-    def models(self) -> dict[str, str]:
-        """Panel of page two -> label of the model it shows: the first seed of each level."""
-        if self.table is None:
-            return {}
-        chosen = {}
-        rows = zip(
-            *(self.table[c].values for c in ("model", "kind", "level", "ratio")), strict=True
-        )
-        for label, kind, level, ratio in rows:
-            if kind == "raw":
-                chosen.setdefault(RAW, str(label))
-            elif kind == "lossy":
-                chosen.setdefault(self._level_name(float(level), float(ratio)), str(label))
-        return {name: chosen[name] for name in chosen if self.folders[chosen[name]].exists()}
-
-    @staticmethod
-    def _level_name(level: float, ratio: float) -> str:
-        from surrlab.figures import level_label
-
-        return level_label(level, ratio)
-
-    def predict(self, label: str, simulation: int, time: int) -> np.ndarray:
-        """What a model makes of a sample, ``(fields, ny, nx)``."""
-        from surrlab import training  # torch takes two seconds: only who looks at models waits
-
-        surrogate = self.cache.get(
-            ("model", label), lambda: training.load(self.folders[label]), lambda _: 1 << 20
-        )
-        inputs = self.truth.select([simulation]).inputs[0]
-        if 4 * math.prod(self.truth.shape[1:]) > 4 << 20:
-            return self.cache.get(
-                ("prediction", label, simulation, time),
-                lambda: training.predict(surrogate, inputs[time]),
-            )
-        whole = ("prediction", label, simulation)
-        return self.cache.get(whole, lambda: training.predict(surrogate, inputs))[time]
+        return () if self.judged is None else self.judged.simulations
 
     def compare(self, simulation: int, time: int, name: str) -> Compared:
         """A field of a sample as simulated, as a raw model and as a model of each level see it."""
+        if self.judged is None:
+            raise ValueError(NO_MODELS)
         place = self.fields.index(name)
         panels = {TRUTH: self.field(simulation, time, name)}
-        for panel, label in self.models.items():
-            panels[panel] = self.predict(label, simulation, time)[place]
+        for panel, label in self.judged.models.items():
+            panels[panel] = self.judged.predict(label, simulation, time)[place]
         return Compared(
             title=self.title(simulation, time),
             label=LABELS.get(name, name),
@@ -358,115 +267,9 @@ class Gallery:
             limits=self.limits(simulation, name),
             reach=self.reach(simulation, name),
             time=float(self.times[time]),
-            curves=self.curves(simulation),
-            verdicts=self.verdicts,
+            curves=self.judged.curves(simulation),
+            verdicts=self.judged.verdicts,
         )
-
-    def curves(self, simulation: int) -> Curves | None:
-        """The scenario's curve in time; None for a simulation that no model was judged on."""
-        if simulation not in self.judged:
-            return None
-        table = self.table
-        name = table.attrs.get("curve") or next(
-            v.removesuffix("_correlation") for v in map(str, table) if v.endswith("_correlation")
-        )
-        one = table.sel(simulation=simulation)
-        raw = one[name].values[(table["kind"] == "raw").values]
-        labels = table["model"].values.tolist()
-        return Curves(
-            label=one[name].attrs.get("long_name", name),
-            unit=one[name].attrs.get("units", ""),
-            time_unit=self.time_unit,
-            times=one["time"].values,
-            truth=one[f"truth_{name}"].values,
-            mean=raw.mean(axis=0),
-            reach=2 * raw.std(axis=0, ddof=1) if len(raw) > 1 else np.zeros(raw.shape[1]),
-            n_raw=len(raw),
-            levels={
-                panel: one[name].values[labels.index(label)]
-                for panel, label in self.models.items()
-                if panel != RAW
-            },
-        )
-
-    @functools.cached_property
-    def verdicts(self) -> list[dict]:
-        """Verdict on each level, from ``verdicts.nc``; the reasons are those of the summary."""
-        table = self._table("verdicts", lambda key: json.loads(key)[0] == self.table.attrs["key"])
-        if table is None or self.table is None:
-            return []
-        path, reasons = self.results / "summary.json", {}
-        if path.exists():
-            rows = json.loads(path.read_text()).get("lossy_training", {}).get("verdicts", [])
-            reasons = {(row["level"], row["state"]): row["reason"] for row in rows}
-        levels, ratios = self.table["level"].values, self.table["ratio"].values
-        found = []
-        for level in table["level"].values:
-            states = table["state"].sel(level=level).values.tolist()
-            state = "inconclusive"
-            if "harmful" in states:
-                state = "harmful"
-            elif set(states) == {"benign"}:
-                state = "benign"
-            reason = f"{states.count(state)} of {len(states)} metrics say so"
-            name = self._level_name(float(level), float(ratios[levels == level][0]))
-            reason = reasons.get((float(level), state), reason)
-            found.append({"name": name, "state": state, "reason": reason})
-        return found
-
-    # ------------------------------------------------------------------------------------ tables
-
-    def _table(self, name: str, fits: Callable[[str], bool]) -> xr.Dataset | None:
-        """A table of the study; None if there is none, or its key says that it is of other data."""
-        path = self.results / f"{name}.nc" if self.results else None
-        if path is None or not path.exists():
-            return None
-        table = xr.load_dataset(path, engine="h5netcdf")
-        if not fits(table.attrs.get("key", "null")):
-            self.notes.append(f"{path} was made from other data: it is left out.")
-            return None
-        return table
-
-    def _tables(self):
-        """The table of all models, or of the raw ones, and the folder of each model."""
-        if self.results is None:
-            return None, {}
-        for name in ("lossy_training", "variability"):
-            if not (self.results / f"{name}.nc").exists():
-                continue
-            # Models are judged on one side of a split: a table names it by its digest.
-            table = self._table(name, self._of_this_ensemble(name))
-            if table is not None:
-                rows = json.loads(table.attrs["key"])
-                folders = [self.results / "models" / folder for folder, _ in rows]
-                labels = map(str, table["model"].values)
-                return table, dict(zip(labels, folders, strict=True))
-        return None, {}
-
-    def _of_this_ensemble(self, name: str) -> Callable[[str], bool]:
-        def fits(key: str) -> bool:
-            path = self.results / f"{name}.nc"
-            with xr.open_dataset(path, engine="h5netcdf") as table:
-                simulations = table["simulation"].values.tolist()
-            if not set(simulations) <= set(self.truth.simulations):
-                return False
-            return self.truth.select(simulations).digest in key
-
-        return fits
-
-    def _model_errors(self) -> dict[int, np.ndarray]:
-        """Simulation -> mean absolute error ``(T, fields)`` of the raw models."""
-        errors = {}
-        digests = {one.ensemble.digest for one in self.stored}
-        found = self._table("tolerance_search", lambda key: json.loads(key) in digests)
-        if found is not None:
-            errors |= zip(
-                found["simulation"].values.tolist(), found["model_error"].values, strict=True
-            )
-        if self.table is not None:
-            raw = self.table["l1"].values[(self.table["kind"] == "raw").values].mean(axis=0)
-            errors |= zip(self.judged, raw, strict=True)
-        return errors
 
 
 class OneField(Gallery):
@@ -505,7 +308,7 @@ class OneField(Gallery):
         self.grid = Grid(ny, nx, (0.0, float(nx)), (0.0, float(ny)))
         self.fields, self.units = (name,), {name: unit}
         self.simulations, self.times, self.time_unit = (0,), np.zeros(1), ""
-        self.stored, self.notes, self.results, self.table = (), [], None, None
+        self.stored, self.notes, self.judged = (), [], None
         self.cache, self.scenario, self._statistics = Cache(), None, None
         error = [] if model_error is None else [(0, np.full((1, 1), model_error))]
         self._errors = dict(error)
@@ -581,9 +384,8 @@ def _gathered(truth: Ensemble, versions: list[Stored], path: Path, notes: list[s
             f"{truth.path}: left out."
         )
     gallery = Gallery(truth, ours, path, notes)
-    if gallery.table is None:
-        notes = gallery.notes
-        notes.append(f"There are no judged models of this ensemble in {path}: run `make study`.")
+    if gallery.judged is None:
+        gallery.notes.append(NO_MODELS)
     return gallery
 
 
