@@ -11,7 +11,7 @@ study: $(INSTALLED)
 	$(BIN)/surrlab study --preset $(PRESET)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -20,10 +20,14 @@ holds the table).
     training     train, predict, checkpoints
     variability  the band of the raw models; the verdict on a lossy one
     evaluation   a model against the truth: tables by sample, scores by model
+    workspace    where a study lives: its numbers, its folder, its models
     studies      each study of the paper as a function, resumable
     throughput   loading and epochs, timed: does compression pay on this disk?
-    figures      results in, one matplotlib Figure out
-    figures_loading  the figures of throughput
+    drawing      what all figures share
+    figures      the pictures of the models: a table in, one matplotlib Figure out
+    figures_data     the pictures of the data, and of what compression takes
+    figures_loading  the pictures of throughput
+    plates       which figure is drawn from which saved table
     ladder       one field at every setting of its codec, and what is lost at each
     judged       the models of a study as one looks at them
     gallery      what a folder holds to look at

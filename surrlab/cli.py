@@ -47,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--timeout", type=int, help="seconds a cell may take; default: the preset's")
     study.set_defaults(run=_study)
 
+    redraw = commands.add_parser("figures", help="a study's figures again, from its saved tables")
+    redraw.add_argument("--preset", default="quick", help="which study")
+    redraw.add_argument("--results", type=Path, default=Path("results"), help="default: results")
+    redraw.set_defaults(run=_figures)
+
     simulate = commands.add_parser("simulate", help="a preset's ensemble, nothing else")
     simulate.add_argument("path", type=Path, help="folder of the ensemble")
     simulate.add_argument("--preset", default="quick")
@@ -133,6 +138,16 @@ def _study(args) -> None:
     print(f"figures, tables and executed notebooks: {results / args.preset}")
 
 
+def _figures(args) -> None:
+    from surrlab import plates
+
+    folder = args.results / args.preset
+    drawn, missing = plates.draw_all(folder)
+    print(f"{folder / 'figures'}: {', '.join(drawn)}")
+    for reason in missing:
+        print(f"not drawn: {reason}")
+
+
 def _json(name: str, value: str):
     try:
         return json.loads(value)
@@ -142,12 +157,12 @@ def _json(name: str, value: str):
 
 def _verdict_table(verdicts: list[dict]) -> str:
     """The verdicts as text: a row a level, beneath it the reason."""
-    from surrlab import figures
+    from surrlab import drawing
 
     lines = ["", "tolerance   payload ratio   file ratio   verdict"]
     for row in verdicts:
         numbers = f"{row['payload']:>13.1f}× {row['file']:>11.1f}×"
-        lines.append(f"×{figures.factor(row['level']):<8} {numbers}   {row['state']}")
+        lines.append(f"×{drawing.factor(row['level']):<8} {numbers}   {row['state']}")
         lines += textwrap.indent(textwrap.fill(row["reason"], 76), " " * 12).splitlines()
     return "\n".join([*lines, ""])
 

@@ -49,10 +49,16 @@ class Ensemble:
 
     def __repr__(self):
         ny, nx = self.grid.shape
+        failed = f" ({len(self.failed)} more failed)" if self.failed else ""
         return (
-            f"<Ensemble {self.path}: {len(self.simulations)} simulations of {self.scenario}, "
-            f"{len(self.times)} times, {len(self.fields)} fields on {ny} x {nx}>"
+            f"<Ensemble {self.path}: {len(self.simulations)} simulations of {self.scenario}"
+            f"{failed}, {len(self.times)} times, {len(self.fields)} fields on {ny} x {nx}>"
         )
+
+    @property
+    def failed(self) -> dict[int, str]:
+        """Simulations that left their equation of state, and where; they have no file."""
+        return {entry["simulation"]: entry["reason"] for entry in self.manifest.get("failed", ())}
 
     @property
     def header(self) -> dict:
@@ -293,7 +299,8 @@ def generate(
 ) -> Ensemble:
     """Run a scenario's simulations in parallel and write them as an ensemble.
 
-    A killed run goes on where it stopped: finished simulations are kept.
+    A killed run goes on where it stopped: finished simulations are kept. One that fails with a
+    FloatingPointError is left out: `Ensemble.failed` says where it went wrong.
 
     Parameters
     ----------
@@ -315,6 +322,8 @@ def generate(
     ------
     FileExistsError
         If the folder holds anything but this very ensemble, or a part of it.
+    RuntimeError
+        If every simulation failed.
     """
     grid = scenario.grid(shape)
     parameters = scenario.sample(n_simulations, seed=seed)
@@ -335,6 +344,7 @@ def generate(
         {i: partial(_simulate, scenario, header, i, row) for i, row in rows.items()},
         executor=executor,
         label="simulate",
+        failures=(FloatingPointError,),
     )
     return open(path)
 

@@ -5,11 +5,13 @@ The same content as `views` shows on the screen, as matplotlib figures like all 
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 from matplotlib.figure import Figure
 
-from surrlab import figures, views
-from surrlab.figures import BAND, RAW_CENTRE, TRUTH, styles
+from surrlab import views
+from surrlab.drawing import BAND, RAW_CENTRE, TRUTH, styles
 from surrlab.judged import Compared
 from surrlab.ladder import Shown
 
@@ -83,7 +85,7 @@ def models(compared: Compared) -> Figure:
         right.plot(0.02, y, "o", ms=14, color=views.STATES[row["state"]], mec="black", **look)
         told = f"{row['name']}: {row['state']}"
         right.text(0.07, y, told, va="center", weight="bold", fontsize=10, **look)
-        reason = figures.textwrap.fill(row["reason"], 62)
+        reason = textwrap.fill(row["reason"], 62)
         right.text(0.07, y - 0.06, reason, va="top", fontsize=8, **look)
     return figure
 

@@ -1,6 +1,6 @@
 """The pictures of Section VI-C: what a storage delivers, and what an epoch waits for.
 
-A room of its own beside `figures`, which it takes its colours and panels from.
+A saved table in, a matplotlib `Figure` out, as in `figures`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from surrlab.figures import _legend, _panels, styles
+from surrlab.drawing import foot, listing, panels, styles
 
 _RAW = "0.7"
 _STALL = "#c9302c"
@@ -25,7 +25,7 @@ def throughput(rates: xr.Dataset) -> Figure:
         coordinate ``bandwidth`` of each storage in MB/s, or infinite.
     """
     title = "How fast is a batch ready? Over each bar its gain over raw data on the same storage"
-    figure, axes = _panels(title, 4.4, 1, rates.sizes["storage"], sharey=True)
+    figure, axes = panels(title, 4.8, 1, rates.sizes["storage"], sharey=True)
     colours = [_RAW, *(style["color"] for style in styles(rates.sizes["ratio"] - 1))]
     for ax, name in zip(axes[0], rates["storage"].values, strict=True):
         one = rates.sel(storage=name)
@@ -44,7 +44,14 @@ def throughput(rates: xr.Dataset) -> Figure:
         ax.set_xticks(places, _names(rates), fontsize=8)
         ax.set_xlabel("ratio (payload)")
     axes[0, 0].set_ylabel("MB/s of uncompressed data")
-    return _legend(figure) if np.isfinite(rates["bandwidth"]).any() else figure
+    median = rates["rate"].median("round")
+    gain = (median / median.isel(ratio=0)).isel(ratio=slice(1, None)).max("ratio").to_series()
+    told = listing(f"{name} {value:.2g}×" for name, value in gain.items())
+    caption = (
+        "What the network gets counts, not what the disk gave; dashes are single measurements, "
+        f"bars their medians. Best gain over raw data: {told}."
+    )
+    return foot(figure, caption)
 
 
 def epoch_time(epochs: xr.Dataset) -> Figure:
@@ -57,7 +64,7 @@ def epoch_time(epochs: xr.Dataset) -> Figure:
         attribute ``storage`` in words.
     """
     title = f"What does an epoch wait for? Storage: {epochs.attrs['storage']}"
-    figure, axes = _panels(title, 4.4, 1, epochs.sizes["processes"], sharey=True)
+    figure, axes = panels(title, 4.8, 1, epochs.sizes["processes"], sharey=True)
     middle = epochs.median("round")
     for ax, n in zip(axes[0], middle["processes"].values, strict=True):
         one = middle.sel(processes=n)
@@ -71,7 +78,17 @@ def epoch_time(epochs: xr.Dataset) -> Figure:
         ax.set_xticks(places, _names(one))
         ax.set_xlabel("compression ratio of the training data (payload)")
     axes[0, 0].set_ylabel("time of an epoch (s)")
-    return _legend(figure)
+    last = middle.isel(processes=-1)
+    stall = (1 - last["compute"] / last["both"]).clip(0)
+    told = listing(
+        f"{name} {float(share):.0%}" for name, share in zip(_names(last), stall, strict=True)
+    )
+    n = int(last["processes"])
+    caption = (
+        "What an epoch takes beyond computing alone, the network waits. Share of an epoch with "
+        f"{n} process{'es' if n > 1 else ''}: {told}."
+    )
+    return foot(figure, caption)
 
 
 _ABOVE = {"textcoords": "offset points", "ha": "center", "fontsize": 8}

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from surrlab.drawing import level_label
 from surrlab.ensembles import Ensemble
 from surrlab.fields import Grid
-from surrlab.figures import level_label
 from surrlab.ladder import Cache
 
 RAW, TRUTH = "raw model", "truth"

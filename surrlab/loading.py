@@ -52,7 +52,7 @@ class SampleLoader:
 
     Memory does not grow with the number of simulations, but for 14 bytes a stored field: it is
     `PREFETCH` + 2 batches (with what the caller keeps) and, for each thread, a read of `READ` bytes
-    or one chunk.
+    or one chunk. A `cache` grows with the ensemble.
 
     Parameters
     ----------
@@ -72,8 +72,10 @@ class SampleLoader:
         than there are ranks joins the one before.
     storage : Storage
         How files are read.
-    cache : {None, "memory"}
+    cache : {None, "memory", "decoded"}
         With ``"memory"`` each file is read once, whole, and its stored (compressed) bytes are kept.
+        With ``"decoded"`` every field is decoded once, before the first batch, and kept: 4 bytes a
+        value, for ensembles so small that decoding them again costs more than their memory.
     allocate : callable, optional
         Makes an uninitialised float32 array of a shape: page-locked memory, say.
 
@@ -110,14 +112,14 @@ class SampleLoader:
                 f"batches of {batch_size} out of {len(self._inputs)} samples cannot be shared out "
                 f"to rank {rank} of {world_size}"
             )
-        if cache not in (None, "memory"):
-            raise ValueError(f"cache is None or 'memory', not {cache!r}")
+        if cache not in (None, "memory", "decoded"):
+            raise ValueError(f"cache is None, 'memory' or 'decoded', not {cache!r}")
         self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
         self.threads, self.rank, self.world_size, self.epoch = threads, rank, world_size, 0
         self.storage, self.cache = storage or Storage(), cache
         self._allocate = allocate or _empty
         self._index = Index(ensemble)
-        self._reader = None
+        self._reader = self._decoded = None
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -132,12 +134,29 @@ class SampleLoader:
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
         batches = np.split(order, self._starts()[1:])
-        return self._batches([batch[self.rank :: self.world_size] for batch in batches])
+        shares = [batch[self.rank :: self.world_size] for batch in batches]
+        return self._kept(shares) if self.cache == "decoded" else self._batches(shares)
 
     def _starts(self) -> range:
         """Where each batch begins, in the order of the epoch."""
         n = len(self._inputs)
         return range(0, n - self.world_size + 1, self.batch_size)
+
+    def _kept(self, shares: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Batches out of samples that the first iteration decoded."""
+        reader, decoded = self._started(), self._decoded
+        if decoded is None:
+            decoded = np.empty((len(self._inputs), *self._index.shape), np.float32)
+            for part in self._fill(reader, np.arange(len(decoded)), decoded):
+                part.result()
+            self._decoded = decoded
+        for share in shares:
+            fields = reader.buffers.take(len(share))
+            # Any mode but the default one writes straight into the buffer.
+            np.take(decoded, share, axis=0, out=fields, mode="clip")
+            inputs = self._inputs[share]
+            yield inputs, fields
+            del fields
 
     def _batches(self, shares: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         shares, waiting = iter(shares), deque()
@@ -163,20 +182,27 @@ class SampleLoader:
 
     def _start(self, samples: np.ndarray) -> tuple[np.ndarray, list[Future]]:
         """Set the threads to decode `samples` into a batch, each a part of the files."""
-        reader = self._reader
-        if reader is None or reader.pid != os.getpid():
-            self._reader = reader = _Reader(
-                self._index, self.threads, self.storage, self.cache, self._buffers()
-            )
-            weakref.finalize(self, reader.close)
+        reader = self._started()
         fields = reader.buffers.take(len(samples))
+        return fields, self._fill(reader, samples, fields)
+
+    def _fill(self, reader: _Reader, samples: np.ndarray, fields: np.ndarray) -> list[Future]:
         chunks = self._index.chunks(samples)
         n = min(self.threads, len(chunks), 1 + fields.nbytes // TASK)
         cuts = np.linspace(0, len(chunks), n + 1).astype(int)
-        return fields, [
+        return [
             reader.pool.submit(reader.fill, chunks[a:b], fields)
             for a, b in itertools.pairwise(cuts)
         ]
+
+    def _started(self) -> _Reader:
+        """The threads of this process."""
+        if self._reader is None or self._reader.pid != os.getpid():
+            self._reader = _Reader(
+                self._index, self.threads, self.storage, self.cache, self._buffers()
+            )
+            weakref.finalize(self, self._reader.close)
+        return self._reader
 
     def _buffers(self) -> _Buffers:
         largest = max(np.diff([*self._starts(), len(self._inputs)]))
@@ -186,7 +212,7 @@ class SampleLoader:
         """End the threads and close the files; another iteration starts them again."""
         if self._reader is not None:
             self._reader.close()
-        self._reader = None
+        self._reader = self._decoded = None
 
     def __enter__(self) -> SampleLoader:
         return self
@@ -195,7 +221,7 @@ class SampleLoader:
         self.close()
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_reader": None}
+        return self.__dict__ | {"_reader": None, "_decoded": None}
 
 
 def _empty(shape: tuple[int, ...]) -> np.ndarray:
@@ -239,7 +265,7 @@ class _Reader:
     ):
         self.index, self.storage, self.buffers, self.pid = index, storage, buffers, os.getpid()
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="surrlab-loader")
-        self._read = self._pieces if cache is None else self._from_memory
+        self._read = self._from_memory if cache == "memory" else self._pieces
         self._local, self._lock, self._closed = threading.local(), threading.Lock(), False
         self._descriptors: dict[int, int] = {}
         self._memory: dict[int, Future] = {}

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from surrlab import charts, figures_explorer, gallery, views
-from surrlab.figures import factor
+from surrlab.drawing import factor
 from surrlab.gallery import Gallery
 from surrlab.judged import TRUTH, Compared
 from surrlab.ladder import RUNGS, Shown
@@ -246,7 +246,6 @@ class ModelsPage:
 
     def draw(self) -> None:
         """Draw what the controls say."""
-        found = self.owner.gallery
         if not self.judged:
             self.box.children = [widgets.HTML(f"<p>{gallery.NO_MODELS}</p>")]
             self.owner.drawn("")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from surrlab.scenarios import RayleighTaylor
-from surrlab.studies import StudyConfig
 from surrlab.training import TrainConfig
+from surrlab.workspace import StudyConfig
 
 PRESETS = {
     # Seconds: for the tests. Its models are too small to say anything.

@@ -29,6 +29,8 @@ HEADER = ("scenario", "fields", "inputs", "grid", "times")
 MANIFEST = "ensemble.json"
 REQUEST = "ensemble.partial.json"
 """What is being built here: tells a build that goes on from one that would mix two ensembles."""
+FAILED = ".failed"
+"""Suffix of what stands in for a failed simulation's file until the manifest: why there is none."""
 
 
 def build(
@@ -40,6 +42,7 @@ def build(
     *,
     executor: Executor | None = None,
     label: str,
+    failures: tuple[type[Exception], ...] = (),
 ) -> None:
     """Write an ensemble file by file in parallel, the manifest last; go on where it stopped.
 
@@ -59,11 +62,16 @@ def build(
         Where the writers run.
     label : str
         What the progress bar says.
+    failures : tuple of exception types
+        Those that end one simulation only: the manifest lists it under ``failed``, with its
+        parameters and the reason. Any other error ends the build.
 
     Raises
     ------
     FileExistsError
         If the folder holds other contents.
+    RuntimeError
+        If every simulation failed.
     """
     path = Path(path)
     head = json.loads(json.dumps({"format": FORMAT, **header, "request": request}))
@@ -76,21 +84,28 @@ def build(
         return
     _begin(path, head)
     files = {s: path / f"simulation_{s:05d}.h5" for s in writers}
-    jobs = [(_write, (writers[s], file)) for s, file in files.items() if not file.exists()]
+    jobs = [
+        (_write, (writers[s], file, failures))
+        for s, file in files.items()
+        if not (file.exists() or file.with_suffix(FAILED).exists())
+    ]
     for _ in run(jobs, executor=executor, label=label, total=len(files)):
         pass
-    entries = [
-        {
-            "simulation": s,
-            "file": file.name,
-            "bytes": file.stat().st_size,
-            "sha256": sha256(file),
-            "parameters": list(parameters[s]),
-        }
-        for s, file in files.items()
-    ]
-    write_json(path / MANIFEST, {**head, "files": entries})
-    (path / REQUEST).unlink()
+    entries, failed = [], []
+    for s, file in files.items():
+        entry = {"simulation": s, "parameters": list(parameters[s])}
+        if file.exists():
+            size = file.stat().st_size
+            entries.append(entry | {"file": file.name, "bytes": size, "sha256": sha256(file)})
+        else:
+            failed.append(entry | {"reason": file.with_suffix(FAILED).read_text()})
+    if failed and not entries:
+        raise RuntimeError(
+            f"{path}: all {len(failed)} simulations failed, the first because of {failed[0]}"
+        )
+    write_json(path / MANIFEST, {**head, "files": entries, "failed": failed})
+    for left in (path / REQUEST, *path.glob(f"*{FAILED}")):
+        left.unlink()
 
 
 def _begin(path: Path, head: dict) -> None:
@@ -113,9 +128,13 @@ def _begin(path: Path, head: dict) -> None:
         write_json(path / REQUEST, head)
 
 
-def _write(writer: Callable[[Path], None], file: Path) -> None:
-    with replacing(file) as temporary:
-        writer(temporary)
+def _write(writer: Callable[[Path], None], file: Path, failures: tuple) -> None:
+    try:
+        with replacing(file) as temporary:
+            writer(temporary)
+    except failures as error:
+        with replacing(file.with_suffix(FAILED)) as temporary:
+            temporary.write_text(str(error))
 
 
 def run(

@@ -1,22 +1,15 @@
 """Each study of the paper as a function: a `Study` in, a labelled table out.
 
-A study goes on where it stopped: simulations, models and tables carry a hash of what made them, so
-nothing is computed twice and changed numbers never meet stale results. Each function makes what it
-needs of the ones before it, so any notebook can be run on its own.
+Each function makes what it needs of the ones before it, so any notebook can be run on its own; what
+`workspace` holds already is read. Every figure is drawn from one of these tables (`plates`).
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import math
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,330 +21,106 @@ from surrlab import (
     compression,
     ensembles,
     evaluation,
+    metrics,
     storage,
     tolerance,
     training,
     variability,
 )
 from surrlab.ensembles import Ensemble
-from surrlab.training import TrainConfig
+from surrlab.workspace import (
+    TRAINING_ERRORS,
+    Model,
+    Study,
+    evaluations,
+    raw_models,
+    train_models,
+)
 
-TRAINING_ERRORS = "training_errors.nc"
-
-
-@dataclass(frozen=True)
-class StudyConfig:
-    """The numbers of a study.
-
-    Parameters
-    ----------
-    scenario : scenarios.RayleighTaylor
-        The benchmark.
-    n_simulations : int
-        Size of the ensemble.
-    shape : tuple of int
-        Grid, ``(ny, nx)``.
-    train : TrainConfig
-        How every model is trained.
-    raw_seeds : tuple of int
-        One raw model a seed; their spread is the training variability.
-    lossy_seeds : tuple of int
-        Seeds of the lossy models of each level: common seeds, so each must be a raw seed.
-    levels : tuple of float
-        Factors on Algorithm 1's tolerance; the last is the over-compressed control.
-    generation_seeds : tuple of int
-        Raw seeds of the models that are trained on the first raw model's output (Fig. 5).
-    test_fraction : float
-        Share of the simulations held out.
-    seed : int
-        Of the parameter draw and of the split.
-    margin : float
-        Degradation that is still benign, in standard deviations of the raw models.
-    timeout : int
-        Seconds that one cell of a notebook may take.
-    """
-
-    scenario: object
-    n_simulations: int
-    shape: tuple[int, int]
-    train: TrainConfig
-    raw_seeds: tuple[int, ...]
-    lossy_seeds: tuple[int, ...]
-    levels: tuple[float, ...] = (1 / 8, 1.0, 4.0)
-    generation_seeds: tuple[int, ...] = (0,)
-    test_fraction: float = 0.1
-    seed: int = 1
-    margin: float = 2.0
-    timeout: int = 3600
-
-    def __post_init__(self):
-        for name in ("lossy_seeds", "generation_seeds"):
-            strangers = sorted(set(getattr(self, name)) - set(self.raw_seeds))
-            if strangers:
-                raise ValueError(f"{name} holds {strangers[0]}, which is not a raw seed")
-        if len(self.lossy_seeds) < 2:
-            raise ValueError(f"a verdict needs two or more lossy seeds, not {self.lossy_seeds}")
+SHOWN = ("density", "pressure", "energy")
+"""The fields that pictures show where they show some."""
 
 
-@dataclass(frozen=True)
-class Study:
-    """A configuration and the folder of its results.
-
-    Parameters
-    ----------
-    config : StudyConfig
-        The numbers.
-    path : Path
-        ``results/<preset>``.
-    ensemble_path : Path, optional
-        An ensemble that exists already, in place of one that is simulated into ``path/ensemble``.
-    """
-
-    config: StudyConfig
-    path: Path
-    ensemble_path: Path | None = None
-
-    @cached_property
-    def ensemble(self) -> Ensemble:
-        """The raw ensemble, simulated on first use."""
-        if self.ensemble_path is not None:
-            ensemble = ensembles.open(self.ensemble_path)
-            ensembles.scenario_of(ensemble)  # the quantities need one that this version knows
-            return ensemble
-        return ensembles.generate(
-            self.config.scenario,
-            self.path / "ensemble",
-            n_simulations=self.config.n_simulations,
-            shape=self.config.shape,
-            seed=self.config.seed,
-        )
-
-    @cached_property
-    def train_set(self) -> Ensemble:
-        """The simulations that models learn from."""
-        return self.ensemble.split(self.config.test_fraction, self.config.seed)[0]
-
-    @cached_property
-    def test_set(self) -> Ensemble:
-        """The simulations that every model is judged on; raw, whatever the model saw."""
-        return self.ensemble.split(self.config.test_fraction, self.config.seed)[1]
-
-    @cached_property
-    def field_statistics(self) -> xr.Dataset:
-        """``low``, ``high`` and ``scale`` of each true field, ``(field,)``, in its unit.
-
-        ``high - low`` over the whole ensemble is the peak of PSNR; the scale is the standard
-        deviation over the training samples, by which errors of several fields are added up.
-        """
-        key = [self.ensemble.digest, self.train_set.digest]
-        return self.table("fields", key, self._field_statistics)
-
-    def _field_statistics(self) -> xr.Dataset:
-        low, high = np.inf, -np.inf
-        for simulation in self.ensemble.simulations:
-            samples = self.ensemble.read(simulation)
-            low = np.minimum(low, samples.min(axis=(0, 2, 3)))
-            high = np.maximum(high, samples.max(axis=(0, 2, 3)))
-        for name, least, most in zip(self.ensemble.fields, low, high, strict=True):
-            if least == most:
-                raise ValueError(
-                    f"{self.ensemble.path}: field {name} is {least} everywhere, always; "
-                    "nothing can be said of a field that never varies"
-                )
-        scale = training.Normaliser.fit(self.train_set).field_scale
-        return xr.Dataset(
-            {"low": ("field", low), "high": ("field", high), "scale": ("field", list(scale))},
-            coords={
-                "field": list(self.ensemble.fields),
-                "unit": ("field", list(self.ensemble.units.values())),
-            },
-        )
-
-    def folder(self, model: Model) -> Path:
-        """Where a model is stored: ``models/<run id>``."""
-        run = training.run_config(model.data, self.config.train, seed=model.seed)
-        return self.path / "models" / training.run_id(run)
-
-    def judgement(self, model: Model) -> Path:
-        """The table of what a model makes of the test side, beside its weights."""
-        name = f"evaluation{evaluation.VERSION}-{self.test_set.digest}.nc"
-        return self.folder(model) / name
-
-    @property
-    def time_unit(self) -> str:
-        """Unit of the samples' times."""
-        return self.ensemble.input_units[-1]
-
-    @property
-    def scenario(self):
-        """The benchmark of the ensemble."""
-        return ensembles.scenario_of(self.ensemble)
-
-    def simulation(self, side: Ensemble, place: int) -> int:
-        """Number of the simulation at a place of one side of the split, counted from 0.
-
-        Raises
-        ------
-        IndexError
-            If that side has fewer.
-        """
-        if not 0 <= place < len(side.simulations):
-            raise IndexError(
-                f"there is no simulation at place {place}: of {len(self.ensemble.simulations)} "
-                f"simulations this side of the split has {len(side.simulations)}"
-            )
-        return side.simulations[place]
-
-    def table(self, name: str, key: object, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
-        """``<name>.nc``: as stored if it was made from `key`, computed and stored otherwise."""
-        return _table(self.path / f"{name}.nc", key, compute)
-
-    def summarise(self, section: str, values: dict) -> dict:
-        """Put a notebook's numbers into ``summary.json`` under its section, and return them."""
-        path = self.path / "summary.json"
-        summary = json.loads(path.read_text()) if path.exists() else {}
-        summary[section] = values
-        storage.write_json(path, summary)
-        return values
-
-    def keep(self, figure, name: str):
-        """Write a figure to ``figures/<name>.png`` and return it, for the notebook to show."""
-        path = self.path / "figures" / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with storage.replacing(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=110)
-        return figure
-
-
-def open_study(config: StudyConfig, path: str | os.PathLike, ensemble: str = "") -> Study:
-    """A study in a results folder, on its own ensemble or, with `ensemble`, on an existing one."""
-    path = Path(path)
-    path.mkdir(parents=True, exist_ok=True)
-    return Study(config, path, Path(ensemble) if ensemble else None)
-
-
-def table_one(ensemble: Ensemble) -> pd.DataFrame:
-    """Table I: size, dimensions and number of samples, of this ensemble and of the paper's two."""
-    n, times, n_fields, ny, nx = ensemble.shape
-    rows = {
-        f"{ensemble.scenario} (here)": (ensemble.raw_nbytes / 1e9, ny, nx, n_fields, n * times),
-        "RT (paper)": (450.0, 768, 256, 6, 102_000),
-        "PCHIP (paper)": (893.0, 512, 512, 6, 152_184),
-    }
+def table_one(*found: Ensemble) -> pd.DataFrame:
+    """Table I: size, dimensions and number of samples: these ensembles, and the paper's two."""
+    rows = {}
+    for ensemble in found:
+        n, times, n_fields, ny, nx = ensemble.shape
+        size = ensemble.raw_nbytes / 1e9
+        rows[f"{ensemble.scenario} (here)"] = (size, ny, nx, n_fields, n * times)
+    rows["RT (paper)"] = (450.0, 768, 256, 6, 102_000)
+    rows["PCHIP (paper)"] = (893.0, 512, 512, 6, 152_184)
     columns = ["raw GB", "ny", "nx", "fields", "samples"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
-# ---------------------------------------------------------------------------------------- models
+def evolution(study: Study, simulation: int, fields=("density",)) -> xr.Dataset:
+    """One simulation at times from start to end, by ``time``: 8 of a tall domain, 5 of a wide."""
+    ensemble = study.ensemble
+
+    def read() -> xr.Dataset:
+        grid, times = ensemble.grid, ensemble.times
+        columns = 8 if grid.height > grid.x[1] - grid.x[0] else 5
+        shown = np.unique(np.linspace(0, len(times) - 1, columns).round().astype(int))
+        samples = np.stack([ensemble.read(simulation, k) for k in shown])
+        values = ensemble.parameters[ensemble.simulations.index(simulation)]
+        names = ensemble.input_names[:-1]
+        title = ", ".join(f"{name} {value:.3g}" for name, value in zip(names, values, strict=True))
+        rows = {"time": ("time", times[shown], {"units": study.time_unit})}
+        story = study.scenario.story
+        return _pictures(ensemble, samples, rows, fields, title=title, story=story)
+
+    return study.table("evolution", [ensemble.digest, simulation, list(fields)], read)
 
 
-@dataclass(frozen=True)
-class Model:
-    """One model of a study: what it learns from, with which seed, and what a figure calls it.
+def compressed_fields(
+    study: Study, simulation: int, time: int, *, targets=(20.0, 50.0), fields=SHOWN
+) -> xr.Dataset:
+    """One sample raw, and compressed to about each of the payload ratios, by ``version``.
 
-    Parameters
-    ----------
-    kind : {"raw", "lossy", "generated"}
-        Trained on the simulations, on compressed ones, or on another model's output.
-    data : Ensemble
-        Its training samples.
-    seed : int
-        Of initialisation and shuffling.
-    level : float
-        Factor on Algorithm 1's tolerance; 0 for a raw model.
-    ratio : float
-        Payload ratio of its training data; 1 for a raw model.
+    No model is asked: every field may lose the same share of its spread over the simulation, of
+    four shares an octave the one that comes nearest to the ratio.
+
+    Returns
+    -------
+    Dataset
+        The fields (version, y, x); ``ratio`` (version), of all six fields; ``psnr`` (version,
+        field), its peak the range of the field in this simulation.
+
+    Raises
+    ------
+    ValueError
+        If a field never varies.
     """
+    ensemble = study.ensemble
 
-    kind: str
-    data: Ensemble
-    seed: int
-    level: float = 0.0
-    ratio: float = 1.0
-
-    @property
-    def label(self) -> str:
-        """Unique name in a table, such as ``lossy ×1 seed 3``."""
-        level = f" ×{self.level:g}" if self.kind == "lossy" else ""
-        return f"{self.kind}{level} seed {self.seed}"
-
-
-def raw_models(study: Study) -> list[Model]:
-    """The models whose spread is the training variability."""
-    return [Model("raw", study.train_set, seed) for seed in study.config.raw_seeds]
-
-
-def train_models(study: Study, models: list[Model], label: str) -> None:
-    """Train and evaluate what is not there yet.
-
-    On CPUs each model trains in a process of its own on one core: a small network gains little
-    from a second thread, and one thread gives the same weights however many models a restart
-    finds still to do. With a GPU the models train on it, one after another.
-    """
-    accelerator = training.best_accelerator()
-    common = (study.config.train, study.test_set, study.field_statistics, accelerator)
-    jobs = [
-        (_train_one, (model, study.judgement(model), *common))
-        for model in models
-        if not study.judgement(model).exists()
-    ]
-    progress = {"label": label, "unit": "model", "total": len(models)}
-    with nullcontext() if accelerator == "cpu" else ThreadPoolExecutor(1) as executor:
-        for _ in storage.run(jobs, executor=executor, **progress):
-            pass
-
-
-def _train_one(
-    model: Model,
-    judgement: Path,
-    config: TrainConfig,
-    test_set: Ensemble,
-    statistics: xr.Dataset,
-    accelerator: str,
-) -> None:
-    """Train one model and judge it: on the test side, and for a raw one on what it learned."""
-    surrogate = training.train(
-        model.data,
-        config,
-        seed=model.seed,
-        path=judgement.parent,
-        accelerator=accelerator,
-        threads=1,
-        progress=accelerator != "cpu",
-    )
-    if model.kind == "raw":
-        errors = functools.partial(evaluation.model_errors, surrogate, model.data)
-        _table(judgement.with_name(TRAINING_ERRORS), model.data.digest, errors)
-    judge = functools.partial(evaluation.evaluate, surrogate, test_set, statistics)
-    _table(judgement, test_set.digest, judge)
-
-
-def evaluations(study: Study, models: list[Model], name: str) -> xr.Dataset:
-    """What `evaluation.evaluate` found of trained models, along a ``model`` axis; ``<name>.nc``."""
-    files = [study.judgement(model) for model in models]
-
-    def join() -> xr.Dataset:
-        tables = [xr.load_dataset(file, engine="h5netcdf") for file in files]
-        truth = [variable for variable in tables[0] if variable.startswith("truth_")]
-        joined = xr.concat([t.drop_vars(truth) for t in tables], "model", data_vars="all")
-        return joined.merge(tables[0][truth]).assign_coords(
-            model=[m.label for m in models],
-            kind=("model", [m.kind for m in models]),
-            level=("model", [m.level for m in models]),
-            ratio=("model", [m.ratio for m in models]),
-            seed=("model", [m.seed for m in models]),
+    def compress() -> xr.Dataset:
+        samples = ensemble.read(simulation)
+        sample, spread = samples[time], samples.std(axis=(0, 2, 3), dtype=np.float64)
+        like = sample[0].shape, sample.dtype
+        still = [name for name, s in zip(ensemble.fields, spread, strict=True) if not s > 0]
+        if still:
+            raise ValueError(f"field {still[0]} never varies in {ensemble.file(simulation)}")
+        tried = {}
+        for share in 2.0 ** np.arange(-14, 4, 0.25):
+            codec = [codecs.Zfp(share * s) for s in spread]
+            streams = [c.encode(field) for c, field in zip(codec, sample, strict=True)]
+            tried[sample.nbytes / sum(map(len, streams))] = list(zip(codec, streams, strict=True))
+        ratios = [min(tried, key=lambda r, t=t: abs(math.log(r / t))) for t in targets]
+        decoded = [[c.decode(s, *like) for c, s in tried[ratio]] for ratio in ratios]
+        versions = np.stack([sample, *decoded])
+        peak = np.broadcast_to(np.ptp(samples, axis=(0, 2, 3)), versions.shape[:2])
+        title = f"simulation {simulation} at {ensemble.times[time]:g} {study.time_unit}"
+        table = _pictures(
+            ensemble, versions, {"version": np.arange(len(versions))}, fields, title=title
+        )
+        psnr = (("version", "field"), metrics.psnr(versions, sample, peak), {"units": "dB"})
+        return table.assign(psnr=psnr).assign_coords(
+            field=list(ensemble.fields), ratio=("version", [1.0, *ratios])
         )
 
-    return study.table(name, [[file.parent.name, file.name] for file in files], join)
-
-
-def histories(study: Study, models: list[Model]) -> dict[str, pd.DataFrame]:
-    """Training loss, rate and seconds by epoch of each model, by its label."""
-    files = {model.label: study.folder(model) / "history.json" for model in models}
-    return {label: pd.DataFrame(json.loads(file.read_text())) for label, file in files.items()}
-
-
-# --------------------------------------------------------------------------------------- studies
+    key = [ensemble.digest, simulation, time, list(targets), list(fields)]
+    return study.table("compressed_fields", key, compress)
 
 
 def variability_study(study: Study) -> xr.Dataset:
@@ -515,33 +284,61 @@ def lossy_training(study: Study) -> xr.Dataset:
     return evaluations(study, raw_models(study) + models, "lossy_training")
 
 
-def pictures(study: Study, simulation: int, time: int) -> dict[str, np.ndarray]:
-    """Fig. 10: a test sample ``(6, ny, nx)`` as simulated, and as one model of a level sees it."""
+def curves(study: Study, table: xr.Dataset, simulation: int, name: str) -> xr.Dataset:
+    """One test simulation of an evaluation, for Figs. 3 and 6; kept in ``<name>.nc``."""
+    key = [table.attrs["key"], simulation]
+    return study.table(name, key, lambda: table.sel(simulation=[simulation]))
+
+
+def pictures(study: Study, simulation: int, time: int, fields=SHOWN) -> xr.Dataset:
+    """Fig. 10: a test sample as simulated, and as one model of a level sees it; by ``model``."""
     models = [raw_models(study)[0]]
     models += [m for m in lossy_models(study) if m.seed == study.config.lossy_seeds[0]]
-    inputs = study.test_set.inputs[study.test_set.simulations.index(simulation), time]
-    shown = {"simulation": study.test_set.read(simulation, time)}
-    for model in models:
-        label = "raw model" if model.kind == "raw" else f"{model.ratio:.1f}× model"
-        shown[label] = training.predict(training.load(study.folder(model)), inputs)
-    return shown
+    test = study.test_set
+
+    def predict() -> xr.Dataset:
+        inputs = test.inputs[test.simulations.index(simulation), time]
+        seen = [training.predict(training.load(study.folder(m)), inputs) for m in models]
+        names = ["raw model" if m.kind == "raw" else f"{m.ratio:.1f}× model" for m in models]
+        samples = np.stack([test.read(simulation, time), *seen])
+        title = f"simulation {simulation} at {test.times[time]:g} {study.time_unit}"
+        return _pictures(test, samples, {"model": ["simulation", *names]}, fields, title=title)
+
+    key = [test.digest, simulation, time, list(fields), [study.folder(m).name for m in models]]
+    return study.table("pictures", key, predict)
+
+
+def _pictures(ensemble: Ensemble, samples, rows: dict, fields: Sequence[str], **told) -> xr.Dataset:
+    """Samples ``(n, 6, ny, nx)`` as fields (row, y, x) with units, for a figure."""
+    (row,), grid = rows, ensemble.grid
+    variables = {
+        name: ((row, "y", "x"), samples[:, ensemble.fields.index(name)], {"units": unit})
+        for name, unit in ensemble.units.items()
+        if name in fields
+    }
+    centres = {"y": grid.y_centres, "x": grid.x_centres}
+    extents = {"x_extent": list(grid.x), "y_extent": list(grid.y)}
+    return xr.Dataset(variables, {**rows, **centres}, {**told, **extents})
 
 
 def verdicts(study: Study, table: xr.Dataset) -> dict[float, variability.Verdict]:
     """The verdict on each level of `lossy_training`'s table; kept in ``verdicts.nc``."""
     raw = evaluation.scores(table.isel(model=(table["kind"] == "raw").values))
-    found = {
-        level: variability.verdict(
+    found, ratio = {}, []
+    for level in study.config.levels:
+        models = table.isel(model=(table["level"] == level).values)
+        found[level] = variability.verdict(
             raw,
-            evaluation.scores(table.isel(model=(table["level"] == level).values)),
+            evaluation.scores(models),
             better=evaluation.better(table),
             labels=evaluation.labels(table),
             margin=study.config.margin,
         )
-        for level in study.config.levels
-    }
+        ratio.append(float(models["ratio"][0]))
     frames = pd.concat({level: verdict.table for level, verdict in found.items()}, names=["level"])
-    study.table("verdicts", [table.attrs["key"], study.config.margin], frames.to_xarray)
+    told = {"margin": study.config.margin, "confidence": found[level].confidence}
+    joined = frames.to_xarray().assign_coords(ratio=("level", ratio)).assign_attrs(told)
+    study.table("verdicts", [table.attrs["key"], told], lambda: joined)
     return found
 
 
@@ -552,17 +349,3 @@ def rows(study: Study, verdicts: dict[float, variability.Verdict]) -> list[dict]
         row = {"level": level, **ratios(study, level)._asdict()}
         table.append(row | verdict.config())
     return table
-
-
-def _table(path: Path, key: object, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
-    """A NetCDF table: as stored if it was made from `key`, computed and stored otherwise."""
-    key = json.dumps(key)
-    if path.exists():
-        stored = xr.load_dataset(path, engine="h5netcdf")
-        if stored.attrs.get("key") == key:
-            return stored
-    dataset = compute().assign_attrs(key=key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with storage.replacing(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf")
-    return dataset

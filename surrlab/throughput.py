@@ -25,8 +25,8 @@ from surrlab import compression, ensembles, studies, training
 from surrlab.disks import Storage
 from surrlab.ensembles import Ensemble
 from surrlab.loading import SampleLoader
-from surrlab.studies import Study
 from surrlab.training import TrainConfig
+from surrlab.workspace import Study
 
 FILE_SYSTEMS = {"file system 1": 145.65, "file system 2": 227.31, "file system 3": 746.7}
 """MB/s that the paper's three file systems gave to training on raw data (Section VI-C)."""

@@ -32,6 +32,9 @@ from surrlab.surrogates import Generator
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+DECODED = 1 << 28
+"""Bytes of decoded samples that a training keeps; a larger ensemble is decoded every epoch anew."""
+
 WEIGHTS, CONFIG, CHECKPOINT = "model.safetensors", "config.json", "checkpoint.safetensors"
 
 
@@ -233,8 +236,9 @@ def train(
     """Train a `Generator` on every sample of `ensemble`, raw or compressed.
 
     Samples come through `loading.SampleLoader`, so a compressed ensemble is decoded on-line
-    (Fig. 2, workflow 2). With a `path` the model is stored there, a finished one is loaded instead
-    of trained again, and a killed run goes on from its last checkpoint to the same weights.
+    (Fig. 2, workflow 2); one of no more than `DECODED` bytes is decoded once. With a `path` the
+    model is stored there, a finished one is loaded instead of trained again, and a killed run goes
+    on from its last checkpoint to the same weights.
 
     Parameters
     ----------
@@ -307,6 +311,7 @@ def train(
             threads=threads,
             rank=fabric.global_rank,
             world_size=fabric.world_size,
+            cache="decoded" if ensemble.raw_nbytes <= DECODED else None,
         )
         history = _resume(path, run, step.network, step.optimizer)
         if fabric.broadcast(len(history)) != len(history):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -121,6 +122,47 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_ensemble(tmp_path):
     assert resumed.digest == whole.digest
     assert all((tmp_path / "e" / name).stat().st_mtime_ns == t for name, t in kept.items())
     assert not list((tmp_path / "e").glob("*.tmp"))
+
+
+class Vacuum(RayleighTaylor):
+    """So little pressure that under a heavy gas none is left at the top."""
+
+    base_pressure = 1.6
+
+    def simulate(self, parameters, grid):
+        Vacuum.runs += 1
+        return super().simulate(parameters, grid)
+
+
+def test_simulations_that_fail_are_listed_and_the_others_go_on(tmp_path, monkeypatch):
+    Vacuum.runs = 0
+    numbers = {"n_simulations": 6, "shape": (24, 8), "seed": 3}
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "sha256", lambda _: 1 / 0)  # dies before the manifest is written
+        with ThreadPoolExecutor(1) as executor, pytest.raises(ZeroDivisionError):
+            ensembles.generate(Vacuum(), tmp_path / "e", executor=executor, **numbers)
+    with ThreadPoolExecutor(1) as executor:
+        made = ensembles.generate(Vacuum(), tmp_path / "e", executor=executor, **numbers)
+    assert Vacuum.runs == 6  # none a second time
+    heavy = Vacuum().sample(6, seed=3)[:, 0] > 3
+    assert list(made.failed) == np.flatnonzero(heavy).tolist()
+    assert list(made.simulations) == np.flatnonzero(~heavy).tolist()
+    for reason in made.failed.values():
+        assert reason.startswith("step 0, t = 0 s: pressure is -") and "cell of row" in reason
+    assert f"{(~heavy).sum()} simulations of rayleigh-taylor ({heavy.sum()} more failed)" in repr(
+        made
+    )
+    assert sorted(os.listdir(tmp_path / "e")) == sorted(
+        ["ensemble.json", *(made.file(s).name for s in made.simulations)]
+    )
+
+
+def test_an_ensemble_of_failures_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(Vacuum, "base_pressure", 0.1)
+    with ThreadPoolExecutor(1) as executor, pytest.raises(RuntimeError, match="all 2 simulations"):
+        ensembles.generate(
+            Vacuum(), tmp_path, n_simulations=2, shape=(24, 8), seed=3, executor=executor
+        )
 
 
 def test_a_missing_truncated_or_tampered_file_is_named(copy):

@@ -329,9 +329,28 @@ def test_memory_keeps_stored_bytes_and_reads_each_file_once(copy, monkeypatch):
         np.testing.assert_array_equal(got[1], expected[1])
 
 
-def test_damage_is_named_from_memory_too(copy):
+def test_decoded_samples_are_read_once_and_come_in_the_order_of_any_epoch(copy, monkeypatch):
+    loaders = [SampleLoader(copy, 16, seed=0, cache=cache) for cache in (None, "decoded")]
+    expected = []
+    for epoch in (0, 1):
+        loaders[0].set_epoch(epoch)
+        expected.append(everything(loaders[0]))
+    calls = reads(monkeypatch)
+    with loaders[1] as loader:
+        for epoch in (0, 1):
+            loader.set_epoch(epoch)
+            for got, wanted in zip(everything(loader), expected[epoch], strict=True):
+                np.testing.assert_array_equal(got, wanted)
+            if epoch == 0:
+                shutil.rmtree(copy.path)
+    assert 0 < sum(n for n, _ in calls) <= copy.file_nbytes
+    assert loader._decoded is None  # closed
+
+
+@pytest.mark.parametrize("cache", ["memory", "decoded"])
+def test_damage_is_named_from_memory_too(copy, cache):
     damage(copy.file(3), "density", 7)
-    with SampleLoader(copy, 16, seed=0, cache="memory") as loader:
+    with SampleLoader(copy, 16, seed=0, cache=cache) as loader:
         with pytest.raises(OSError, match=r"simulation 3, time 7, field density: the checksum"):
             everything(loader)
 

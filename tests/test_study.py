@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from surrlab import cli, compression, ensembles, presets, studies, training
+from surrlab import cli, compression, ensembles, presets, studies, training, workspace
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -49,7 +49,7 @@ def test_it_leaves_notebooks_figures_and_tables(results):
 
 
 def test_the_summary_is_what_the_files_say(results, summary):
-    study = studies.open_study(presets.get("smoke"), results)
+    study = workspace.open_study(presets.get("smoke"), results)
     assert summary["ensemble"]["samples"] == 10 * 51
     scores = summary["variability"]
     assert scores["seeds"] == [0, 1, 2] and 0 < scores["sigma"]["l1"] < scores["mean"]["l1"]
@@ -68,8 +68,8 @@ def test_the_summary_is_what_the_files_say(results, summary):
 
 def test_algorithm_1_measured_independently(results):
     """Model error from the stored weights, compression error from plain HDF5, nothing of ours."""
-    study = studies.open_study(presets.get("smoke"), results)
-    models = studies.raw_models(study)
+    study = workspace.open_study(presets.get("smoke"), results)
+    models = workspace.raw_models(study)
     simulation = study.train_set.simulations[3]
     truth = study.train_set.read(simulation)
     errors = [
@@ -85,7 +85,7 @@ def test_algorithm_1_measured_independently(results):
 
 
 def test_lossy_models_learned_from_the_compressed_files(results):
-    study = studies.open_study(presets.get("smoke"), results)
+    study = workspace.open_study(presets.get("smoke"), results)
     for model in studies.lossy_models(study):
         stored = training.load(study.folder(model))
         assert stored.config["data"]["digest"] == studies.compressed(study, model.level).digest
@@ -138,10 +138,10 @@ def test_the_readme_s_example_runs(results, tmp_path):
 def test_an_ensemble_of_one_s_own(results, tmp_path):
     """The same models and the same scores on a folder that exists, into another results folder."""
     smoke = dataclasses.replace(presets.get("smoke"), raw_seeds=(0, 1), lossy_seeds=(0, 1))
-    study = studies.open_study(smoke, tmp_path, str(results / "ensemble"))
+    study = workspace.open_study(smoke, tmp_path, str(results / "ensemble"))
     table = studies.variability_study(study)
     assert not (tmp_path / "ensemble").exists()
-    made = studies.variability_study(studies.open_study(presets.get("smoke"), results))
+    made = studies.variability_study(workspace.open_study(presets.get("smoke"), results))
     xr.testing.assert_equal(table["l1"], made["l1"].isel(model=slice(2)))
 
 
@@ -150,14 +150,14 @@ def test_an_ensemble_of_another_benchmark_is_refused_before_any_training(results
     manifest = json.loads((copy / "ensemble.json").read_text())
     manifest["scenario"]["base_pressure"] = 3.0
     (copy / "ensemble.json").write_text(json.dumps(manifest))
-    study = studies.open_study(presets.get("smoke"), tmp_path / "results", str(copy))
+    study = workspace.open_study(presets.get("smoke"), tmp_path / "results", str(copy))
     with pytest.raises(ValueError, match=r"its base_pressure is 3\.0, here it is 10\.0"):
         studies.variability_study(study)
     assert not (tmp_path / "results" / "models").exists()
 
 
 def test_a_simulation_that_is_not_there_is_said_before_any_training(results):
-    study = studies.open_study(presets.get("smoke"), results)
+    study = workspace.open_study(presets.get("smoke"), results)
     assert study.simulation(study.test_set, 1) == study.test_set.simulations[1]
     with pytest.raises(IndexError, match="no simulation at place 2: of 10 simulations this side"):
         study.simulation(study.test_set, 2)
@@ -166,12 +166,12 @@ def test_a_simulation_that_is_not_there_is_said_before_any_training(results):
 def test_another_split_or_seed_never_meets_stale_tables(results, tmp_path):
     source, smoke = str(results / "ensemble"), presets.get("smoke")
     studied = [
-        studies.open_study(dataclasses.replace(smoke, **changes), tmp_path, source)
+        workspace.open_study(dataclasses.replace(smoke, **changes), tmp_path, source)
         for changes in ({}, {"test_fraction": 0.4}, {"seed": 5})
     ]
     scales = {tuple(study.field_statistics["scale"].values) for study in studied}
     assert len(scales) == 3
-    assert len({study.judgement(studies.raw_models(study)[0]) for study in studied}) == 3
+    assert len({study.judgement(workspace.raw_models(study)[0]) for study in studied}) == 3
     study = studied[0]
     made = []
 
@@ -185,8 +185,8 @@ def test_another_split_or_seed_never_meets_stale_tables(results, tmp_path):
 
 
 def test_compress_command(results, tmp_path, capsys):
-    study = studies.open_study(presets.get("smoke"), results)
-    model = study.folder(studies.raw_models(study)[0])
+    study = workspace.open_study(presets.get("smoke"), results)
+    model = study.folder(workspace.raw_models(study)[0])
     arguments = [str(results / "ensemble"), str(model), str(tmp_path / "small")]
     assert cli.main(["compress", *arguments, "--factor", "0.5"]) == 0
     made = ensembles.open(tmp_path / "small")

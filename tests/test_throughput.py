@@ -13,9 +13,9 @@ from surrlab import (
     ensembles,
     figures_loading,
     presets,
-    studies,
     throughput,
     training,
+    workspace,
 )
 from surrlab.disks import Storage
 
@@ -57,7 +57,7 @@ def versions(ensemble, tmp_path_factory):
 
 @pytest.fixture
 def study(ensemble, tmp_path):
-    return studies.open_study(presets.get("smoke"), tmp_path / "smoke", str(ensemble.path))
+    return workspace.open_study(presets.get("smoke"), tmp_path / "smoke", str(ensemble.path))
 
 
 def test_a_trial_needs_no_model(ensemble, versions, study):

@@ -1,0 +1,87 @@
+"""The one list of figures: notebooks and command draw from it, and from saved tables alone."""
+
+import re
+import shutil
+from functools import partial
+
+import matplotlib.pyplot as plt
+import nbformat
+import pytest
+from synthetic import TABLES
+from test_throughput import epoch_table, rate_table
+
+from surrlab import cli, plates, workspace
+from surrlab.plates import PLATES
+
+ALL = TABLES | {"loading_rates": rate_table(), "epoch_times": epoch_table()}
+
+
+def study(path, *names):
+    """A folder of these invented tables, and nothing else."""
+    for name in names:
+        workspace.keep(path / "quick" / f"{name}.nc", None, partial(ALL.get, name))
+    return path / "quick"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return study(tmp_path_factory.mktemp("results"), *ALL)
+
+
+def test_every_figure_of_the_notebooks_is_in_the_list_and_the_other_way_round():
+    called = {}
+    for notebook in sorted(cli.NOTEBOOKS.glob("[0-9]_*.ipynb")):
+        code = "".join(
+            cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"
+        )
+        assert not re.search(r"savefig|figures\w*\.", code)  # there is no other way to draw
+        for name in re.findall(r'plates\.draw\(study\.path, "(\w+)"\)', code):
+            called[name] = notebook.stem
+    assert list(called) == list(PLATES)
+    assert called == {name: plate.notebook for name, plate in PLATES.items()}
+
+
+@pytest.mark.parametrize("name", PLATES)
+def test_nothing_is_clipped_and_the_caption_is_whole(name, results):
+    figure = plates.draw(results, name)
+    box = figure.get_tightbbox()
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= 10 and box.y1 <= figure.get_figheight()
+    assert figure.get_suptitle()
+    caption = figure.legends[0].get_title().get_text()
+    assert caption.endswith(".") and not re.search(r"nan|inf\b|\{", caption)
+    assert not plt.get_fignums()  # pyplot knows nothing of it, so a notebook can draw hundreds
+    assert (results / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_draws_the_same_bytes_from_tables_alone(results, capsys):
+    for name in PLATES:
+        if not (results / "figures" / f"{name}.png").exists():  # where this test runs alone
+            plates.draw(results, name)
+    before = {path: path.read_bytes() for path in results.glob("figures/*.png")}
+    stamps = {path: path.stat().st_mtime_ns for path in results.glob("*.nc")}
+    shutil.rmtree(results / "figures")
+    assert cli.main(["figures", "--results", str(results.parent)]) == 0
+    assert {path: path.read_bytes() for path in results.glob("figures/*.png")} == before
+    assert {path: path.stat().st_mtime_ns for path in results.glob("*.nc")} == stamps
+    assert len(before) == len(PLATES)
+    said = capsys.readouterr().out
+    assert "not drawn" not in said and all(name in said for name in PLATES)
+
+
+def test_a_missing_or_old_table_is_named_and_the_rest_is_drawn(tmp_path, capsys):
+    results = study(tmp_path, "verdicts", "history")
+    old = TABLES["curves"].drop_attrs(deep=False)
+    old.to_netcdf(results / "raw_curves.nc", engine="h5netcdf")
+    assert cli.main(["figures", "--results", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    for name in ("conserved", "momentum_band_lossy"):
+        assert f"{name}: there is no {results / 'curves.nc'}; 5_lossy_training.ipynb makes" in said
+    assert f"momentum_band: {results / 'raw_curves.nc'} lacks 'momentum'; another" in said
+    assert said.splitlines()[0] == f"{results / 'figures'}: history, verdict"
+    assert len(said.splitlines()) == 1 + len(PLATES) - 2
+
+
+def test_a_folder_without_tables_is_an_error(tmp_path, capsys):
+    assert cli.main(["figures", "--preset", "smoke", "--results", str(tmp_path)]) == 1
+    assert "smoke holds no table that a figure is drawn from" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
