@@ -128,15 +128,19 @@ def _errors(ax, shown: Shown) -> None:
 
 def _spectra(ax, shown: Shown) -> None:
     k, power = shown.spectra
+    ax.set_title("Which scales survive?", fontsize=10)
+    if not power["truth"].any():
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "This field has no scales: it is constant.", ha="center")
+        return
     ax.plot(k, power["truth"], label="truth", **TRUTH)
     ax.plot(k, power["decoded"], label="decoded", ls="--", **_DECODED, zorder=5)
     ax.plot(k, power["difference"], label="difference", **_ERROR)
-    top = np.nanmax(power["truth"]) or 1.0
+    top = power["truth"].max()
     ax.set(xscale="log", yscale="log", ylim=(top * 1e-9, top * 3))
     unit = "" if shown.unit in ("", "1") else f" ({shown.unit})²"
     length = "cm" if shown.title != shown.name else "cell"
     ax.set(xlabel=f"wavenumber (cycles/{length})", ylabel=f"variance{unit}")
-    ax.set_title("Which scales survive?", fontsize=10)
     ax.legend(fontsize=8, frameon=False)
 
 

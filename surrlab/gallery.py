@@ -127,13 +127,13 @@ class Gallery:
         with h5py.File(self.truth.file(simulation), "r") as file:
             for time in range(len(self.times)):
                 values = file[name][time]
-                low, high = min(low, float(values.min())), max(high, float(values.max()))
+                low, high = np.minimum(low, values.min()), np.maximum(high, values.max())
         if not math.isfinite(high - low):
             raise ValueError(
                 f"field {name} of simulation {simulation} in {self.truth.file(simulation)} holds "
                 "NaN or infinite values; it cannot be compressed or shown"
             )
-        return low, high
+        return float(low), float(high)
 
     @property
     def has_model_errors(self) -> bool:
@@ -166,10 +166,23 @@ class Gallery:
         """A field on every rung."""
         return self.cache.get(
             ("ladder", simulation, time, name),
-            lambda: Ladder(
-                self.field(simulation, time, name), exponents(*self.limits(simulation, name))
-            ),
+            lambda: Ladder(self.field(simulation, time, name), self.exponents(simulation, name)),
         )
+
+    def exponents(self, simulation: int, name: str) -> range:
+        """The k of a field's ladder: the range decides, and what is stored must be on it."""
+        found, place = exponents(*self.limits(simulation, name)), self.fields.index(name)
+        coarsest = max(
+            (
+                float(self._tolerances(one, simulation)[:, place].max())
+                for one in self.stored
+                if simulation in one.ensemble.simulations
+            ),
+            default=0.0,
+        )
+        # A poor model bears any error: rungs on which everything is lost all look the same.
+        up = min(max(math.frexp(coarsest)[1] - 1 - found[-1], 0), 6) if coarsest else 0
+        return range(found[0] + up, found[-1] + up + 1)
 
     def marks(self, simulation: int, time: int, name: str) -> dict[float, float]:
         """Level of each stored version of a field -> its tolerance.

@@ -22,7 +22,7 @@ from surrlab import metrics, tolerance
 from surrlab.codecs import Zfp, checked
 from surrlab.fields import Grid
 
-RUNGS = 20
+RUNGS = 21
 """Tolerances on a ladder, from a few units of rounding error to the loss of nearly everything."""
 LOSSLESS = "lossless"
 _THREADED = 1 << 15  # values from which a second thread encodes faster than it costs
@@ -52,13 +52,13 @@ class Cache:
 def exponents(low: float, high: float) -> range:
     """The k of the ladder of a field with values from `low` to `high`, from fine to coarse.
 
-    The coarsest tolerance is about 8 times the range: zfp's mean error is some 1/16 of it.
+    The coarsest tolerance is 8 to 16 times the range: zfp's mean error is some 1/16 of it.
 
     >>> exponents(1.0, 3.0)
-    range(-15, 5)
+    range(-15, 6)
     """
     size = (high - low) or abs(high) or 1.0
-    top = math.frexp(size)[1] + 2
+    top = math.frexp(size)[1] + 3
     return range(top - RUNGS + 1, top + 1)
 
 

@@ -174,7 +174,9 @@ class FieldsPage:
         named = {}
         for level, bound in sorted(marks.items(), key=lambda mark: mark[0] != 1.0):
             name = views.ALGORITHM_1 if level == 1.0 else f"×{factor(level)}"
-            named.setdefault(ladder.rung_of(bound), name)
+            rung = ladder.rung_of(bound)
+            if ladder.tolerance(rung) == bound:  # and not beyond an end of the ladder
+                named.setdefault(rung, name)
         bounds = [ladder.tolerance(rung) for rung in range(len(ladder))]
         self._strip.value = views.ladder_strip(ladder.ratios, bounds, named, self.setting.value)
         self._readout.value = views.readout(shown, self._version(marks, shown))
