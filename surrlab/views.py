@@ -290,7 +290,9 @@ STYLE = """
 .surrlab .sl-notes { margin: 2px 0; padding-left: 1.2em; opacity: .85; }
 .surrlab .sl-wrap { display: flex; flex-flow: row wrap; gap: 6px 18px; align-items: flex-start;
   overflow: visible; }
-.surrlab .widget-toggle-buttons { flex-flow: row nowrap; align-items: baseline; }
+.surrlab .widget-toggle-buttons { display: flex; align-items: baseline; }
+.surrlab .widget-toggle-buttons .widget-label { width: 72px; text-align: right;
+  margin-right: 8px; flex: none; }
 .surrlab .sl-field img, .surrlab img.sl-field { image-rendering: pixelated; object-fit: fill; }
 .surrlab .sl-panel { text-align: center; font-weight: 600; white-space: normal; }
 .surrlab .sl-bar { margin: 4px 4px 0; min-width: 110px; }
@@ -302,15 +304,15 @@ STYLE = """
 .surrlab .sl-readout p { white-space: normal; }
 .surrlab .sl-readout b { font-size: 1.25em; }
 .surrlab .sl-slider { overflow: visible; }
-.surrlab .sl-ladder { position: relative; height: 46px; margin: -4px 18px 0 98px; font-size: 11px; }
+.surrlab .sl-ladder { position: relative; height: 58px; margin: -4px 2px 0 94px; font-size: 11px; }
 .surrlab .sl-ladder span { position: absolute; transform: translateX(-50%); text-align: center;
   line-height: 1.2; white-space: nowrap; opacity: .75; }
 .surrlab .sl-ladder i { display: block; font-style: normal; }
 .surrlab .sl-ladder .sl-on { opacity: 1; font-weight: 700; }
 .surrlab .sl-ladder .sl-mark { opacity: 1; }
 .surrlab .sl-ladder b { display: block; color: #d97706; }
-.surrlab .sl-ladder b::before { content: "▲ "; }
-.surrlab .sl-ladder b.sl-own { padding-top: 13px; }
+.surrlab .sl-ladder b::before { content: "▲\\A"; white-space: pre; }
+.surrlab .sl-ladder b.sl-own::before { content: "▲\\A\\A"; }
 .surrlab .sl-charts .widget-html-content { display: flex; flex-wrap: wrap; gap: 6px 16px; }
 .surrlab .sl-charts { flex: 1 1 370px; max-width: 410px; }
 .surrlab .sl-judged { flex: 1 1 500px; }
@@ -352,6 +354,13 @@ _NAMES = """
       var label = slider.querySelector('.widget-label');
       if (handle && label) handle.setAttribute('aria-label', label.textContent);
     });
+    root.querySelectorAll('.widget-toggle-buttons').forEach(function (choice) {
+      choice.setAttribute('role', 'group');
+      choice.setAttribute('aria-label', choice.querySelector('.widget-label').textContent);
+      choice.querySelectorAll('button').forEach(function (button) {
+        button.setAttribute('aria-pressed', button.classList.contains('mod-active'));
+      });
+    });
     root.querySelectorAll('.widget-play').forEach(function (play) {
       ['Play or pause', 'Stop and go back to the start', 'Repeat'].forEach(function (text, i) {
         var button = play.querySelectorAll('button')[i];
@@ -365,7 +374,8 @@ _NAMES = """
     });
   }
   name();
-  new MutationObserver(name).observe(root, {childList: true, subtree: true});
+  new MutationObserver(name).observe(root, {childList: true, subtree: true,
+    attributes: true, attributeFilter: ['class']});
 })(this.closest('.surrlab'))
 """
 _PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="

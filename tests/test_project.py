@@ -71,7 +71,9 @@ def test_conda_environment_lists_what_pyproject_lists():
 )
 def test_what_is_imported_is_declared(folder, declared):
     declared, owners = set(map(canonicalize_name, declared)), packages_distributions()
-    for path in sorted((ROOT / folder).glob("*.py")):
+    paths = sorted((ROOT / folder).glob("*.py"))
+    ours = {"surrlab"} | {path.stem for path in paths}
+    for path in paths:
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         names = {
             alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
@@ -79,7 +81,7 @@ def test_what_is_imported_is_declared(folder, declared):
         names |= {
             node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level
         }
-        for name in {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"surrlab"}:
+        for name in {name.split(".")[0] for name in names} - sys.stdlib_module_names - ours:
             packages = {canonicalize_name(package) for package in owners[name]}
             assert packages & declared, f"{path.name} imports {name}, pyproject.toml lacks it"
 
