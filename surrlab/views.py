@@ -305,6 +305,8 @@ STYLE = """
 .surrlab .sl-readout b { font-size: 1.25em; }
 .surrlab .sl-slider { overflow: visible; }
 .surrlab .sl-ladder { position: relative; height: 58px; margin: -4px 2px 0 94px; font-size: 11px; }
+.surrlab .sl-ladder::before { content: "ratio (×)"; position: absolute; left: -94px; width: 72px;
+  text-align: right; opacity: .75; }
 .surrlab .sl-ladder span { position: absolute; transform: translateX(-50%); text-align: center;
   line-height: 1.2; white-space: nowrap; opacity: .75; }
 .surrlab .sl-ladder i { display: block; font-style: normal; }
