@@ -17,9 +17,9 @@ test: $(INSTALLED)
 browser: $(INSTALLED)
 	$(BIN)/python -m pytest -m browser tests/test_browser.py
 
-# Served to this machine alone; open another folder in the page.
+# All notebooks as pages without code, the explorer among them; served to this machine alone.
 explore: $(INSTALLED)
-	$(BIN)/voila notebooks/explore.ipynb
+	$(BIN)/voila notebooks
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

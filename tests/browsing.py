@@ -49,9 +49,10 @@ def browser():
 
 
 def workplace(folder, results):
-    """``notebooks/explore.ipynb`` beside ``results/quick``, as its own parameter has it."""
+    """The notebooks beside ``results/quick``, as the explorer's own parameter has it."""
     (folder / "notebooks").mkdir(parents=True)
-    shutil.copy(ROOT / "notebooks" / "explore.ipynb", folder / "notebooks")
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(notebook, folder / "notebooks")
     (folder / "results").mkdir()
     (folder / "results" / "quick").symlink_to(results)
     return folder / "notebooks"
@@ -73,12 +74,11 @@ def lab(notebooks, home):
 
 
 @contextlib.contextmanager
-def voila(notebook, home, *options):
-    """URL of the page that voila makes of a notebook."""
+def voila(notebooks, home):
+    """URL of the list that voila makes of a folder of notebooks, as ``make explore`` does."""
     port = free_port()
-    command = [sys.executable, "-m", "voila", str(notebook), "--no-browser", f"--port={port}"]
-    command += ["--Voila.ip=127.0.0.1", *options]
-    with serving(command, home, f"http://127.0.0.1:{port}/voila/static/index.html"):
+    command = [sys.executable, "-m", "voila", str(notebooks), "--no-browser", f"--port={port}"]
+    with serving([*command, "--Voila.ip=127.0.0.1"], home, f"http://127.0.0.1:{port}/"):
         yield f"http://127.0.0.1:{port}/"
 
 

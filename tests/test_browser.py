@@ -227,10 +227,13 @@ def test_a_folder_with_nothing_is_a_sentence(page, view, tmp_path):
 
 def test_voila_serves_the_explorer_without_a_notebook(chromium, notebooks, tmp_path):
     complaints = []
-    with voila(notebooks / "explore.ipynb", tmp_path) as url:
+    with voila(notebooks, tmp_path) as url:
         page = chromium.new_page(viewport={"width": 1280, "height": 1000})
         listen(page, complaints)
         page.goto(url)
+        for path in notebooks.glob("*.ipynb"):
+            page.get_by_text(path.name).wait_for()
+        page.goto(f"{url}voila/render/explore.ipynb")
         view = page.locator(".surrlab").last
         view.get_by_role("img", name="decoded", exact=True).wait_for(timeout=60_000)
         before = numbers(view)
