@@ -5,7 +5,7 @@ holds the table).
 
     fields       the six fields by name, their units, the grid
     hydro        finite-volume solver of the 2-D Euler equations
-    metrics      L1, PSNR, mass, momentum, mixing-layer thickness
+    metrics      L1, PSNR, mass, momentum, mixing-layer thickness, jet length
     scenarios    a benchmark: its parameters, initial state, and what to follow in time
     codecs       error-bounded codecs as frozen values
     storage      write an ensemble so that nothing half-written is taken for whole
@@ -16,7 +16,8 @@ holds the table).
     disks        storage of any speed on one machine
     chunks       where each stored field lies in the files; asked of HDF5 once
     loading      batches for training, straight from the compressed files
-    surrogates   the networks
+    networks     the paper's generator, and batch norm over several processes
+    surrogates   a trained model: stored, loaded, asked for its fields
     training     train, predict, checkpoints
     variability  the band of the raw models; the verdict on a lossy one
     evaluation   a model against the truth: tables by sample, scores by model

@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     study = commands.add_parser("study", help="the whole study, from simulation to verdict")
-    study.add_argument("--preset", default="quick", help="smoke, quick (default) or paper-rt")
+    study.add_argument("--preset", default="quick", help="quick (default); a wrong name lists all")
     study.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     study.add_argument("--ensemble", type=Path, help="an ensemble that exists already")
     study.add_argument(
@@ -51,6 +51,13 @@ def _parser() -> argparse.ArgumentParser:
     redraw.add_argument("--preset", default="quick", help="which study")
     redraw.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     redraw.set_defaults(run=_figures)
+
+    gallery = commands.add_parser("gallery", help="the pictures of the README")
+    gallery.add_argument("path", type=Path, help="folder of the pictures")
+    gallery.add_argument(
+        "--results", type=Path, default=Path("results"), help="of studies, for their verdicts"
+    )
+    gallery.set_defaults(run=_gallery)
 
     simulate = commands.add_parser("simulate", help="a preset's ensemble, nothing else")
     simulate.add_argument("path", type=Path, help="folder of the ensemble")
@@ -148,6 +155,34 @@ def _figures(args) -> None:
         print(f"not drawn: {reason}")
 
 
+def _gallery(args) -> None:
+    from PIL import Image
+
+    from surrlab import plates, presets, storage, studies, workspace
+
+    studied = [name for name in presets.PRESETS if "smoke" not in name]  # whose models say nothing
+    wanted = {args.results / name: ("verdict", "side_by_side") for name in studied}
+    for name, config in presets.GALLERY.items():
+        study = workspace.open_study(config, args.results / name)
+        simulation = study.simulation(study.ensemble, 0)
+        studies.evolution(study, simulation)
+        studies.compressed_fields(study, simulation, len(study.ensemble.times) // 3)
+        wanted[study.path] = ("evolution", "compressed")
+    args.path.mkdir(parents=True, exist_ok=True)
+    for folder, names in wanted.items():
+        for name in names:
+            if (folder / f"{plates.PLATES[name].table}.nc").exists():
+                picture = args.path / f"{folder.name}-{name}.png"
+                plates.draw(folder, name)
+                with Image.open(folder / "figures" / f"{name}.png") as drawn:
+                    # 256 colours do, at a third of the bytes: these pictures are committed.
+                    few = {"method": Image.Quantize.MAXCOVERAGE, "dither": Image.Dither.NONE}
+                    small = drawn.convert("RGB").quantize(256, **few)
+                with storage.replacing(picture) as temporary:
+                    small.save(temporary, format="PNG", optimize=True)
+                print(f"{picture}: {picture.stat().st_size / 1000:.0f} kB")
+
+
 def _json(name: str, value: str):
     try:
         return json.loads(value)
@@ -204,10 +239,10 @@ def _train(args) -> None:
 
 
 def _compress(args) -> None:
-    from surrlab import compression, ensembles, evaluation, training
+    from surrlab import compression, ensembles, evaluation, surrogates
 
     ensemble = ensembles.open(args.ensemble)
-    errors = evaluation.model_errors(training.load(args.model), ensemble)["model_error"]
+    errors = evaluation.model_errors(surrogates.load(args.model), ensemble)["model_error"]
     made = compression.search_and_compress(ensemble, errors * args.factor, args.path)
     ratios = compression.ratios(made)
     print(f"{made}: payload {ratios.payload:.1f}x, files {ratios.file:.1f}x")

@@ -6,8 +6,9 @@ in every figure. Colours darken with the level, so that the order survives a gre
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -33,7 +34,8 @@ FIELD_STYLES = {
         strict=True,
     )
 }
-_CAPTION_WIDTH = 128  # characters that fit into the common width
+_CAPTION_WIDTH = 144  # characters that fit into the common width
+_LINE = 0.165  # height of a line of the foot, in inches
 
 
 def styles(n: int) -> list[dict]:
@@ -75,7 +77,10 @@ def groups(table: xr.Dataset | xr.DataArray) -> Iterator[tuple[str, dict, xr.Dat
 
 
 def panels(title: str, height: float, rows=1, columns=1, *, images=False, **kwargs):
-    """An empty figure of the common width, and its axes ``(rows, columns)``."""
+    """An empty figure of the common width, and its axes ``(rows, columns)``.
+
+    `height` is in inches and without the `foot`, which makes its own room.
+    """
     layout = "compressed" if images else "constrained"
     figure = Figure(figsize=(10, height), dpi=110, layout=layout)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
@@ -93,7 +98,7 @@ def foot(figure: Figure, caption: str, columns: int = 4) -> Figure:
     """The figure with its caption beneath the panels, and under it one legend for all of them.
 
     Equal labels appear once. Layout makes room for one thing at the bottom: caption and legend are
-    one, the caption its title.
+    one, the caption its title. The figure grows by it, so that the panels keep their size.
     """
     entries = {}
     for ax in figure.axes:
@@ -101,14 +106,18 @@ def foot(figure: Figure, caption: str, columns: int = 4) -> Figure:
             entries.setdefault(label, handle)
     if any("(tolerance" in label for label in entries):
         caption += f" n×: {RATIO}; in brackets the factor on Algorithm 1's tolerance."
+    text = textwrap.fill(caption, _CAPTION_WIDTH)
+    columns = max(1, min(columns, len(entries)))
+    lines = 1 + text.count("\n") + math.ceil(len(entries) / columns)
+    figure.set_figheight(figure.get_figheight() + 0.15 + _LINE * lines)
     look = {"fontsize": 9, "title_fontsize": 9, "frameon": False, "handlelength": 3}
     figure.legend(
         entries.values(),
         entries.keys(),
-        title=textwrap.fill(caption, _CAPTION_WIDTH),
+        title=text,
         loc="outside lower left",
         alignment="left",
-        ncols=max(1, min(columns, len(entries))),
+        ncols=columns,
         **look,
     )
     return figure
@@ -123,14 +132,22 @@ def sentence(label: str) -> str:
     return label[:1].upper() + label[1:]
 
 
-def listing(parts: Iterable[str]) -> str:
-    """Parts of a sentence, with commas and an "and".
+def listing(values: Mapping[str, str]) -> str:
+    """What a caption says of several things, one after another.
 
-    >>> listing(["a", "b", "c"]), listing(["a"])
-    ('a, b and c', 'a')
+    >>> listing({"raw": "0.99", "11×": "0.98"})
+    'raw: 0.99; 11×: 0.98'
     """
-    *most, last = parts
-    return f"{', '.join(most)} and {last}" if most else last
+    return "; ".join(f"{name}: {value}" for name, value in values.items())
+
+
+def percent(share: float) -> str:
+    """A share as people write it.
+
+    >>> percent(0.254)
+    '25 %'
+    """
+    return f"{100 * float(share):.0f} %"
 
 
 def with_unit(label: str, array: xr.DataArray) -> str:
@@ -220,7 +237,7 @@ def beside(
         Heading of a distance.
     """
     names, flat = list(table), aspect(table)
-    height = 1.9 + len(labels) * (4 / len(names) * min(flat, 1 / flat) + 0.1)
+    height = 1.5 + len(labels) * (3.9 / len(names) * min(flat, 1 / flat) + 0.1)
     title = f"{title}\n{table.attrs['title']}"
     figure, axes = panels(title, height, len(labels), 2 * len(names), images=True)
     for ax, label in zip(axes[:, 0], labels, strict=True):
@@ -239,7 +256,8 @@ def beside(
             bar = figure.colorbar(image, ax=column, location="bottom", extend=extend, aspect=14)
             bar.set_label(table[name].attrs["units"], fontsize=9)
             bar.ax.tick_params(labelsize=8)
-            bar.ax.locator_params(nbins=4)
+            bar.ax.locator_params(nbins=3)
+            bar.ax.xaxis.set_major_formatter("{x:g}")
         right[0].set_axis_off()  # the first row's distance from itself
         right[0].images[0].remove()
     side = "; its left is the domain's lower end" if aspect(table) > 1 else ""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from surrlab import ensembles, metrics, training
+from surrlab import ensembles, metrics, surrogates
 from surrlab.ensembles import Ensemble
 from surrlab.fields import LABELS
 
@@ -18,14 +18,14 @@ VERSION = 2
 """Raised when a column of `evaluate` changes its meaning: tables made before are made again."""
 
 
-def model_errors(surrogate: training.Surrogate, ensemble: Ensemble) -> xr.Dataset:
+def model_errors(surrogate: surrogates.Surrogate, ensemble: Ensemble) -> xr.Dataset:
     """Model error of every sample and field: ``model_error`` (simulation, time, field), own units.
 
     The mean absolute error of Section IV-A: the upper bound that Algorithm 1 respects.
     """
     surrogate.require(ensemble)
     errors = [
-        metrics.l1(training.predict(surrogate, inputs), ensemble.read(simulation))
+        metrics.l1(surrogates.predict(surrogate, inputs), ensemble.read(simulation))
         for simulation, inputs in zip(ensemble.simulations, ensemble.inputs, strict=True)
     ]
     return xr.Dataset(
@@ -34,13 +34,13 @@ def model_errors(surrogate: training.Surrogate, ensemble: Ensemble) -> xr.Datase
 
 
 def evaluate(
-    surrogate: training.Surrogate, ensemble: Ensemble, statistics: xr.Dataset
+    surrogate: surrogates.Surrogate, ensemble: Ensemble, statistics: xr.Dataset
 ) -> xr.Dataset:
     """Compare a model with the truth on every sample of an ensemble.
 
     Parameters
     ----------
-    surrogate : training.Surrogate
+    surrogate : surrogates.Surrogate
         The model.
     ensemble : Ensemble
         The truth: the raw test side.
@@ -62,7 +62,7 @@ def evaluate(
     curve, rows = scenario.curve, []
     for i, simulation in enumerate(ensemble.simulations):
         truth = ensemble.read(simulation)
-        prediction = training.predict(surrogate, ensemble.inputs[i])
+        prediction = surrogates.predict(surrogate, ensemble.inputs[i])
         row = {"l1": metrics.l1(prediction, truth)}
         row["psnr"] = metrics.psnr(prediction, truth, np.broadcast_to(peak.T, row["l1"].shape))
         row["normalised_l1"] = (row["l1"] / statistics["scale"].values).mean(axis=1)

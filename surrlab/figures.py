@@ -27,6 +27,7 @@ from surrlab.drawing import (
     level_label,
     listing,
     panels,
+    percent,
     sentence,
     styles,
     with_unit,
@@ -36,10 +37,11 @@ from surrlab.fields import LABELS
 
 def history(table: xr.Dataset) -> Figure:
     """Training loss of each model: ``loss`` (model, epoch), in standard deviations."""
-    figure, [[ax]] = panels("Has every model been trained to its end?", 4.2)
+    figure, [[ax]] = panels("Has every model been trained to its end?", 3.4)
     for label, style, models in groups(table["loss"]):
         for values in models:
             ax.plot(table["epoch"], values, label=label, **style)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel="training L1 (standard deviations)", yscale="log")
     ax.yaxis.set_major_formatter("{x:.2g}")
     ax.yaxis.set_minor_formatter("{x:.2g}")
@@ -69,7 +71,7 @@ def momentum_band(evaluation: xr.Dataset, simulation: int) -> Figure:
     if levels:
         question = "do lossy models stay inside the band of the raw ones?"
     title = f"{sentence(quantity)} of simulation {simulation}: {question}"
-    figure, axes = panels(title, 6.8, 2, sharex=True, height_ratios=(3, 2))
+    figure, axes = panels(title, 6, 2, sharex=True, height_ratios=(3, 2))
     axes[0, 0].plot(one["time"], one[f"truth_{name}"], label="truth", **TRUTH)
     for ax, less, what in ((axes[0, 0], 0, quantity), (axes[1, 0], mean, "less raw mean")):
         band = one["time"], mean - reach - less, mean + reach - less
@@ -79,12 +81,12 @@ def momentum_band(evaluation: xr.Dataset, simulation: int) -> Figure:
             ax.plot(one["time"], models[name][0] - less, label=label, **style)
         ax.set_ylabel(with_unit(what, raw[name]))
     ax.set_xlabel(with_unit("time", one["time"]))
-    curves = {"the truth": one[f"truth_{name}"]}
+    curves = {"truth": one[f"truth_{name}"]}
     curves |= {_ratio(label): models[name][0] for label, _, models in levels}
-    inside = listing(f"{who} {_inside(c, mean, reach):.0%}" for who, c in curves.items())
+    inside = {who: percent((np.abs(c - mean) <= reach).mean()) for who, c in curves.items()}
     caption = (
         "The models of the band differ in their seed alone; beneath, the same less their mean. "
-        f"Share of the time inside the band: {inside}."
+        f"Share of the time inside the band: {listing(inside)}."
     )
     return foot(figure, caption, 3)
 
@@ -98,7 +100,7 @@ def conserved(evaluation: xr.Dataset, simulation: int, names: Sequence[str] = ()
     quantities = [name for name in one if f"truth_{name}" in one and name != one.attrs["curve"]]
     names = names or quantities
     title = f"Simulation {simulation}: do lossy models (coloured) run among the raw ones (grey)?"
-    figure, axes = panels(title, 4.8, 1, len(names))
+    figure, axes = panels(title, 4, 1, len(names))
     for ax, name in zip(axes[0], names, strict=True):
         for label, style, models in groups(one):
             for values in models[name][: None if style is RAW else 1]:
@@ -110,11 +112,14 @@ def conserved(evaluation: xr.Dataset, simulation: int, names: Sequence[str] = ()
     caption = "Each raw model is a curve; of each level its first seed is shown."
     if levels:
         low, high = raw.min("model"), raw.max("model")
-        among = listing(
-            f"{_ratio(label)} {float(((m[:, 0] >= low) & (m[:, 0] <= high)).mean()):.0%}"
+        among = {
+            _ratio(label): percent(((m[:, 0] >= low) & (m[:, 0] <= high)).mean())
             for label, _, m in levels
+        }
+        caption += (
+            " Share of the time between the lowest and the highest raw model, over all panels: "
+            f"{listing(among)}."
         )
-        caption += f" Share of the time between the lowest and the highest raw model: {among}."
     return foot(figure, caption, 5)
 
 
@@ -126,7 +131,7 @@ def correlation(evaluation: xr.Dataset) -> Figure:
     name = evaluation.attrs["curve"]
     quantity = sentence(evaluation[name].attrs["long_name"])
     title = f"{quantity}: do lossy models follow the truth as closely as the raw ones?"
-    figure, [[ax]] = panels(title, 5)
+    figure, [[ax]] = panels(title, 4.2)
     distance = (1 - evaluation[f"{name}_correlation"]).clip(1e-5)
     boxes = [
         (f"{'' if i else label.split()[0]}\n{int(one['seed'])}", style["color"], one.values)
@@ -143,7 +148,7 @@ def correlation(evaluation: xr.Dataset) -> Figure:
     ax.set_yticks(ticks, [f"{1 - tick:.5g}".replace("-", "−") for tick in ticks])
     ax.yaxis.minorticks_off()
     ax.set(ylabel="correlation with the truth over time", ylim=(high, low))
-    told = listing(f"{_ratio(label)} {1 - middle:.4f}" for label, middle in medians.items())
+    told = listing({_ratio(label): f"{1 - middle:.4f}" for label, middle in medians.items()})
     caption = (
         f"A box a model, over {evaluation.sizes['simulation']} test simulations, its middle half "
         f"in the box; lower follows the truth less. Median: {told}."
@@ -158,7 +163,7 @@ def psnr(evaluation: xr.Dataset) -> Figure:
     panel says how many there are.
     """
     title = "PSNR of all test samples (higher is better): is a coloured curve left of the grey?"
-    figure, axes = panels(title, 6.4, 2, -(-evaluation.sizes["field"] // 2))
+    figure, axes = panels(title, 5.6, 2, -(-evaluation.sizes["field"] // 2))
     for ax, name in zip(axes.flat, evaluation["field"].values, strict=False):
         one = evaluation["psnr"].sel(field=name)
         for label, style, models in groups(one):
@@ -169,19 +174,18 @@ def psnr(evaluation: xr.Dataset) -> Figure:
         ax.set_title(LABELS[name] + note, fontsize=10)
         ax.set(xlabel="PSNR (dB)", ylabel="density (1/dB)")
     middle = {label: m["psnr"].median(_SAMPLES) for label, _, m in groups(evaluation[["psnr"]])}
-    raw, caption = (
-        middle.pop("raw models"),
-        "A grey curve a raw model; the seeds of a level are one.",
-    )
+    raw = middle.pop("raw models")
+    caption = "A grey curve is a raw model; the seeds of a level are pooled."
     if middle:
-        told = []
-        for label, of_field in middle.items():
-            shift = of_field - raw
-            least = shift.idxmin().item()
-            told.append(
-                f"{_ratio(label)} {float(shift.min()):+.2f} dB ({LABELS[least]})".replace("-", "−")
-            )
-        caption += f" The median that moved furthest down, or least up: {listing(told)}."
+        shifts = {_ratio(label): of_field - raw for label, of_field in middle.items()}
+        worst = {
+            ratio: f"{float(shift.min()):+.2f} dB ({LABELS[shift.idxmin().item()]})"
+            for ratio, shift in shifts.items()
+        }
+        caption += (
+            " Worst shift of a field's median from that of the raw models: "
+            f"{listing(worst)}.".replace("-", "−")
+        )
     return foot(figure, caption)
 
 
@@ -195,7 +199,7 @@ def generation_loss(errors: pd.DataFrame) -> Figure:
         ``l1``, in standard deviations of the fields.
     """
     title = "L1 error of all test samples: nothing is lost if the two distributions are the same"
-    figure, [[ax]] = panels(title, 4.6)
+    figure, [[ax]] = panels(title, 3.8)
     medians = errors.groupby("model", sort=False)["l1"].median()
     for (label, rows), style in zip(
         errors.groupby("model", sort=False), (RAW | {"lw": 2}, styles(3)[-1]), strict=True
@@ -226,8 +230,9 @@ def side_by_side(table: xr.Dataset) -> Figure:
     if len(labels) > 2:
         error = np.abs(table - table.isel(model=0)).mean(("y", "x")).to_dataarray("field")
         beside = (error / error.isel(model=1)).mean("field").values
-        told = listing(f"{n} {ratio:.2f}" for n, ratio in zip(labels[2:], beside[2:], strict=True))
-        caption += f" Mean distance in units of the {labels[1]}'s, over the fields shown: {told}."
+        told = {n: f"{ratio:.2f}" for n, ratio in zip(labels[2:], beside[2:], strict=True)}
+        caption += f" Mean distance in units of the {labels[1]}'s, over the fields shown: "
+        caption += f"{listing(told)}."
     return drawing.beside(table, title, caption, labels=labels, distance="|model − truth|")
 
 
@@ -249,7 +254,7 @@ def verdict(table: xr.Dataset) -> Figure:
     title = (
         "Does the model notice the compression? Shift of each score beside the spread of raw models"
     )
-    figure, [[ax]] = panels(title, 5.3 + 0.5 * table.sizes["level"])
+    figure, [[ax]] = panels(title, 4.5 + 0.5 * table.sizes["level"])
     ax.axvspan(-margin, margin, label=f"±{margin:g}σ (σ: spread of raw models)", **BAND)
     ax.axvline(0, color="black", lw=1, zorder=1)
     ends, states = [-2.5 * margin, 2.5 * margin], {}
@@ -268,7 +273,7 @@ def verdict(table: xr.Dataset) -> Figure:
         found = one["state"].values
         state = next((s for s in ("harmful", "inconclusive") if s in found), "benign")
         label = level_label(float(one["level"]), float(one["ratio"]))
-        states[label] = f"{np.count_nonzero(found == state)} {state}"
+        states[_ratio(label)] = f"{np.count_nonzero(found == state)} {state}"
         face = np.where(found == "harmful", colour, "white")
         mfc = colour if state == "harmful" else "white"
         ax.plot([], [], marker=marker, color=colour, mfc=mfc, label=f"{label}: {state}")
@@ -286,11 +291,10 @@ def verdict(table: xr.Dataset) -> Figure:
     ax.hlines(edges, 0, 1, color="0.9", lw=0.8, zorder=0.5, transform=ax.get_yaxis_transform())
     scale = f"(logarithmic beyond {2 * margin:g}; filled marker: harmful)"
     ax.set_xlabel(f"better  ←  shift of the score / σ  {scale}  →  worse")
-    told = listing(f"{_ratio(label)} {count}" for label, count in states.items())
     caption = (
         f"Shift between models of the same seed, with its {100 * table.attrs['confidence']:g} % "
         f"interval. Benign: no score is worse by {margin:g}σ. Harmful: some score surely is. Of "
-        f"{len(metrics)} scores: {told}."
+        f"{len(metrics)} scores: {listing(states)}."
     )
     return foot(figure, caption, 2)
 
@@ -303,10 +307,6 @@ def _one(evaluation: xr.Dataset, simulation: int) -> xr.Dataset:
     if simulation not in known:
         raise KeyError(f"no simulation {simulation}; there are {', '.join(map(str, known))}")
     return evaluation.sel(simulation=simulation)
-
-
-def _inside(curve: xr.DataArray, mean: xr.DataArray, reach: xr.DataArray) -> float:
-    return float((np.abs(curve - mean) <= reach).mean())
 
 
 def _ratio(label: str) -> str:

@@ -6,12 +6,14 @@ and nothing is computed that a table could hold, so a figure can be redrawn year
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
 from surrlab import drawing
-from surrlab.drawing import FIELD_STYLES, foot, listing, panels, with_unit
+from surrlab.drawing import FIELD_STYLES, foot, panels, with_unit
 from surrlab.fields import LABELS
 
 
@@ -26,7 +28,7 @@ def evolution(table: xr.Dataset) -> Figure:
     """
     names, flat, n = list(table), drawing.aspect(table), table.sizes["time"]
     title = f"One simulation from start to end\n{table.attrs['title']}"
-    height = 1.7 + len(names) * (7.8 / n * flat + 0.1)
+    height = 0.9 + len(names) * (7.6 / n * flat + 0.1)
     figure, axes = panels(title, height, len(names), n, images=True)
     for row, name in zip(axes, names, strict=True):
         values = table[name].values
@@ -36,14 +38,25 @@ def evolution(table: xr.Dataset) -> Figure:
         row[0].set(ylabel="y (cm)", yticks=np.linspace(*table.attrs["y_extent"], 5))
     for ax, time in zip(axes[0], table["time"].values, strict=True):
         ax.set_title(f"{time:g} {table['time'].attrs['units']}", fontsize=9)
-    ranges = listing(
-        f"{LABELS[name]} lies between {float(table[name].min()):.3g} and "
-        f"{float(table[name].max()):.3g} {table[name].attrs['units']}"
+    ranges = " and ".join(
+        f"{LABELS[name]} lies between {' and '.join(_rounded(table[name]))} "
+        f"{table[name].attrs['units']}"
         for name in names
     )
     cells = f"{table.sizes['x']} × {table.sizes['y']} cells, {drawing.span(table)}"
     scale = "on one colour scale for all times" + (", a scale a field" if len(names) > 1 else "")
     return foot(figure, f"{table.attrs['story']} {drawing.sentence(ranges)}, {scale}; {cells}.")
+
+
+def _rounded(values: xr.DataArray) -> list[str]:
+    """Least and largest value, to a hundredth of what lies between them."""
+    low, high = float(values.min()), float(values.max())
+    digits = 2 - math.floor(math.log10(high - low)) if high > low else 3
+    return [f"{round(value, digits) + 0.0:g}".replace("-", "−") for value in (low, high)]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else drawing.percent(share)
 
 
 def compressed(table: xr.Dataset) -> Figure:
@@ -53,18 +66,20 @@ def compressed(table: xr.Dataset) -> Figure:
     ----------
     table : Dataset
         Fields (version, y, x), the raw one first; the payload ``ratio`` and, of each field, the
-        ``psnr`` of every version, ``(version, field)``; attribute ``title``.
+        ``loss`` of every version, ``(version, field)``, its mean error in standard deviations;
+        attribute ``title``.
     """
     ratios = table["ratio"].values
-    shown = table.drop_vars("psnr")
+    shown = table.drop_vars("loss")
     title = "What does compression take? Each field, and its distance from the raw one"
-    quality = "; ".join(
-        f"{ratio:.0f}× " + ", ".join(f"{LABELS[n]} {float(one.sel(field=n)):.0f} dB" for n in shown)
-        for ratio, one in zip(ratios[1:], table["psnr"][1:], strict=True)
-    )
+    loss = {
+        f"{ratio:.0f}×": ", ".join(f"{LABELS[n]} {_percent(float(one.loc[n]))}" for n in shown)
+        for ratio, one in zip(ratios[1:], table["loss"][1:], strict=True)
+    }
     caption = (
         "n×: compression ratio (payload) of all fields of this sample; no network has seen them. "
-        f"PSNR: {quality}. Greys are darker where more was lost."
+        f"Mean error in standard deviations of the field: {drawing.listing(loss)}. Greys are "
+        "darker where more was lost."
     )
     labels = ["raw", *(f"{ratio:.0f}×" for ratio in ratios[1:])]
     return drawing.beside(shown, title, caption, labels=labels, distance="|decoded − raw|")
@@ -79,7 +94,7 @@ def thresholds(table: xr.Dataset) -> Figure:
         ``error`` (L1) and ``ratio`` (field, exponent); ``model_error`` and ``roundoff`` (field).
     """
     title = "Up to threshold 2 (large markers) compression removes only what the model cannot learn"
-    figure, [[ax]] = panels(title, 5.4)
+    figure, [[ax]] = panels(title, 4.8)
     table = table.where(table > 0).sortby("exponent")  # 0 has no place on a logarithmic axis
     noise = table["roundoff"] / table["model_error"]
     for name, marker in zip(table["field"].values, drawing.MARKERS, strict=True):
@@ -101,8 +116,8 @@ def thresholds(table: xr.Dataset) -> Figure:
     caution, gain = (_pooled(table, table[name]) for name in ("roundoff", "model_error"))
     caption = (
         f"One sample. Kept to the round-off of its own numbers it shrinks {caution:.1f}×, kept to "
-        f"the model's error {gain:.1f}×: the factor {gain / caution:.1f} between them is what a "
-        "cautious user gives away. Beside each field its ratio at threshold 2."
+        f"the model's error {gain:.1f}×: the factor of about {gain / caution:.0f} between them is "
+        "what a cautious user gives away. Beside each field its ratio at threshold 2."
     )
     return foot(figure, caption)
 
@@ -135,7 +150,7 @@ def tolerances(table: xr.Dataset) -> Figure:
     )
     total = raw / nbytes.mean(["simulation", "field"])
     title = f"Algorithm 1: how much can each field lose? In all {raw / float(nbytes.mean()):.1f}×"
-    figure, axes = panels(title, 7, 2, 2)
+    figure, axes = panels(title, 6.4, 2, 2)
     for (label, samples, in_time), (top, bottom) in zip(sides, axes.T, strict=True):
         boxes = [
             (f"{LABELS[n]}\n({unit[n]})", FIELD_STYLES[n]["color"], samples.sel(field=n).values)
@@ -157,7 +172,7 @@ def tolerances(table: xr.Dataset) -> Figure:
     caption = (
         f"Boxes: all {nbytes.sizes['simulation'] * nbytes.sizes['time']:,} training samples; "
         f"curves: in time. {drawing.sentence(LABELS[cost.idxmax()])} takes most room, "
-        f"{cost.max():.0%} of the compressed bytes; all fields together shrink "
+        f"{drawing.percent(cost.max())} of the compressed bytes; all fields together shrink "
         f"{float(total[0]):.0f}× at the start and {float(total[-1]):.0f}× at the end."
     )
     return foot(figure, caption)

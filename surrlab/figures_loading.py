@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from surrlab.drawing import foot, listing, panels, styles
+from surrlab.drawing import foot, listing, panels, percent, styles
 
 _RAW = "0.7"
 _STALL = "#c9302c"
@@ -25,7 +25,7 @@ def throughput(rates: xr.Dataset) -> Figure:
         coordinate ``bandwidth`` of each storage in MB/s, or infinite.
     """
     title = "How fast is a batch ready? Over each bar its gain over raw data on the same storage"
-    figure, axes = panels(title, 4.8, 1, rates.sizes["storage"], sharey=True)
+    figure, axes = panels(title, 4, 1, rates.sizes["storage"], sharey=True)
     colours = [_RAW, *(style["color"] for style in styles(rates.sizes["ratio"] - 1))]
     for ax, name in zip(axes[0], rates["storage"].values, strict=True):
         one = rates.sel(storage=name)
@@ -46,7 +46,7 @@ def throughput(rates: xr.Dataset) -> Figure:
     axes[0, 0].set_ylabel("MB/s of uncompressed data")
     median = rates["rate"].median("round")
     gain = (median / median.isel(ratio=0)).isel(ratio=slice(1, None)).max("ratio").to_series()
-    told = listing(f"{name} {value:.2g}×" for name, value in gain.items())
+    told = listing({name: f"{value:.2g}×" for name, value in gain.items()})
     caption = (
         "What the network gets counts, not what the disk gave; dashes are single measurements, "
         f"bars their medians. Best gain over raw data: {told}."
@@ -64,7 +64,7 @@ def epoch_time(epochs: xr.Dataset) -> Figure:
         attribute ``storage`` in words.
     """
     title = f"What does an epoch wait for? Storage: {epochs.attrs['storage']}"
-    figure, axes = panels(title, 4.8, 1, epochs.sizes["processes"], sharey=True)
+    figure, axes = panels(title, 4, 1, epochs.sizes["processes"], sharey=True)
     middle = epochs.median("round")
     for ax, n in zip(axes[0], middle["processes"].values, strict=True):
         one = middle.sel(processes=n)
@@ -80,9 +80,7 @@ def epoch_time(epochs: xr.Dataset) -> Figure:
     axes[0, 0].set_ylabel("time of an epoch (s)")
     last = middle.isel(processes=-1)
     stall = (1 - last["compute"] / last["both"]).clip(0)
-    told = listing(
-        f"{name} {float(share):.0%}" for name, share in zip(_names(last), stall, strict=True)
-    )
+    told = listing(dict(zip(_names(last), map(percent, stall), strict=True)))
     n = int(last["processes"])
     caption = (
         "What an epoch takes beyond computing alone, the network waits. Share of an epoch with "

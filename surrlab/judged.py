@@ -179,19 +179,19 @@ class Judged:
 
     def predict(self, label: str, simulation: int, time: int) -> np.ndarray:
         """What a model makes of a sample, ``(fields, ny, nx)``."""
-        from surrlab import training  # torch takes two seconds: only who looks at models waits
+        from surrlab import surrogates  # torch takes two seconds: only who looks at models waits
 
         surrogate = self.cache.get(
-            ("model", label), lambda: training.load(self.folders[label]), lambda _: 1 << 20
+            ("model", label), lambda: surrogates.load(self.folders[label]), lambda _: 1 << 20
         )
         inputs = self.truth.select([simulation]).inputs[0]
         if 4 * math.prod(self.truth.shape[1:]) > _WHOLE:
             return self.cache.get(
                 ("prediction", label, simulation, time),
-                lambda: training.predict(surrogate, inputs[time]),
+                lambda: surrogates.predict(surrogate, inputs[time]),
             )
         whole = ("prediction", label, simulation)
-        return self.cache.get(whole, lambda: training.predict(surrogate, inputs))[time]
+        return self.cache.get(whole, lambda: surrogates.predict(surrogate, inputs))[time]
 
     def curves(self, simulation: int) -> Curves | None:
         """The scenario's curve in time; None for a simulation that no model was judged on."""

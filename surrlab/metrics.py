@@ -186,6 +186,42 @@ def mixing_layer_thickness(density, light, heavy, dy):  # (..., ny, nx) in g/cmÂ
     return slices.shape[-1] * dy - unmixed  # Eq. (4)
 
 
+def jet_length(heavy, dx):  # volume fraction (..., ny, nx) -> (...) in cm
+    """How far jets of a heavy material reach beyond the valleys between them, along x.
+
+    Each row holds a certain length of the material, the sum of its volume fraction; the jet length
+    is the difference between the longest and the shortest row. Of a solid with a straight back this
+    is the distance from the tip of the spike to that of the bubble, twice the amplitude of
+    Richtmyer-Meshkov theory. It is taken from sums, not from a contour, so that blur leaves it
+    alone, and noise of zero mean nearly so.
+
+    Parameters
+    ----------
+    heavy : array_like (..., ny, nx)
+        Volume fraction of the material, which need not keep to [0, 1].
+    dx : float
+        Width of a cell in cm.
+
+    Returns
+    -------
+    array (...), float64
+        In cm; 0 where all rows are alike, and never negative.
+
+    References
+    ----------
+    Brouillette, The Richtmyer-Meshkov instability, Annu. Rev. Fluid Mech. 34 (2002) 445: amplitude,
+    spike and bubble. Buttler et al., Unstable Richtmyer-Meshkov growth of solid and liquid metals
+    in vacuum, J. Fluid Mech. 703 (2012) 60: both followed on shocked copper.
+
+    Examples
+    --------
+    >>> grooved = [[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.5]]
+    >>> float(jet_length(grooved, dx=0.5))
+    0.75
+    """
+    return np.ptp(np.sum(heavy, axis=-1, dtype=np.float64), axis=-1) * dx
+
+
 def correlation(a, b):  # (..., T) twice -> (...)
     """Pearson correlation of two time series; how Fig. 8 compares h(t) with the truth.
 

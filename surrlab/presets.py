@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from surrlab.scenarios import RayleighTaylor
+from dataclasses import replace
+
+from surrlab.scenarios import PchipImpact, RayleighTaylor
 from surrlab.training import TrainConfig
 from surrlab.workspace import StudyConfig
 
@@ -25,6 +27,23 @@ PRESETS = {
         levels=(1.0, 4.0),
         test_fraction=0.2,
     ),
+    "smoke-pchip": StudyConfig(
+        scenario=PchipImpact(),
+        n_simulations=10,
+        shape=(32, 32),
+        train=TrainConfig(
+            epochs=3,
+            start=PchipImpact.start,
+            learning_rate=4e-3,
+            schedule="one-cycle",
+            max_features=32,
+            min_features=8,
+        ),
+        raw_seeds=(0, 1),
+        lossy_seeds=(0, 1),
+        levels=(1.0, 4.0),
+        test_fraction=0.2,
+    ),
     # Minutes on two cores: the paper's effect, small.
     "quick": StudyConfig(
         scenario=RayleighTaylor(),
@@ -41,6 +60,22 @@ PRESETS = {
         raw_seeds=(0, 1, 2, 3, 4),
         lossy_seeds=(0, 1, 2, 3, 4),
     ),
+    # The same for the second benchmark, whose fields have five times the cells.
+    "quick-pchip": StudyConfig(
+        scenario=PchipImpact(),
+        n_simulations=48,
+        shape=(64, 64),
+        train=TrainConfig(
+            epochs=20,
+            start=PchipImpact.start,
+            learning_rate=2e-3,
+            schedule="one-cycle",
+            max_features=128,
+            min_features=16,
+        ),
+        raw_seeds=(0, 1, 2, 3, 4),
+        lossy_seeds=(0, 1, 2, 3, 4),
+    ),
     # The paper's own: 450 GB of data, and models that take a GPU day each.
     "paper-rt": StudyConfig(
         scenario=RayleighTaylor(),
@@ -52,6 +87,27 @@ PRESETS = {
         test_fraction=0.1,  # 200 simulations: Sections II and V-A agree here
         timeout=365 * 86_400,
     ),
+    "paper-pchip": StudyConfig(
+        scenario=PchipImpact(),
+        n_simulations=2985,
+        shape=(512, 512),
+        train=TrainConfig(
+            epochs=125,
+            batch_size=16,
+            start=PchipImpact.start,
+            learning_rate=5e-4,  # Section V-A; Section II says 1e-4
+        ),
+        raw_seeds=(0, 1, 2, 3, 4),
+        lossy_seeds=(0, 1, 2, 3, 4),
+        test_fraction=200 / 2985,  # 200 simulations: Section V-A; Section II says a tenth
+        timeout=365 * 86_400,
+    ),
+}
+
+GALLERY = {
+    # One fine simulation each: the pictures of the README.
+    "gallery-rt": replace(PRESETS["quick"], n_simulations=1, shape=(192, 64), seed=12),
+    "gallery-pchip": replace(PRESETS["quick-pchip"], n_simulations=1, shape=(128, 128), seed=9),
 }
 
 

@@ -23,8 +23,8 @@ from surrlab import (
     evaluation,
     metrics,
     storage,
+    surrogates,
     tolerance,
-    training,
     variability,
 )
 from surrlab.ensembles import Ensemble
@@ -64,8 +64,11 @@ def evolution(study: Study, simulation: int, fields=("density",)) -> xr.Dataset:
         shown = np.unique(np.linspace(0, len(times) - 1, columns).round().astype(int))
         samples = np.stack([ensemble.read(simulation, k) for k in shown])
         values = ensemble.parameters[ensemble.simulations.index(simulation)]
-        names = ensemble.input_names[:-1]
-        title = ", ".join(f"{name} {value:.3g}" for name, value in zip(names, values, strict=True))
+        told = zip(ensemble.input_names[:-1], values, ensemble.input_units[:-1], strict=True)
+        title = ", ".join(
+            f"{name} {value:.3g} {unit}".removesuffix(" 1") for name, value, unit in told
+        )
+        title = title.replace("_", " ").replace("-", "−")
         rows = {"time": ("time", times[shown], {"units": study.time_unit})}
         story = study.scenario.story
         return _pictures(ensemble, samples, rows, fields, title=title, story=story)
@@ -74,48 +77,37 @@ def evolution(study: Study, simulation: int, fields=("density",)) -> xr.Dataset:
 
 
 def compressed_fields(
-    study: Study, simulation: int, time: int, *, targets=(20.0, 50.0), fields=SHOWN
+    study: Study, simulation: int, time: int, *, targets=(20.0, 30.0, 50.0), fields=SHOWN
 ) -> xr.Dataset:
     """One sample raw, and compressed to about each of the payload ratios, by ``version``.
 
-    No model is asked: every field may lose the same share of its spread over the simulation, of
-    four shares an octave the one that comes nearest to the ratio.
+    No model is asked: every field may lose the same share of its spread in the sample, of four
+    shares an octave the one that comes nearest to the ratio. A field without spread stays as it is.
 
     Returns
     -------
     Dataset
-        The fields (version, y, x); ``ratio`` (version), of all six fields; ``psnr`` (version,
-        field), its peak the range of the field in this simulation.
-
-    Raises
-    ------
-    ValueError
-        If a field never varies.
+        The fields (version, y, x); ``ratio`` (version), of all six fields; ``loss`` (version,
+        field), the mean error in standard deviations of the field.
     """
     ensemble = study.ensemble
 
     def compress() -> xr.Dataset:
-        samples = ensemble.read(simulation)
-        sample, spread = samples[time], samples.std(axis=(0, 2, 3), dtype=np.float64)
-        like = sample[0].shape, sample.dtype
-        still = [name for name, s in zip(ensemble.fields, spread, strict=True) if not s > 0]
-        if still:
-            raise ValueError(f"field {still[0]} never varies in {ensemble.file(simulation)}")
+        sample = ensemble.read(simulation, time)
+        spread, like = sample.std(axis=(1, 2), dtype=np.float64), (sample[0].shape, sample.dtype)
         tried = {}
-        for share in 2.0 ** np.arange(-14, 4, 0.25):
+        for share in 2.0 ** np.arange(-12, 10, 0.25):
             codec = [codecs.Zfp(share * s) for s in spread]
             streams = [c.encode(field) for c, field in zip(codec, sample, strict=True)]
             tried[sample.nbytes / sum(map(len, streams))] = list(zip(codec, streams, strict=True))
         ratios = [min(tried, key=lambda r, t=t: abs(math.log(r / t))) for t in targets]
         decoded = [[c.decode(s, *like) for c, s in tried[ratio]] for ratio in ratios]
         versions = np.stack([sample, *decoded])
-        peak = np.broadcast_to(np.ptp(samples, axis=(0, 2, 3)), versions.shape[:2])
+        loss = metrics.l1(versions, sample) / np.where(spread > 0, spread, 1)
         title = f"simulation {simulation} at {ensemble.times[time]:g} {study.time_unit}"
-        table = _pictures(
-            ensemble, versions, {"version": np.arange(len(versions))}, fields, title=title
-        )
-        psnr = (("version", "field"), metrics.psnr(versions, sample, peak), {"units": "dB"})
-        return table.assign(psnr=psnr).assign_coords(
+        rows = {"version": np.arange(len(versions))}
+        table = _pictures(ensemble, versions, rows, fields, title=title)
+        return table.assign(loss=(("version", "field"), loss)).assign_coords(
             field=list(ensemble.fields), ratio=("version", [1.0, *ratios])
         )
 
@@ -167,7 +159,7 @@ def generation_errors(table: xr.Dataset) -> pd.DataFrame:
 
 def _predict(source: Path, ensemble: Ensemble, path: Path) -> None:
     """Write what a model makes of the inputs of an ensemble's only simulation."""
-    samples = training.predict(training.load(source), ensemble.inputs[0])
+    samples = surrogates.predict(surrogates.load(source), ensemble.inputs[0])
     row = ensemble.parameters[0].tolist()
     storage.write_simulation(path, ensemble.header, ensemble.simulations[0], row, samples)
 
@@ -298,7 +290,7 @@ def pictures(study: Study, simulation: int, time: int, fields=SHOWN) -> xr.Datas
 
     def predict() -> xr.Dataset:
         inputs = test.inputs[test.simulations.index(simulation), time]
-        seen = [training.predict(training.load(study.folder(m)), inputs) for m in models]
+        seen = [surrogates.predict(surrogates.load(study.folder(m)), inputs) for m in models]
         names = ["raw model" if m.kind == "raw" else f"{m.ratio:.1f}× model" for m in models]
         samples = np.stack([test.read(simulation, time), *seen])
         title = f"simulation {simulation} at {test.times[time]:g} {study.time_unit}"

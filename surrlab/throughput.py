@@ -21,7 +21,7 @@ import torch
 import xarray as xr
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from surrlab import compression, ensembles, studies, training
+from surrlab import compression, ensembles, studies, surrogates, training
 from surrlab.disks import Storage
 from surrlab.ensembles import Ensemble
 from surrlab.loading import SampleLoader
@@ -71,7 +71,7 @@ def trial(ensemble: Ensemble, path: Path, *, n_simulations: int = 8) -> list[Pat
     Whether a model would notice is another question: `compression.search_and_compress`.
     """
     some = ensemble.select(ensemble.simulations[:n_simulations])
-    scale = training.Normaliser.fit(some).field_scale
+    scale = surrogates.Normaliser.fit(some).field_scale
     folders = [path / f"trial-{tolerance:g}" for tolerance in TRIAL]
     for tolerance, folder in zip(TRIAL, folders, strict=True):
         bounds = xr.DataArray(tolerance * np.array(scale), {"field": list(some.fields)})
@@ -231,7 +231,7 @@ def _epochs(versions, storage, config, n, batches, rounds, threads, accelerator)
     raw = versions[1.0]
     samples = raw.inputs[..., 0].size
     run = training.run_config(raw, config, seed=0)
-    normaliser = training.Normaliser.fit(raw.select(raw.simulations[:1]))  # any would do
+    normaliser = surrogates.Normaliser.fit(raw.select(raw.simulations[:1]))  # any would do
     step = training.Step(fabric, run, config.learning_rate, normaliser)
 
     def load(ensemble, epoch):

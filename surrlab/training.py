@@ -1,8 +1,7 @@
 """Train a surrogate from an ensemble's files, and predict with it (Sections II and V-A).
 
 The loss is the paper's Eq. (1), the mean absolute error, on fields normalised with statistics of
-the training data. Lightning Fabric moves the work to whatever devices there are. Weights are
-stored as safetensors beside a JSON configuration: no code is ever unpickled.
+the training data. Lightning Fabric moves the work to whatever devices there are.
 """
 
 from __future__ import annotations
@@ -21,13 +20,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tqdm import tqdm
 
 from surrlab.ensembles import Ensemble
 from surrlab.loading import SampleLoader
-from surrlab.storage import replacing, write_json
-from surrlab.surrogates import Generator
+from surrlab.storage import replacing
+from surrlab.surrogates import (
+    CONFIG,
+    Normaliser,
+    Surrogate,
+    build,
+    interface,
+    load,
+    normalise,
+    save,
+    scales_on,
+    tensors,
+)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -35,7 +45,7 @@ if TYPE_CHECKING:
 DECODED = 1 << 28
 """Bytes of decoded samples that a training keeps; a larger ensemble is decoded every epoch anew."""
 
-WEIGHTS, CONFIG, CHECKPOINT = "model.safetensors", "config.json", "checkpoint.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -86,106 +96,6 @@ class TrainConfig:
         return self.learning_rate * (low + (1 - low) * (1 - math.cos(math.pi * progress)) / 2)
 
 
-@dataclass(frozen=True)
-class Normaliser:
-    """Mean and scale of inputs and fields over the training samples; stored with the weights.
-
-    Parameters
-    ----------
-    input_mean, input_scale : tuple of float
-        One of each for an input.
-    field_mean, field_scale : tuple of float
-        One of each for a field, in its unit.
-    """
-
-    input_mean: tuple[float, ...]
-    input_scale: tuple[float, ...]
-    field_mean: tuple[float, ...]
-    field_scale: tuple[float, ...]
-
-    @classmethod
-    def fit(cls, ensemble: Ensemble, fabric: Fabric | None = None) -> Normaliser:
-        """Statistics of all samples of `ensemble`, which is the training side of a split.
-
-        Two passes in float64: the second sums squares about the mean, so that a field whose mean
-        dwarfs its variation (a base pressure) loses nothing. The ranks of a launched `fabric`
-        share the simulations.
-        """
-        rank, world_size = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
-        share = ensemble.simulations[rank::world_size]
-        count = ensemble.inputs[..., 0].size * np.prod(ensemble.grid.shape)
-
-        def mean_of(function):
-            total = np.zeros(len(ensemble.fields))
-            if share:
-                with SampleLoader(ensemble.select(share), 64, seed=0, shuffle=False) as loader:
-                    for _, fields in loader:
-                        total += function(fields).sum(axis=(0, 2, 3), dtype=np.float64)
-            if world_size > 1:
-                total = torch.from_numpy(total).to(fabric.device)
-                total = fabric.all_reduce(total, reduce_op="sum").cpu().numpy()
-            return total / count
-
-        mean = mean_of(lambda fields: fields)
-        variance = mean_of(lambda fields: (fields - mean[:, None, None]) ** 2)
-        inputs = ensemble.inputs.reshape(-1, ensemble.inputs.shape[-1]).astype(np.float64)
-        return cls(
-            tuple(inputs.mean(axis=0).tolist()),
-            tuple(_scale(inputs.std(axis=0)).tolist()),
-            tuple(mean.tolist()),
-            tuple(_scale(np.sqrt(variance)).tolist()),
-        )
-
-
-def _scale(deviation: np.ndarray) -> np.ndarray:
-    return np.where(deviation > 0, deviation, 1.0)  # what never changes needs no scaling
-
-
-@dataclass(frozen=True)
-class Surrogate:
-    """A trained model: the network, its statistics, and how it was made.
-
-    Parameters
-    ----------
-    network : Generator
-        In evaluation mode, on the CPU unless moved.
-    normaliser : Normaliser
-        Statistics of its training data.
-    config : dict
-        What `run_config` said when it was trained.
-    history : list of dict
-        Training loss (mean absolute error of normalised fields), rate and seconds of each epoch.
-    """
-
-    network: Generator
-    normaliser: Normaliser
-    config: dict
-    history: list[dict]
-
-    def require(self, ensemble: Ensemble) -> None:
-        """Refuse an ensemble that this model was not made for.
-
-        Raises
-        ------
-        ValueError
-            Naming what differs: grid, fields or inputs.
-        """
-        for name, theirs in _interface(ensemble).items():
-            ours = self.config["interface"][name]
-            if ours != theirs:
-                raise ValueError(
-                    f"the model was trained on {name} {ours}; {ensemble.path} has {theirs}"
-                )
-
-
-def _interface(ensemble: Ensemble) -> dict:
-    return {
-        "inputs": list(ensemble.input_names),
-        "fields": list(ensemble.fields),
-        "grid": list(ensemble.grid.shape),
-    }
-
-
 def run_config(
     ensemble: Ensemble,
     config: TrainConfig,
@@ -206,7 +116,7 @@ def run_config(
         "seeds": {name: seed if value is None else value for name, value in seeds.items()},
         "precision": precision,
         "data": {"digest": ensemble.digest, "simulations": list(ensemble.simulations)},
-        "interface": _interface(ensemble),
+        "interface": interface(ensemble),
     }
 
 
@@ -350,6 +260,7 @@ def train(
     surrogate = Surrogate(network, normaliser, run, fabric.broadcast(history))
     if path is not None and fabric.global_rank == 0:
         save(surrogate, path)
+        (path / CHECKPOINT).unlink(missing_ok=True)
     fabric.barrier()  # whoever returns finds the folder whole
     return surrogate
 
@@ -361,7 +272,7 @@ class Step:
         self.fabric, self.network = fabric, build(run)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
         self._model, self._optimizer = fabric.setup(self.network, self.optimizer)
-        self._scales = _on_device(normaliser, fabric.device)
+        self._scales = scales_on(normaliser, fabric.device)
         self.network.train()
 
     def __call__(self, inputs, fields, size: int, rate: float) -> torch.Tensor:
@@ -371,7 +282,7 @@ class Step:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        inputs, fields = _normalise(inputs, fields, self._scales, self.fabric.device)
+        inputs, fields = normalise(inputs, fields, self._scales, self.fabric.device)
         loss = (self._model(inputs) - fields).abs()
         # Eq. (1). Gradients are averaged over the ranks, whose shares may differ in size.
         loss = loss.mean() * (len(inputs) * self.fabric.world_size / size)
@@ -393,97 +304,6 @@ def best_accelerator() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def build(run: dict) -> Generator:
-    """The untrained network of a run, its weights drawn from the run's ``init`` seed."""
-    train, interface = run["train"], run["interface"]
-    torch.manual_seed(run["seeds"]["init"])
-    network = Generator(
-        len(interface["inputs"]),
-        len(interface["fields"]),
-        tuple(interface["grid"]),
-        tuple(train["start"]),
-        train["max_features"],
-        train["min_features"],
-    )
-    # 1.3 to 1.7 times faster than the default format on CPUs; what tensor cores want on GPUs.
-    return network.to(memory_format=torch.channels_last)
-
-
-def predict(surrogate: Surrogate, inputs: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
-    """Fields in their own units for any number of input vectors.
-
-    Parameters
-    ----------
-    surrogate : Surrogate
-        From `train` or `load`.
-    inputs : array ``(..., n)``
-        Parameters, then time, as ``Ensemble.inputs`` holds them.
-    batch_size : int
-        Samples at a time; the result does not depend on it beyond rounding.
-
-    Returns
-    -------
-    array ``(..., 6, ny, nx)`` float32
-
-    Raises
-    ------
-    ValueError
-        If the vectors are not as long as the network's inputs.
-    """
-    names = surrogate.config["interface"]["inputs"]
-    if inputs.shape[-1] != len(names):
-        raise ValueError(
-            f"the model takes {len(names)} inputs ({', '.join(names)}), not {inputs.shape[-1]}"
-        )
-    device = next(surrogate.network.parameters()).device
-    scales = _on_device(surrogate.normaliser, device)
-    rows = np.ascontiguousarray(inputs, dtype=np.float32).reshape(-1, inputs.shape[-1])
-    out = []
-    with torch.inference_mode():
-        for i in range(0, len(rows), batch_size):
-            batch = torch.from_numpy(rows[i : i + batch_size]).to(device)
-            fields = surrogate.network((batch - scales["input_mean"]) / scales["input_scale"])
-            fields = fields * scales["field_scale"] + scales["field_mean"]
-            out.append(fields.contiguous().cpu().numpy())
-    fields = np.concatenate(out)
-    return fields.reshape(*inputs.shape[:-1], *fields.shape[1:])
-
-
-def save(surrogate: Surrogate, path: str | os.PathLike) -> None:
-    """Write weights and history, then ``config.json``: a folder that has it is whole."""
-    path = Path(path)
-    path.mkdir(parents=True, exist_ok=True)
-    with replacing(path / WEIGHTS) as temporary:
-        save_file(_tensors(surrogate.network), temporary)
-    write_json(path / "history.json", surrogate.history)
-    write_json(path / CONFIG, {**surrogate.config, "normaliser": asdict(surrogate.normaliser)})
-    (path / CHECKPOINT).unlink(missing_ok=True)
-
-
-def load(path: str | os.PathLike) -> Surrogate:
-    """A model that `save` wrote.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds no finished model.
-    """
-    path = Path(path)
-    if not (path / CONFIG).exists():
-        raise FileNotFoundError(f"{path} holds no finished model: it has no {CONFIG}")
-    run = json.loads((path / CONFIG).read_text())
-    normaliser = Normaliser(**{k: tuple(v) for k, v in run.pop("normaliser").items()})
-    with torch.random.fork_rng():
-        network = build(run)
-    network.load_state_dict(load_file(path / WEIGHTS))
-    network.eval()
-    return Surrogate(network, normaliser, run, json.loads((path / "history.json").read_text()))
-
-
-def _tensors(network: Generator) -> dict[str, torch.Tensor]:
-    return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-
-
 def _checkpoint(path, run, network, optimizer, history) -> None:
     """One file, so that weights, Adam's moments and the epoch can never disagree."""
     path.mkdir(parents=True, exist_ok=True)
@@ -494,7 +314,7 @@ def _checkpoint(path, run, network, optimizer, history) -> None:
     }
     metadata = {"run": run_id(run), "history": json.dumps(history)}
     with replacing(path / CHECKPOINT) as temporary:
-        save_file({**_tensors(network), **moments}, temporary, metadata=metadata)
+        save_file({**tensors(network), **moments}, temporary, metadata=metadata)
 
 
 def _resume(path, run, network, optimizer) -> list[dict]:
@@ -514,21 +334,6 @@ def _resume(path, run, network, optimizer) -> list[dict]:
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     return json.loads(metadata["history"])
-
-
-def _on_device(normaliser: Normaliser, device) -> dict[str, torch.Tensor]:
-    scales = {k: torch.tensor(v, device=device) for k, v in asdict(normaliser).items()}
-    for name in ("field_mean", "field_scale"):
-        scales[name] = scales[name][:, None, None]
-    return scales
-
-
-def _normalise(inputs, fields, scales, device):
-    inputs = torch.from_numpy(inputs).to(device, non_blocking=True)
-    fields = torch.from_numpy(fields).to(device, non_blocking=True)
-    inputs = (inputs - scales["input_mean"]) / scales["input_scale"]
-    fields = (fields - scales["field_mean"]) / scales["field_scale"]
-    return inputs, fields.contiguous(memory_format=torch.channels_last)
 
 
 @contextmanager

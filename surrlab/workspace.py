@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from surrlab import ensembles, evaluation, storage, training
+from surrlab import ensembles, evaluation, storage, surrogates, training
 from surrlab.ensembles import Ensemble
 from surrlab.training import TrainConfig
 
@@ -145,7 +145,7 @@ class Study:
                     f"{self.ensemble.path}: field {name} is {least} everywhere, always; "
                     "nothing can be said of a field that never varies"
                 )
-        scale = training.Normaliser.fit(self.train_set).field_scale
+        scale = surrogates.Normaliser.fit(self.train_set).field_scale
         return xr.Dataset(
             {"low": ("field", low), "high": ("field", high), "scale": ("field", list(scale))},
             coords={

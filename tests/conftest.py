@@ -1,10 +1,15 @@
 """Small real data, made once a session."""
 
 import dataclasses
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import loky
 import pytest
+
+# Before torch is there, for all that tests start: several of them share the cores, and threads that
+# wait in a loop for one that has no core take it from the others.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from surrlab import ensembles, presets, studies, workspace
 from surrlab.scenarios import RayleighTaylor

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from surrlab import cli, presets, training
+from surrlab import cli, presets, surrogates, training
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 TORCHRUN += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]  # any free port
@@ -92,19 +92,19 @@ def test_two_ranks_train_the_model_of_one(ensemble, folder):
     """In float64, the loss in float32: Adam makes a step of the rounding of a gradient near 0."""
     one = alone(ensemble, uneven(ensemble), "64-true")
     state = one.network.state_dict()
-    weights = load_file(folder / "model" / training.WEIGHTS)
+    weights = load_file(folder / "model" / surrogates.WEIGHTS)
     assert set(weights) == set(state)
     for name, values in weights.items():
         theirs = state[name].numpy()
         np.testing.assert_allclose(values, theirs, rtol=1e-5, atol=1e-8, err_msg=name)
-    losses = [[e["loss"] for e in m.history] for m in (training.load(folder / "model"), one)]
+    losses = [[e["loss"] for e in m.history] for m in (surrogates.load(folder / "model"), one)]
     np.testing.assert_allclose(*losses, rtol=1e-6)  # summed up in float32
 
 
 def test_every_rank_returns_the_model_that_is_stored(folder):
     first, second = (json.loads((folder / f"got{rank}").read_text()) for rank in (0, 1))
     assert first == second
-    assert training.load(folder / "model").history == first[1]
+    assert surrogates.load(folder / "model").history == first[1]
     names = ["config.json", "history.json", "model.safetensors"]
     assert sorted(path.name for path in (folder / "model").iterdir()) == names
 
@@ -120,7 +120,7 @@ def test_the_train_command(ensemble, tmp_path, ranks):
         torchrun("-m", "surrlab.cli", "train", *arguments)
     smoke = presets.get("smoke")
     train_set, _ = ensemble.split(smoke.test_fraction, smoke.seed)
-    model, one = training.load(tmp_path / "model"), alone(train_set, smoke.train, "32-true")
+    model, one = surrogates.load(tmp_path / "model"), alone(train_set, smoke.train, "32-true")
     assert model.config == one.config
     losses = [[epoch["loss"] for epoch in m.history] for m in (model, one)]
     np.testing.assert_allclose(*losses, rtol=0 if ranks == 1 else 1e-3)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from surrlab import ensembles, evaluation, fields, metrics, training
+from surrlab import ensembles, evaluation, fields, metrics, surrogates
 
 
 class Truthful:
@@ -31,7 +31,7 @@ def statistics(ensemble):
 @pytest.fixture
 def table(ensemble, statistics, monkeypatch):
     model = Truthful(ensemble, statistics)
-    monkeypatch.setattr(training, "predict", model.predict)
+    monkeypatch.setattr(surrogates, "predict", model.predict)
     return evaluation.evaluate(model, ensemble, statistics)
 
 
@@ -94,7 +94,7 @@ def test_quantities_are_the_scenario_s(ensemble, statistics, monkeypatch):
 
     monkeypatch.setattr(ensembles, "scenario_of", lambda ensemble: Impact())
     model = Truthful(ensemble, statistics)
-    monkeypatch.setattr(training, "predict", model.predict)
+    monkeypatch.setattr(surrogates, "predict", model.predict)
     table = evaluation.evaluate(model, ensemble, statistics)
     models = table.expand_dims("model").assign_coords(seed=("model", [3]))
     frame = evaluation.scores(models)
@@ -124,7 +124,7 @@ def test_a_flat_mixing_layer_follows_nothing(ensemble, statistics, monkeypatch):
     def flat(surrogate, inputs):
         return np.ones((51, 6, 24, 8), np.float32)
 
-    monkeypatch.setattr(training, "predict", flat)
+    monkeypatch.setattr(surrogates, "predict", flat)
     table = evaluation.evaluate(Truthful(ensemble, statistics), ensemble, statistics)
     assert (table["thickness_correlation"] == 0).all()
 

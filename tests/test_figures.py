@@ -66,7 +66,7 @@ def test_side_by_side_lies_on_its_side_and_keeps_the_truths_limits():
         assert ax.images[0].get_clim() == right[1].images[0].get_clim()
     assert [bar.get_xlabel() for bar in bars(figure)] == ["g/(cm s²)"] * 2
     error = abs(samples - samples[0]).mean((1, 2))
-    told = f"21.7× model {error[2] / error[1]:.2f} and 34.6× model {error[3] / error[1]:.2f}."
+    told = f"21.7× model: {error[2] / error[1]:.2f}; 34.6× model: {error[3] / error[1]:.2f}."
     assert f"units of the raw model's, over the fields shown: {told}" in caption(figure)
 
 
@@ -95,9 +95,10 @@ def test_momentum_band_is_mean_and_two_sigma():
     assert legend(figure)[:3] == ["truth", "±2σ of 5 raw models", "mean of raw models"]
     assert figure.axes[0].get_ylabel() == "total y-momentum (g/s)"
     assert figure.axes[1].get_xlabel() == "time (s)"
-    shares = {"the truth": table["truth_momentum_y"].sel(simulation=6).values, "34.6×": first}
+    shares = {"truth": table["truth_momentum_y"].sel(simulation=6).values, "34.6×": first}
     for who, curve in shares.items():
-        assert f"{who} {np.mean(abs(curve - mean) <= 2 * sigma):.0%}" in caption(figure)
+        share = 100 * np.mean(abs(curve - mean) <= 2 * sigma)
+        assert f"{who}: {share:.0f} %" in caption(figure)
 
 
 def test_conserved_draws_what_the_table_holds():
@@ -117,7 +118,7 @@ def test_conserved_draws_what_the_table_holds():
     for name in ("mass", "momentum_x", "momentum_y"):
         raw, lossy = shown[name].values[:5], shown[name].sel(model="x4 0").values
         among.append((lossy >= raw.min(0)) & (lossy <= raw.max(0)))
-    assert f"34.6× {np.mean(among):.0%}." in caption(figure)
+    assert f"34.6×: {100 * np.mean(among):.0f} %." in caption(figure)
     (ax,) = figures.conserved(table, 9, ["thickness"]).axes
     assert ax.get_ylabel() == "mixing-layer thickness (cm)"
 
@@ -157,7 +158,7 @@ def test_correlation_boxes_leave_out_nan():
     labels = dict(zip(ax.get_yticks(), (t.get_text() for t in ax.get_yticklabels()), strict=True))
     assert labels[0.02] == "0.98"
     lossy = np.nanmedian(table["thickness_correlation"][5:])
-    assert f"and 21.7× {lossy:.4f}." in caption(figure)
+    assert f"; 21.7×: {lossy:.4f}." in caption(figure)
 
 
 def test_psnr_has_a_curve_a_raw_model_and_one_a_level():
@@ -171,7 +172,7 @@ def test_psnr_has_a_curve_a_raw_model_and_one_a_level():
     middle = table["psnr"].groupby("level").median(["model", "simulation", "time"])
     shift = middle.sel(level=4) - middle.sel(level=0)
     field = LABELS[shift.idxmin().item()]
-    assert f"34.6× {float(shift.min()):+.2f} dB ({field})".replace("-", "−") in caption(figure)
+    assert f"34.6×: {float(shift.min()):+.2f} dB ({field})".replace("-", "−") in caption(figure)
 
 
 def test_psnr_of_constant_and_infinite_values():
@@ -235,7 +236,7 @@ def test_verdict_places_every_score_and_names_every_state():
     low, high = ax.get_xlim()
     assert high > float(table["high"].max()) and low < -3
     unclear = int((table["state"][1] == "inconclusive").sum())
-    said = f"Of 11 scores: 10.9× 11 benign, 21.7× {unclear} inconclusive and 34.6× 10 harmful."
+    said = f"11 scores: 10.9×: 11 benign; 21.7×: {unclear} inconclusive; 34.6×: 10 harmful."
     assert said in caption(figure) and "no score is worse by 3σ" in caption(figure)
 
 

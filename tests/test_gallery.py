@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from surrlab import compression, ensembles, gallery, tolerance, training
+from surrlab import compression, ensembles, gallery, surrogates, tolerance
 from surrlab.gallery import OneField
 
 
@@ -79,7 +79,7 @@ def test_models_and_curves_are_those_of_the_study(whole, studied):
     assert list(compared.panels)[:2] == ["truth", "raw model"] and len(compared.panels) == 4
     folder = whole.judged.folders["raw seed 0"]
     inputs = whole.truth.select([held_out]).inputs[0, 30]
-    expected = training.predict(training.load(folder), inputs)[3]
+    expected = surrogates.predict(surrogates.load(folder), inputs)[3]
     np.testing.assert_allclose(compared.panels["raw model"], expected, rtol=1e-5)
     table = xr.load_dataset(studied / "lossy_training.nc").sel(simulation=held_out)
     raw = table["thickness"].values[table["kind"].values == "raw"]

@@ -31,11 +31,12 @@ HOUSE = {
     "disks": "",
     "chunks": "codecs storage ensembles decoding",
     "loading": "ensembles decoding disks chunks",
-    "surrogates": "",
+    "networks": "",
+    "surrogates": "storage ensembles loading networks",
     "training": "storage ensembles loading surrogates",
     "variability": "",
-    "evaluation": "fields ensembles training metrics",
-    "workspace": "storage ensembles training evaluation",
+    "evaluation": "fields ensembles surrogates metrics",
+    "workspace": "storage ensembles surrogates training evaluation",
     "studies": ALL_ABOVE,
     "throughput": ALL_ABOVE,
     "drawing": "fields",
@@ -44,18 +45,18 @@ HOUSE = {
     "figures_loading": "drawing",
     "plates": "storage studies figures figures_data figures_loading",
     "ladder": "fields codecs tolerance metrics",
-    "judged": "fields ensembles training drawing ladder",
+    "judged": "fields ensembles surrogates drawing ladder",
     "gallery": "fields storage ensembles compression ladder judged",
     "views": "fields ladder",
     "charts": "ladder judged views",
     "figures_explorer": "drawing ladder judged views",
     "pages": "drawing ladder judged gallery views charts figures_explorer",
     "explorer": "fields storage ladder gallery views figures_explorer pages",
-    "presets": "scenarios surrogates training workspace",
+    "presets": "scenarios training workspace",
     "notebooks": "storage",
     "cli": ALL_ABOVE,
 }
-TORCH = {"surrogates", "training", "throughput"}  # which times steps of training
+TORCH = {"networks", "surrogates", "training", "throughput"}  # which times steps of training
 NOT_IN_METRICS = {"torch", "h5py", "xarray", "pandas"}  # pure functions of arrays
 
 ROOMS = list(HOUSE)

@@ -1,5 +1,6 @@
 """The one list of figures: notebooks and command draw from it, and from saved tables alone."""
 
+import dataclasses
 import re
 import shutil
 from functools import partial
@@ -7,10 +8,11 @@ from functools import partial
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
+from PIL import Image
 from synthetic import TABLES
 from test_throughput import epoch_table, rate_table
 
-from surrlab import cli, plates, workspace
+from surrlab import cli, plates, presets, workspace
 from surrlab.plates import PLATES
 
 ALL = TABLES | {"loading_rates": rate_table(), "epoch_times": epoch_table()}
@@ -85,3 +87,23 @@ def test_a_folder_without_tables_is_an_error(tmp_path, capsys):
     assert cli.main(["figures", "--preset", "smoke", "--results", str(tmp_path)]) == 1
     assert "smoke holds no table that a figure is drawn from" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_gallery(tmp_path, monkeypatch):
+    """Small pictures from a simulation of its own and from the tables of the studies there are."""
+    study(tmp_path, "verdicts")
+    coarse = dataclasses.replace(presets.GALLERY["gallery-rt"], shape=(24, 8))
+    monkeypatch.setattr(presets, "GALLERY", {"gallery-rt": coarse})
+    for _ in range(2):
+        assert cli.main(["gallery", str(tmp_path / "out"), "--results", str(tmp_path)]) == 0
+    made = {path.name: path for path in (tmp_path / "out").iterdir()}
+    names = {"quick-verdict.png", "gallery-rt-evolution.png", "gallery-rt-compressed.png"}
+    assert set(made) == names
+    for path in made.values():
+        with Image.open(path) as picture:
+            assert picture.mode == "P" and picture.width == 1100
+
+
+def test_committed_pictures_are_small():
+    pictures = sorted((cli.NOTEBOOKS / "figures").glob("*.png"))
+    assert pictures and all(path.stat().st_size < 150_000 for path in pictures)

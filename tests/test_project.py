@@ -71,9 +71,8 @@ def test_conda_environment_lists_what_pyproject_lists():
 )
 def test_what_is_imported_is_declared(folder, declared):
     declared, owners = set(map(canonicalize_name, declared)), packages_distributions()
-    paths = sorted((ROOT / folder).glob("*.py"))
-    ours = {"surrlab"} | {path.stem for path in paths}
-    for path in paths:
+    ours = {"surrlab", *(path.stem for path in (ROOT / folder).glob("*.py"))}
+    for path in sorted((ROOT / folder).glob("*.py")):
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         names = {
             alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from surrlab import cli, compression, ensembles, presets, studies, training, workspace
+from surrlab import cli, compression, ensembles, plates, presets, studies, surrogates, workspace
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -48,6 +48,20 @@ def test_it_leaves_notebooks_figures_and_tables(results):
     assert figures >= {"momentum_band", "generation_loss", "thresholds", "psnr", "verdict"}
 
 
+def test_every_figure_is_drawn_again_from_the_tables_alone(results, tmp_path):
+    """Without ensemble, models or compressed data, by another process, to the same bytes."""
+    folder = tmp_path / "smoke"
+    folder.mkdir()
+    for table in results.glob("*.nc"):
+        shutil.copy2(table, folder)
+    stamps = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert cli.main(["figures", "--preset", "smoke", "--results", str(tmp_path)]) == 0
+    drawn = {path.name: path.read_bytes() for path in folder.glob("figures/*.png")}
+    assert drawn == {path.name: path.read_bytes() for path in results.glob("figures/*.png")}
+    assert set(drawn) == {f"{name}.png" for name in plates.PLATES}
+    assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nc")} == stamps
+
+
 def test_the_summary_is_what_the_files_say(results, summary):
     study = workspace.open_study(presets.get("smoke"), results)
     assert summary["ensemble"]["samples"] == 10 * 51
@@ -71,10 +85,9 @@ def test_algorithm_1_measured_independently(results):
     study = workspace.open_study(presets.get("smoke"), results)
     models = workspace.raw_models(study)
     simulation = study.train_set.simulations[3]
-    truth = study.train_set.read(simulation)
+    truth, inputs = study.train_set.read(simulation), study.train_set.inputs[3]
     errors = [
-        np.abs(training.predict(training.load(study.folder(m)), study.train_set.inputs[3]) - truth)
-        for m in models
+        np.abs(surrogates.predict(surrogates.load(study.folder(m)), inputs) - truth) for m in models
     ]
     model_error = np.mean([e.mean(axis=(2, 3)) for e in errors], axis=0)
     with h5py.File(studies.compressed(study, 1.0).file(simulation)) as file:
@@ -87,7 +100,7 @@ def test_algorithm_1_measured_independently(results):
 def test_lossy_models_learned_from_the_compressed_files(results):
     study = workspace.open_study(presets.get("smoke"), results)
     for model in studies.lossy_models(study):
-        stored = training.load(study.folder(model))
+        stored = surrogates.load(study.folder(model))
         assert stored.config["data"]["digest"] == studies.compressed(study, model.level).digest
         assert stored.config["seeds"] == dict.fromkeys(("init", "shuffle", "kernel"), model.seed)
 
@@ -197,7 +210,7 @@ def test_compress_command(results, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["study", "--preset", "enormous"], "no preset 'enormous'; there are smoke, quick"),
+        (["study", "--preset", "enormous"], "no preset 'enormous'; there are smoke,"),
         (["study", "--preset", "smoke", "-p", "epoch", "3"], "no notebook has a parameter 'epoch'"),
         (["study", "-p", "preset", '"smoke"'], "-p preset would mix two studies; use --preset"),
         (["study", "-p", "time", "abc"], "-p time abc: not JSON"),

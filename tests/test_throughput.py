@@ -13,8 +13,8 @@ from surrlab import (
     ensembles,
     figures_loading,
     presets,
+    surrogates,
     throughput,
-    training,
     workspace,
 )
 from surrlab.disks import Storage
@@ -65,7 +65,7 @@ def test_a_trial_needs_no_model(ensemble, versions, study):
     assert list(by_ratio) == sorted(by_ratio) and next(iter(by_ratio)) == 1
     assert by_ratio[1.0].path == ensemble.path
     assert {e.simulations for e in by_ratio.values()} == {ensemble.simulations[:4]}
-    scale = training.Normaliser.fit(by_ratio[1.0]).field_scale
+    scale = surrogates.Normaliser.fit(by_ratio[1.0]).field_scale
     for folder, part in zip(versions, throughput.TRIAL, strict=True):
         bound = compression.table(ensembles.open(folder))["tolerance"].max(["simulation", "time"])
         assert (bound.values <= part * np.array(scale)).all()

@@ -10,8 +10,9 @@ import pytest
 import torch
 from scipy import stats
 
-from surrlab import training
-from surrlab.training import Normaliser, TrainConfig
+from surrlab import surrogates, training
+from surrlab.surrogates import Normaliser
+from surrlab.training import TrainConfig
 
 SMALL = TrainConfig(
     epochs=3, batch_size=32, learning_rate=4e-3, schedule="one-cycle", max_features=16,
@@ -63,7 +64,7 @@ def test_it_learns(ensemble):
 
     scale = np.array(surrogate.normaliser.field_scale)[:, None, None]
     truth = ensemble.read(3)
-    error = (np.abs(training.predict(surrogate, ensemble.inputs[3]) - truth) / scale).mean()
+    error = (np.abs(surrogates.predict(surrogate, ensemble.inputs[3]) - truth) / scale).mean()
     mean = (np.abs(truth.mean(axis=0) - truth) / scale).mean()
     assert error < mean  # better than the best guess that ignores time
 
@@ -73,7 +74,7 @@ def test_the_last_step_of_adam_is_torch_s_own(ensemble):
     config = dataclasses.replace(SMALL, epochs=1, batch_size=51, schedule="constant")
     one = ensemble.select([2])
     surrogate = train(one, config)
-    network = training.build(surrogate.config)
+    network = surrogates.build(surrogate.config)
     normaliser = surrogate.normaliser
     inputs = (one.inputs[0] - np.float32(normaliser.input_mean)) / np.float32(
         normaliser.input_scale
@@ -101,9 +102,9 @@ def test_seeds_act_each_on_its_own(ensemble):
     np.testing.assert_array_equal(base, weights(same))
     for name in ("init_seed", "shuffle_seed"):
         assert not np.array_equal(base, weights(train(ensemble, **{name: 1})))
-    first = training.build(train(ensemble, shuffle_seed=1).config)
+    first = surrogates.build(train(ensemble, shuffle_seed=1).config)
     np.testing.assert_array_equal(
-        weights_of(first), weights_of(training.build(train(ensemble).config))
+        weights_of(first), weights_of(surrogates.build(train(ensemble).config))
     )
 
 
@@ -118,9 +119,9 @@ def test_training_leaves_torch_s_generator_alone(ensemble):
 def test_a_stored_model_is_the_trained_one(ensemble, tmp_path):
     path = tmp_path / "model"
     trained = train(ensemble, path=path)
-    loaded = training.load(path)
+    loaded = surrogates.load(path)
     np.testing.assert_array_equal(
-        training.predict(loaded, ensemble.inputs[0]), training.predict(trained, ensemble.inputs[0])
+        *(surrogates.predict(model, ensemble.inputs[0]) for model in (loaded, trained))
     )
     assert loaded.history == trained.history and loaded.normaliser == trained.normaliser
     assert sorted(os.listdir(path)) == ["config.json", "history.json", "model.safetensors"]
@@ -134,32 +135,32 @@ def test_a_stored_model_is_the_trained_one(ensemble, tmp_path):
 
 def test_an_unfinished_model_is_not_loaded(tmp_path):
     with pytest.raises(FileNotFoundError, match="no finished model"):
-        training.load(tmp_path)
+        surrogates.load(tmp_path)
 
 
 def test_prediction_does_not_depend_on_the_batch(ensemble):
     surrogate = train(ensemble)
-    whole = training.predict(surrogate, ensemble.inputs)
+    whole = surrogates.predict(surrogate, ensemble.inputs)
     assert whole.shape == ensemble.shape
-    parts = training.predict(surrogate, ensemble.inputs[2, 7:8], batch_size=1)
+    parts = surrogates.predict(surrogate, ensemble.inputs[2, 7:8], batch_size=1)
     np.testing.assert_allclose(whole[2, 7:8], parts, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_another_precision_trains_a_model_that_predicts(ensemble, tmp_path, precision):
     trained = train(ensemble, precision=precision, path=tmp_path)
-    fields = training.predict(trained, ensemble.inputs[0])
+    fields = surrogates.predict(trained, ensemble.inputs[0])
     np.testing.assert_array_equal(
-        fields, training.predict(training.load(str(tmp_path)), ensemble.inputs[0])
+        fields, surrogates.predict(surrogates.load(str(tmp_path)), ensemble.inputs[0])
     )
-    exact = training.predict(train(ensemble), ensemble.inputs[0])
+    exact = surrogates.predict(train(ensemble), ensemble.inputs[0])
     assert not np.array_equal(fields, exact)
     assert np.corrcoef(fields.ravel(), exact.ravel())[0, 1] > 0.95
 
 
 def test_inputs_of_another_length_are_refused(ensemble):
     with pytest.raises(ValueError, match=r"takes 4 inputs \(density_ratio, .*, time\), not 1"):
-        training.predict(train(ensemble), ensemble.inputs[0][:, :1])
+        surrogates.predict(train(ensemble), ensemble.inputs[0][:, :1])
 
 
 def test_an_ensemble_that_does_not_fit_is_refused(ensemble, tmp_path):
@@ -187,7 +188,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_weights(ensemble, tmp_path):
         time.sleep(0.02)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    assert not (tmp_path / training.CONFIG).exists()
+    assert not (tmp_path / surrogates.CONFIG).exists()
     resumed = train(ensemble, config, path=tmp_path)
     np.testing.assert_array_equal(weights(resumed), weights(train(ensemble, config)))
     assert [epoch["epoch"] for epoch in resumed.history] == list(range(60))
@@ -211,6 +212,7 @@ def test_a_loss_that_explodes_is_said(ensemble):
 def test_initial_weights_are_spread_like_torch_s_own(ensemble):
     """Seeds draw different networks from one distribution, not shifted copies of one network."""
     run = training.run_config(ensemble, SMALL, seed=0)
-    first = training.build(run).layers[0].weight.detach().ravel()
-    second = training.build(run | {"seeds": {**run["seeds"], "init": 1}}).layers[0].weight.detach()
+    first = surrogates.build(run).layers[0].weight.detach().ravel()
+    run["seeds"]["init"] = 1
+    second = surrogates.build(run).layers[0].weight.detach()
     assert abs(stats.pearsonr(first, second.ravel()).statistic) < 0.3

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from surrlab.surrogates import Generator
+from surrlab.networks import Generator
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""The second benchmark goes through the same notebooks: nothing branches on its name."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from surrlab import cli, ensembles, plates, presets, studies, workspace
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """A finished study of impacts, made by the command."""
+    path = tmp_path_factory.mktemp("study")
+    assert cli.main(["study", "--preset", "smoke-pchip", "--results", str(path)]) == 0
+    return path / "smoke-pchip"
+
+
+def test_it_leaves_every_figure_and_a_verdict_on_its_own_scores(results):
+    assert {p.stem for p in (results / "figures").glob("*.png")} == set(plates.PLATES)
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["ensemble"]["samples"] == 510
+    first, _ = summary["lossy_training"]["verdicts"]
+    scores = first["table"]
+    assert list(scores)[-4:] == ["mass", "momentum_x", "momentum_y", "jet_length_correlation"]
+    assert scores["momentum_x"]["label"] == "error of x-momentum of copper"
+
+
+def test_what_moves_is_followed_in_its_own_units(results):
+    study = workspace.open_study(presets.get("smoke-pchip"), results)
+    table = studies.variability_study(study)
+    assert (table.attrs["curve"], table.attrs["momentum"]) == ("jet_length", "momentum_x")
+    assert table["time"].attrs["units"] == "µs"
+    assert table["truth_momentum_x"].attrs["units"] == "g/µs"
+    scenario, ensemble = study.scenario, study.test_set
+    truth = [
+        scenario.measure(ensemble.read(s), p, ensemble.grid)["jet_length"]
+        for s, p in zip(ensemble.simulations, ensemble.parameters, strict=True)
+    ]
+    np.testing.assert_allclose(table["truth_jet_length"], truth)
+
+
+def test_names_tell_energy_from_pressure(results, tmp_path):
+    """Elsewhere PCHIP's files hold energy before pressure: only names may matter."""
+    ensemble = ensembles.open(results / "ensemble")
+    simulation = ensemble.simulations[0]
+    dataset = ensemble.to_xarray().sel(simulation=simulation)
+    samples = ensemble.read(simulation)
+    for name in ("energy", "pressure"):
+        place = ensemble.fields.index(name)
+        xr.testing.assert_equal(
+            dataset[name].drop_vars("simulation").load().variable,
+            xr.Variable(("time", "y", "x"), samples[:, place], dataset[name].attrs),
+        )
+    assert dataset["pressure"].attrs["units"] == "g/(cm µs²)"
