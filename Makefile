@@ -5,13 +5,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: study test lint format lab clean
+.PHONY: study test browser explore lint format lab clean
 
 study: $(INSTALLED)
 	$(BIN)/surrlab study --preset $(PRESET)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# With the distribution's Chromium; screenshots go to artefacts/.
+browser: $(INSTALLED)
+	$(BIN)/python -m pytest -m browser tests/test_browser.py
+
+# All notebooks as pages without code, the explorer among them; served to this machine alone.
+explore: $(INSTALLED)
+	$(BIN)/voila notebooks
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

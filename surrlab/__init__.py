@@ -29,6 +29,14 @@ holds the table).
     figures_data     the pictures of the data, and of what compression takes
     figures_loading  the pictures of throughput
     plates       which figure is drawn from which saved table
+    ladder       one field at every setting of its codec, and what is lost at each
+    judged       the models of a study as one looks at them
+    gallery      what a folder holds to look at
+    views        pictures and numbers for the screen, drawn in milliseconds
+    charts       small plots for the screen
+    figures_explorer  the explorer's views on paper
+    pages        the two pages of the explorer
+    explorer     sliders over an ensemble or the results of a study
     presets      the numbers of a study at one size
     notebooks    run the notebooks head-less; the rules that keep them thin
     cli          ``surrlab study`` and the batch commands

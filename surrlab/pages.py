@@ -1,0 +1,333 @@
+"""The two pages of the explorer: a field at every setting, and what models make of it.
+
+Each has its own controls and draws what they say; what both share belongs to their `Explorer`.
+"""
+
+from __future__ import annotations
+
+import ipywidgets as widgets
+from matplotlib.figure import Figure
+
+from surrlab import charts, figures_explorer, gallery, views
+from surrlab.drawing import factor
+from surrlab.gallery import Gallery
+from surrlab.judged import TRUTH, Compared
+from surrlab.ladder import RUNGS, Shown
+
+_START = 20.0  # ratio to begin with where no model says better
+
+
+class FieldsPage:
+    """Truth, decoded field and difference at one setting of the codec.
+
+    Parameters
+    ----------
+    owner : explorer.Explorer
+        Its gallery is shown, by the time and field chosen there.
+
+    Attributes
+    ----------
+    simulation : widgets.Dropdown
+        Number of the simulation.
+    setting : widgets.IntSlider
+        Rung of the field's ladder: 0 is lossless, to the right more is lost.
+    keep : widgets.ToggleButtons
+        What stays the same when another time, field or simulation is chosen.
+    images : dict
+        ``truth``, ``decoded`` and ``difference``: the pictures.
+    """
+
+    def __init__(self, owner):
+        self.owner, shown = owner, owner.gallery
+        known = shown.has_model_errors
+        self.simulation = widgets.Dropdown(
+            options=[(_simulation(shown, one), one) for one in shown.simulations],
+            description="Simulation",
+            tooltip="Which run of the simulation code; held out: models never saw it",
+            layout={"width": "230px"},
+        )
+        self.setting = widgets.IntSlider(
+            max=RUNGS,
+            description="Setting",
+            readout=False,
+            tooltip="Of the codec, from lossless on the left to the loss of nearly everything",
+            layout={"width": "100%"},
+        )
+        keep = {
+            "ratio": "Choose by compression ratio: it stays when time or field change",
+            "tolerance": "Choose by tolerance: it stays when the time changes",
+        }
+        if known:
+            keep[views.ALGORITHM_1] = (
+                "Choose by the factor on Algorithm 1's tolerance, the largest error that the "
+                "model cannot see: it stays when time or field change"
+            )
+        self.keep = widgets.ToggleButtons(
+            options=list(keep),
+            value=views.ALGORITHM_1 if known else "ratio",
+            description="Choose by",
+            tooltips=list(keep.values()),
+        )
+        self.keep.style.button_width, self.keep.layout.width = "110px", "440px"
+        self._readout, self._strip, self._headline = (widgets.HTML() for _ in range(3))
+        self.images = {
+            name: widgets.Image(format="png") for name in ("truth", "decoded", "difference")
+        }
+        self._bars = [widgets.HTML(), widgets.HTML()]
+        self.charts, self.numbers = widgets.HTML(), widgets.HTML()
+        self._held = {"ratio": _START, "tolerance": None, views.ALGORITHM_1: 1.0}
+        self._known = self._framed = None
+        self._moving = False
+        self.simulation.observe(owner._moved, "value")
+        self.setting.observe(self._set, "value")
+        self.keep.observe(lambda _: self._hold(), "value")
+        self.box = self._layout()
+
+    def _layout(self) -> widgets.VBox:
+        width, height = views.size_of(self.owner.gallery.grid)
+        panels = []
+        for name, image in self.images.items():
+            title = "decoded − truth" if name == "difference" else name
+            image.layout = widgets.Layout(width=f"{width}px", height=f"{height}px")
+            image.add_class("sl-field")
+            panels.append(_panel(title, [image], max(width, 120)))
+        pictures = row(
+            widgets.VBox([widgets.HBox(panels[:2]), self._bars[0]]),
+            widgets.VBox([panels[2], self._bars[1]]),
+        )
+        slider = widgets.VBox([self.setting, self._strip], layout={"width": "min(760px, 98%)"})
+        slider.add_class("sl-slider")
+        self._readout.add_class("sl-readout")
+        self._headline.add_class("sl-headline")
+        self.charts.add_class("sl-charts")
+        self.numbers.add_class("sl-list")
+        rows = [row(self.keep, self._readout), slider, self._headline]
+        return widgets.VBox([*rows, row(pictures, self.charts, self.numbers)])
+
+    @property
+    def at(self) -> tuple[int, int, str]:
+        """Simulation, time and field that are shown."""
+        return self.simulation.value, self.owner.time.value, self.owner.field.value
+
+    def _set(self, _):
+        if not self._moving:  # by a hand, and not by `_follow`
+            self._hold()
+            self.owner._moved(_)
+
+    def _hold(self) -> None:
+        """Remember what the setting means, to keep it elsewhere."""
+        found = self.owner.gallery
+        ladder = found.ladder(*self.at)
+        rung = self.setting.value
+        chosen = found.marks(*self.at).get(1.0)
+        self._held["ratio"] = float(ladder.ratios[rung])
+        self._held["tolerance"] = self.owner.field.value, ladder.tolerance(rung)
+        self._held[views.ALGORITHM_1] = ladder.tolerance(rung) / chosen if chosen else 1.0
+
+    def _follow(self) -> None:
+        """Move the setting to where it keeps its meaning for the sample that is now shown."""
+        found, held = self.owner.gallery, self._held
+        ladder, chosen = found.ladder(*self.at), found.marks(*self.at).get(1.0)
+        rung = ladder.near_ratio(held["ratio"])
+        if self.keep.value == views.ALGORITHM_1 and chosen is not None:
+            rung = ladder.rung_of(chosen * held[views.ALGORITHM_1])
+        elif self.keep.value == "tolerance" and held["tolerance"]:
+            name, bound = held["tolerance"]
+            rung = ladder.rung_of(bound) if name == self.owner.field.value else rung
+        self._moving = True
+        self.setting.value = rung
+        self._moving = False
+
+    def shown(self) -> Shown:
+        """The field at its setting."""
+        return self.owner.gallery.show(*self.at, self.setting.value)
+
+    def draw(self) -> None:
+        """Draw what the controls say."""
+        moved = self.at != self._known
+        if moved:
+            self._follow()
+        shown = self.shown()
+        frame = shown.limits, shown.reach, shown.label
+        if frame != self._framed:
+            label = views.label(shown.label, shown.unit)
+            self._bars[0].value = views.colour_bar(shown.limits, views.FIELD, label)
+            ends, unit = (-shown.reach, shown.reach), views.label("", shown.unit)
+            self._bars[1].value = views.colour_bar(ends, views.DIFFERENCE, f"difference{unit}")
+            self._framed = frame
+        if moved:
+            self.images["truth"].value = views.png(shown.truth, shown.limits)
+        self.images["decoded"].value = views.png(shown.decoded, shown.limits)
+        ends = (-shown.reach, shown.reach)
+        self.images["difference"].value = views.png(shown.difference, ends, views.DIFFERENCE)
+        self.charts.value = charts.error_chart(shown) + charts.spectrum_chart(shown)
+        self.numbers.value = views.numbers(shown)
+        self._headline.value = f"<p>{views.escape(views.headline(shown))}</p>"
+        self._tell(shown)
+        self._known = self.at
+        self.owner.drawn(self.owner.call())
+
+    def _tell(self, shown: Shown) -> None:
+        """The readout of the setting and the ladder under the slider."""
+        found = self.owner.gallery
+        ladder, marks = found.ladder(*self.at), found.marks(*self.at)
+        named = {}
+        for level, bound in sorted(marks.items(), key=lambda mark: mark[0] != 1.0):
+            name = views.ALGORITHM_1 if level == 1.0 else f"×{factor(level)}"
+            rung = ladder.rung_of(bound)
+            if ladder.tolerance(rung) == bound:  # and not beyond an end of the ladder
+                named.setdefault(rung, name)
+        bounds = [ladder.tolerance(rung) for rung in range(len(ladder))]
+        self._strip.value = views.ladder_strip(ladder.ratios, bounds, named, self.setting.value)
+        self._readout.value = views.readout(shown, self._version(marks, shown))
+
+    def _version(self, marks: dict, shown: Shown) -> str:
+        """What the setting is in the study, if it is one of its levels."""
+        for level, bound in marks.items():
+            if bound != shown.tolerance:
+                continue
+            stored = [one for one in self.owner.gallery.stored if one.level == level]
+            if stored and self.simulation.value in stored[0].ensemble.simulations:
+                ratios = stored[0].ratios
+                return (
+                    f"Stored, as Algorithm 1 ×{factor(level)}: all fields and times together "
+                    f"{ratios.payload:.1f}× smaller as streams, {ratios.file:.1f}× as files."
+                )
+            return "Algorithm 1's choice for this field"
+        return ""
+
+    def arguments(self) -> dict:
+        """Arguments of `picture`."""
+        simulation, time, field = self.at
+        bound = self.owner.gallery.ladder(*self.at).tolerance(self.setting.value)
+        return {"simulation": simulation, "time": time, "field": field, "tolerance": bound}
+
+    def figure(self) -> Figure:
+        """The page on paper."""
+        return figures_explorer.field(self.shown())
+
+    def name(self) -> str:
+        """What a file of this view is called."""
+        simulation, time, field = self.at
+        return f"{field}-simulation{simulation}-time{time}-{self.shown().ratio:.0f}x"
+
+
+class ModelsPage:
+    """Truth, raw model and a model of each level; the curve in time; the verdicts.
+
+    Parameters
+    ----------
+    owner : explorer.Explorer
+        As for `FieldsPage`.
+
+    Attributes
+    ----------
+    simulation : widgets.Dropdown
+        One of those that no model learned from.
+    """
+
+    def __init__(self, owner):
+        self.owner = owner
+        self.judged = owner.gallery.held_out
+        self.simulation = widgets.Dropdown(
+            options=list(self.judged),
+            description="Simulation",
+            tooltip="Held out: no model learned from it",
+            layout={"width": "230px"},
+        )
+        self.simulation.observe(owner._moved, "value")
+        self._pictures, self.chart, self._verdicts = widgets.Box(), widgets.HTML(), widgets.HTML()
+        self._pictures.add_class("sl-wrap")
+        self.images: dict[str, list[widgets.Image]] = {}
+        self._bars = [widgets.HTML(), widgets.HTML()]
+        self.chart.add_class("sl-curve")
+        self._verdicts.add_class("sl-list")
+        judged = row(self.chart, self._verdicts)
+        judged.add_class("sl-judged")
+        self.box = row(self._pictures, judged)
+
+    def draw(self) -> None:
+        """Draw what the controls say."""
+        if not self.judged:
+            self.box.children = [widgets.HTML(f"<p>{gallery.NO_MODELS}</p>")]
+            self.owner.drawn("")
+            return
+        if not self.images:
+            self._pictures.children = [widgets.HTML("<p role='status'>Loading the models …</p>")]
+        compared = self.compared()
+        if not self.images:
+            self._layout(compared)
+        truth = compared.panels[TRUTH]
+        ends = (-compared.reach, compared.reach)
+        for name, values in compared.panels.items():
+            upper, lower = self.images[name]
+            upper.value = views.png(values, compared.limits)
+            if name != TRUTH:
+                lower.value = views.png(values - truth, ends, views.DIFFERENCE)
+        label = views.label(compared.label, compared.unit)
+        self._bars[0].value = views.colour_bar(compared.limits, views.FIELD, label)
+        label = views.label("model − truth", compared.unit)
+        self._bars[1].value = views.colour_bar(ends, views.DIFFERENCE, label)
+        self.chart.value = charts.curve_chart(compared.curves, compared.time)
+        self._verdicts.value = views.verdicts(compared.verdicts)
+        self.owner.drawn(self.owner.call())
+
+    def _layout(self, compared) -> None:
+        width, height = views.size_of(compared.grid, 300, 220)
+        columns = []
+        for name in compared.panels:
+            self.images[name] = [widgets.Image(format="png") for _ in range(2)]
+            for image in self.images[name]:
+                image.layout = widgets.Layout(width=f"{width}px", height=f"{height}px")
+                image.add_class("sl-field")
+            upper, lower = self.images[name]
+            lower.add_class("sl-difference")
+            beneath = widgets.VBox(self._bars) if name == TRUTH else lower
+            # A second line for each: what stands beneath the titles must stand in one row.
+            title = (
+                name if "(" in name else f"{name} ({'simulation' if name == TRUTH else 'no loss'})"
+            )
+            columns.append(_panel(title, [upper, beneath], max(width, 120)))
+        self._pictures.children = columns
+
+    def compared(self) -> Compared:
+        """Truth and models; ValueError where there are none."""
+        if not self.judged:
+            raise ValueError(gallery.NO_MODELS)
+        return self.owner.gallery.compare(
+            self.simulation.value, self.owner.time.value, self.owner.field.value
+        )
+
+    def arguments(self) -> dict:
+        """Arguments of `picture`."""
+        time, field = self.owner.time.value, self.owner.field.value
+        return {"simulation": self.simulation.value, "time": time, "field": field}
+
+    def figure(self) -> Figure:
+        """The page on paper."""
+        return figures_explorer.models(self.compared())
+
+    def name(self) -> str:
+        """What a file of this view is called."""
+        one = self.arguments()
+        return f"models-{one['field']}-simulation{one['simulation']}-time{one['time']}"
+
+
+def _simulation(shown: Gallery, number: int) -> str:
+    return f"{number} (held out)" if number in shown.held_out else str(number)
+
+
+def row(*children) -> widgets.Box:
+    """Children side by side, on a new line where there is no room."""
+    box = widgets.Box(children)
+    box.add_class("sl-wrap")
+    return box
+
+
+def _panel(title: str, images: list, width: int) -> widgets.VBox:
+    title = views.escape(title).replace(" (", "<br>(")
+    name = widgets.HTML(f'<p class="sl-panel">{title}</p>')
+    layout = {"width": f"{width + 8}px", "align_items": "center"}
+    column = widgets.VBox([name, *images], layout=layout)
+    column.add_class("sl-column")
+    return column

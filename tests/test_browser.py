@@ -1,0 +1,245 @@
+"""The explorer as its users meet it: Chromium, JupyterLab, voila. ``make browser``.
+
+Left out of plain ``make test``, which must pass where there is no Chromium; ``.ci/run`` runs both.
+"""
+
+import re
+import time
+
+import numpy as np
+import pytest
+from browsing import ARTEFACTS, browser, lab, menu, run_all, voila, workplace
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+# Voila's own page asks a network of the world for icons that the explorer does without.
+SILENT = re.compile(r"favicon|cdn\.jsdelivr\.net")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def notebooks(studied, tmp_path_factory):
+    return workplace(tmp_path_factory.mktemp("work"), studied)
+
+
+@pytest.fixture(scope="module")
+def page(chromium, notebooks, tmp_path_factory):
+    """The explorer in JupyterLab, all cells run; at the end nothing may have been complained of."""
+    complaints = []
+    with lab(notebooks, tmp_path_factory.mktemp("lab")) as url:
+        page = chromium.new_page(viewport={"width": 1280, "height": 1000})
+        listen(page, complaints)
+        page.goto(url)
+        run_all(page)
+        yield page
+        assert page.locator(".jp-RenderedText[data-mime-type*='stderr']").count() == 0
+        page.close()
+    assert complaints == []
+
+
+def listen(page, complaints):
+    def console(message):
+        said = f"{message.text} {message.location.get('url')}"
+        if message.type == "error" and not SILENT.search(said):
+            complaints.append(said)
+
+    page.on("console", console)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+
+
+@pytest.fixture
+def view(page):
+    """The widget, on its first page, with nothing of an earlier test's focus."""
+    view = page.locator(".surrlab").last
+    view.get_by_role("button", name="Fields", exact=True).click()
+    view.get_by_role("img", name="decoded", exact=True).wait_for()
+    return view
+
+
+PICTURE = """image => { const canvas = document.createElement('canvas');
+  canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+  const context = canvas.getContext('2d'); context.drawImage(image, 0, 0);
+  return canvas.toDataURL(); }"""
+
+
+def picture(view, name):
+    """What an image shows, pixel by pixel: not its address, which changes with every message."""
+    return view.get_by_role("img", name=name, exact=True).evaluate(PICTURE)
+
+
+def changed(read, before):
+    """What `read` gives as soon as it differs from `before`."""
+    deadline = time.monotonic() + 10
+    while (now := read()) == before:
+        assert time.monotonic() < deadline, "nothing changed within 10 s"
+        time.sleep(0.02)
+    return now
+
+
+def numbers(view):
+    return view.locator(".sl-numbers").inner_text()
+
+
+def artefact(page, name):
+    ARTEFACTS.mkdir(exist_ok=True)
+    view = page.locator(".surrlab").last
+    view.evaluate("view => view.scrollIntoView()")
+    page.screenshot(path=ARTEFACTS / f"{name}.png")
+
+
+def test_the_notebook_has_run_and_shows_a_static_picture_too(page):
+    assert page.locator(".jp-RenderedImage img").count() == 1
+    assert page.locator(".jp-OutputArea-error").count() == 0
+
+
+def test_arrow_keys_on_the_ratio_slider_change_pictures_and_numbers(page, view):
+    slider = view.get_by_role("slider", name="Setting")
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowRight"):
+        before = picture(view, "decoded"), picture(view, "decoded − truth"), numbers(view)
+        truth = picture(view, "truth")
+        slider.focus()
+        page.keyboard.press(key)
+        changed(lambda: numbers(view), before[2])
+        changed(lambda: picture(view, "decoded − truth"), before[1])
+        assert picture(view, "truth") == truth
+    changed(lambda: picture(view, "decoded"), "")
+
+
+def test_the_time_slider_and_the_field(page, view):
+    before = picture(view, "truth")
+    view.get_by_role("slider", name="Time").focus()
+    page.keyboard.press("ArrowLeft")
+    before = changed(lambda: picture(view, "truth"), before)
+    view.get_by_label("Field", exact=True).select_option(label="pressure")
+    changed(lambda: picture(view, "truth"), before)
+    view.get_by_role("img", name=re.compile("colours of pressure")).wait_for()
+    view.get_by_label("Field", exact=True).select_option(label="density")
+    view.get_by_role("img", name=re.compile("colours of density")).wait_for()
+
+
+def test_play_moves_time(view):
+    before = picture(view, "truth")
+    play = view.get_by_role("button", name="Play or pause")
+    play.click()
+    before = changed(lambda: picture(view, "truth"), before)
+    changed(lambda: picture(view, "truth"), before)
+    play.click()
+
+
+def test_models_page(page, view):
+    view.get_by_role("button", name="Models", exact=True).click()
+    view.get_by_role("img", name=re.compile("^raw model")).wait_for()
+    verdicts = view.get_by_role("list", name="verdicts").get_by_role("listitem")
+    assert verdicts.count() == 2
+    for text in verdicts.all_inner_texts():
+        assert re.search("benign|inconclusive|harmful", text)
+    before = picture(view, "truth(simulation)")
+    view.get_by_role("slider", name="Time").focus()
+    page.keyboard.press("ArrowLeft")
+    changed(lambda: picture(view, "truth(simulation)"), before)
+
+
+def test_save_writes_a_png_beside_the_notebook(view, notebooks):
+    view.get_by_role("button", name="Save PNG").click()
+    told = view.get_by_role("status").filter(has_text="Saved as")
+    told.wait_for()
+    (path,) = notebooks.glob("*.png")
+    assert str(path) in told.inner_text()
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_copy_puts_the_call_on_the_clipboard(page, view):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button = view.get_by_role("button", name="Copy Python")
+    button.click()
+    view.get_by_role("button", name="Copied").wait_for()
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert text.startswith("from surrlab import explorer\nexplorer.picture(")
+
+
+def test_every_control_has_a_name(view):
+    for role in ("slider", "combobox", "button", "textbox"):
+        found = view.get_by_role(role).all()
+        assert found, role
+        for control in found:
+            snapshot = control.aria_snapshot()
+            assert re.match(rf'- {role} "[^"]+"', snapshot), snapshot
+    for image in view.locator("img.sl-field").all():
+        assert image.get_attribute("alt")
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Dark", "JupyterLab Light"])
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_nothing_is_cut_off_and_text_has_contrast(page, view, theme, width):
+    page.set_viewport_size({"width": width, "height": 1100})
+    menu(page, "Settings", "Theme", theme)
+    dark = theme.endswith("Dark")
+    page.locator(f"body[data-jp-theme-light={'false' if dark else 'true'}]").wait_for(
+        state="attached"
+    )
+    tag = f"{width}-{'dark' if dark else 'light'}"
+    for name in ("Models", "Fields"):
+        view.get_by_role("button", name=name, exact=True).click()
+        shown = "raw model(no loss)" if name == "Models" else "decoded"
+        view.get_by_role("img", name=shown, exact=True).wait_for()
+        assert view.evaluate("v => v.scrollWidth - v.clientWidth") <= 1, "it scrolls sideways"
+        artefact(page, f"explorer-{name.lower()}-{tag}")
+        for selector in ("dd", ".sl-chart text", ".sl-headline p", "figcaption"):
+            found = view.locator(selector).first
+            if found.count() and found.is_visible():
+                assert contrast(found) > 4.5, (selector, theme)
+
+
+def contrast(locator):
+    """Contrast of a text with what lies behind it, as WCAG counts it (4.5 is legible)."""
+    ink, paper = locator.evaluate("""node => {
+      const style = getComputedStyle(node);
+      const ink = node instanceof SVGElement ? style.fill : style.color;
+      let behind = node;
+      while (behind && /rgba\\(.*, 0\\)|transparent/.test(getComputedStyle(behind).backgroundColor))
+        behind = behind.parentElement;
+      return [ink, behind ? getComputedStyle(behind).backgroundColor : 'rgb(255, 255, 255)']; }""")
+
+    def luminance(colour):
+        values = np.array([float(v) for v in re.findall(r"[\d.]+", colour)[:3]]) / 255
+        linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    low, high = sorted((luminance(ink), luminance(paper)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_a_folder_with_nothing_is_a_sentence(page, view, tmp_path):
+    box = view.get_by_label("Folder")
+    before = box.input_value()
+    box.fill(str(tmp_path))
+    box.press("Enter")
+    view.get_by_role("alert").filter(has_text="There is nothing to look at").wait_for()
+    box.fill(before)
+    box.press("Enter")
+    view.get_by_role("img", name="decoded", exact=True).wait_for()
+
+
+def test_voila_serves_the_explorer_without_a_notebook(chromium, notebooks, tmp_path):
+    complaints = []
+    with voila(notebooks, tmp_path) as url:
+        page = chromium.new_page(viewport={"width": 1280, "height": 1000})
+        listen(page, complaints)
+        page.goto(url)
+        for path in notebooks.glob("*.ipynb"):
+            page.get_by_text(path.name).wait_for()
+        page.goto(f"{url}voila/render/explore.ipynb")
+        view = page.locator(".surrlab").last
+        view.get_by_role("img", name="decoded", exact=True).wait_for(timeout=60_000)
+        before = numbers(view)
+        view.get_by_role("slider", name="Setting").focus()
+        page.keyboard.press("ArrowLeft")
+        changed(lambda: numbers(view), before)
+        artefact(page, "explorer-voila")
+        page.close()
+    assert complaints == []
