@@ -76,7 +76,7 @@ def test_a_missing_or_old_table_is_named_and_the_rest_is_drawn(tmp_path, capsys)
     old.to_netcdf(results / "raw_curves.nc", engine="h5netcdf")
     assert cli.main(["figures", "--results", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    for name in ("conserved", "momentum_band_lossy"):
+    for name in ("totals", "momentum_band_lossy"):
         assert f"{name}: there is no {results / 'curves.nc'}; 5_lossy_training.ipynb makes" in said
     assert f"momentum_band: {results / 'raw_curves.nc'} lacks 'momentum'; another" in said
     assert said.splitlines()[0] == f"{results / 'figures'}: history, verdict"
