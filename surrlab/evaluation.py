@@ -14,7 +14,7 @@ from surrlab import ensembles, metrics, surrogates
 from surrlab.ensembles import Ensemble
 from surrlab.fields import LABELS
 
-VERSION = 2
+VERSION = 3
 """Raised when a column of `evaluate` changes its meaning: tables made before are made again."""
 
 

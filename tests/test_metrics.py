@@ -126,3 +126,12 @@ def test_leading_axes_are_batched_alike(fields):
     for name, f in functions.items():
         one = [[f(truth[i, j], prediction[i, j]) for j in range(3)] for i in range(5)]
         np.testing.assert_allclose(f(truth, prediction), one, rtol=1e-12, err_msg=name)
+
+
+def test_jet_length_lies_between_the_twentieths_of_the_rows():
+    ramp = np.linspace(0, 1, 101)[:, None] * np.full(8, 0.5)  # rows from 0 to 4 cells long
+    assert metrics.jet_length(ramp, dx=0.1) == pytest.approx(0.9 * 0.4)
+    assert metrics.jet_length(np.stack([ramp, ramp[::-1], 3 + ramp]), 0.1) == pytest.approx(0.36)
+    stray = np.ones((40, 8))
+    stray[[0, -1]] = 50.0, -50.0
+    assert metrics.jet_length(stray, dx=0.1) == 0.0

@@ -183,7 +183,8 @@ def test_jets_grow_from_a_groove_and_not_from_a_flat_side():
         PCHIP.measure(PCHIP.simulate(p, grid), p, grid)["jet_length"] for p in (FLAT, GROOVE)
     )
     assert np.all(np.abs(flat) < 1e-6)
-    assert groove[0] == pytest.approx(0.4, abs=0.02)
+    curve = PCHIP.interface(GROOVE, np.linspace(*PCHIP.y, 10_001))  # between -0.2 and 0.2
+    assert groove[0] == pytest.approx(np.diff(np.quantile(curve, (0.05, 0.95)))[0], abs=0.02)
     # Turned inside out first, as from heavy to light it must, then longer than ever.
     lowest = groove.argmin()
     assert groove[lowest] < 0.2
