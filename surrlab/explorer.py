@@ -144,11 +144,15 @@ class Explorer(widgets.VBox):
             layout={"width": "min(420px, 95%)"},
         )
         self.children = [style, *([self.folder] if self._of_folder else []), self._body]
-        self.folder.observe(lambda change: self._open(lambda: gallery.open(change.new)), "value")
+        self.folder.observe(lambda change: self._another(change.new), "value")
         if self._of_folder:
             self._open(lambda: gallery.open(source, ensemble))
         else:
             self._open(lambda: OneField(source, name, unit, model_error))
+
+    def _another(self, path: str) -> None:
+        self._ensemble = None  # it was the first folder's
+        self._open(lambda: gallery.open(path))
 
     def say(self, text: str, trouble: bool = False) -> None:
         """Put a sentence under the view, or in its place."""

@@ -272,6 +272,8 @@ def verdicts(rows: Iterable[dict]) -> str:
         f"<br>{escape(row['reason'])}</p></li>"
         for row in rows
     ]
+    if not cards:
+        return "<p>No verdict is stored here.</p>"
     return f'<ul class="sl-verdicts" aria-label="verdicts">{"".join(cards)}</ul>'
 
 
