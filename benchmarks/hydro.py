@@ -1,4 +1,4 @@
-"""How fast `surrlab.hydro` is: zone-steps a second of one core, on Rayleigh-Taylor.
+"""How fast `surrlab.hydro` is: zone-steps a second of one core, of one material and of two.
 
 A zone-step is one cell taken through one whole time step, both Runge-Kutta stages. Timed is the CPU
 time of a single thread, after compilation.
@@ -13,21 +13,31 @@ import time
 from machine import machine
 
 from surrlab.hydro import Flow
-from surrlab.scenarios import RayleighTaylor
+from surrlab.scenarios import PchipImpact, RayleighTaylor
 
-PARAMETERS = [3.0, 1.4, 5.0]
 REPEATS = 7
-RUNS = ((48, 16), 2.0), ((96, 32), 1.0), ((768, 256), 0.02)  # shape, end in s
+# Parameters; the shape of the whole simulation that is timed; and of each run, with its end.
+BENCHMARKS = {
+    RayleighTaylor(): (
+        [3.0, 1.4, 5.0],
+        (48, 16),
+        [((48, 16), 2.0), ((96, 32), 1.0), ((768, 256), 0.02)],
+    ),
+    PchipImpact(): (
+        [0.1, -0.2, 0.15, 0.05, 0.2],
+        (64, 64),
+        [((64, 64), 15.0), ((512, 512), 0.3)],
+    ),
+}
 
 
-def measure(shape, end):
+def measure(scenario, parameters, shape, end):
     """Zone-steps a CPU second up to `end`: best and median of the repeats."""
-    scenario = RayleighTaylor()
     grid = scenario.grid(shape)
-    state = scenario.initial_state(PARAMETERS, grid)
+    state = scenario.initial_state(parameters, grid)
     rates = []
     for _ in range(REPEATS):
-        flow = Flow(state, grid, gamma=PARAMETERS[1], gravity=scenario.gravity)
+        flow = Flow(state, grid, **scenario.physics(parameters))
         start = time.process_time()
         flow.advance(end)
         rates.append(flow.steps * grid.nx * grid.ny / (time.process_time() - start))
@@ -39,20 +49,23 @@ def measure(shape, end):
     }
 
 
-def main():
-    scenario = RayleighTaylor()
-    scenario.simulate(PARAMETERS, scenario.grid((3, 1)))  # compiles
+def report(scenario, parameters, shape, runs):
+    grid = scenario.grid(shape)
+    scenario.simulate(parameters, grid)  # compiles
     start = time.process_time()
-    scenario.simulate(PARAMETERS, scenario.grid((48, 16)))
-    simulation = time.process_time() - start
-    report = {
-        "parameters": PARAMETERS,
-        "repeats": REPEATS,
-        "simulation_48x16_cpu_s": round(simulation, 3),
-        "runs": [measure(*run) for run in RUNS],
-        "machine": machine("numba", "llvmlite", "numpy"),
+    scenario.simulate(parameters, grid)
+    return {
+        "parameters": parameters,
+        "simulation_shape": shape,
+        "simulation_cpu_s": round(time.process_time() - start, 3),
+        "runs": [measure(scenario, parameters, *run) for run in runs],
     }
-    print(json.dumps(report, indent=2, ensure_ascii=False))
+
+
+def main():
+    benchmarks = {scenario.name: report(scenario, *row) for scenario, row in BENCHMARKS.items()}
+    result = {"repeats": REPEATS, **benchmarks, "machine": machine("numba", "llvmlite", "numpy")}
+    print(json.dumps(result, indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -146,13 +147,18 @@ def _study(args) -> None:
 
 
 def _figures(args) -> None:
-    from surrlab import plates
+    from surrlab import ensembles, plates, studies
 
     folder = args.results / args.preset
     drawn, missing = plates.draw_all(folder)
     print(f"{folder / 'figures'}: {', '.join(drawn)}")
     for reason in missing:
         print(f"not drawn: {reason}")
+    at_hand = {}
+    for manifest in sorted(args.results.glob(f"*/ensemble/{ensembles.MANIFEST}")):
+        with suppress(OSError, ValueError):  # a broken one is no reason not to draw figures
+            at_hand[manifest.parent.parent.name] = ensembles.open(manifest.parent)
+    print(f"\nTable I\n{studies.table_one(at_hand).to_string(float_format='{:.3g}'.format)}")
 
 
 def _gallery(args) -> None:
@@ -166,7 +172,7 @@ def _gallery(args) -> None:
         study = workspace.open_study(config, args.results / name)
         simulation = study.simulation(study.ensemble, 0)
         studies.evolution(study, simulation)
-        studies.compressed_fields(study, simulation, len(study.ensemble.times) // 3)
+        studies.compressed_fields(study, simulation, len(study.ensemble.times) // 2)
         wanted[study.path] = ("evolution", "compressed")
     args.path.mkdir(parents=True, exist_ok=True)
     for folder, names in wanted.items():

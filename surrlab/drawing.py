@@ -7,6 +7,7 @@ in every figure. Colours darken with the level, so that the order survives a gre
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -106,7 +107,9 @@ def foot(figure: Figure, caption: str, columns: int = 4) -> Figure:
             entries.setdefault(label, handle)
     if any("(tolerance" in label for label in entries):
         caption += f" n×: {RATIO}; in brackets the factor on Algorithm 1's tolerance."
-    text = textwrap.fill(caption, _CAPTION_WIDTH)
+    signed = re.sub(r"(?<!\w)-(?=\d)", "−", caption)
+    together = re.sub(r"(?<=\d) (?=%|cm|dB)", "\N{NO-BREAK SPACE}", signed)
+    text = textwrap.fill(together, _CAPTION_WIDTH)
     columns = max(1, min(columns, len(entries)))
     lines = 1 + text.count("\n") + math.ceil(len(entries) / columns)
     figure.set_figheight(figure.get_figheight() + 0.15 + _LINE * lines)
@@ -182,12 +185,10 @@ def span(table: xr.Dataset) -> str:
     """The domain of a table of fields, for a caption.
 
     >>> span(xr.Dataset(attrs={"x_extent": [-1, 4], "y_extent": [-2, 2]}))
-    'x from −1 to 4 cm, y from −2 to 2 cm'
+    'x from -1 to 4 cm, y from -2 to 2 cm'
     """
     x, y = table.attrs["x_extent"], table.attrs["y_extent"]
-    return f"x from {x[0]:.2g} to {x[1]:.2g} cm, y from {y[0]:.2g} to {y[1]:.2g} cm".replace(
-        "-", "−"
-    )
+    return f"x from {x[0]:.2g} to {x[1]:.2g} cm, y from {y[0]:.2g} to {y[1]:.2g} cm"
 
 
 def aspect(table: xr.Dataset) -> float:
@@ -200,10 +201,10 @@ def scale(values: np.ndarray) -> dict:
     """Colour map and limits of a field: centred on zero where it has both signs.
 
     Both maps grow lighter from one end to the other, so that they survive a grey printer. A sign
-    counts from a tenth of the range: the slight tension behind a shock does not.
+    counts from a quarter of the other: the slight tension behind a shock does not.
     """
     low, high = float(np.min(values)), float(np.max(values))
-    if -low > 0.1 * high and high > -0.1 * low:
+    if -low > 0.25 * high and high > -0.25 * low:
         reach = max(-low, high)
         return {"cmap": "cividis", "clim": (-reach, reach)}
     return {"cmap": "viridis", "clim": (low, high)}

@@ -91,7 +91,7 @@ def momentum_band(evaluation: xr.Dataset, simulation: int) -> Figure:
     return foot(figure, caption, 3)
 
 
-def conserved(evaluation: xr.Dataset, simulation: int, names: Sequence[str] = ()) -> Figure:
+def totals(evaluation: xr.Dataset, simulation: int, names: Sequence[str] = ()) -> Figure:
     """Fig. 6: total mass and momenta in time; every raw model and the first seed of each level.
 
     `names` are the quantities to draw: by default all but the one that Fig. 8 is about.
@@ -183,8 +183,7 @@ def psnr(evaluation: xr.Dataset) -> Figure:
             for ratio, shift in shifts.items()
         }
         caption += (
-            " Worst shift of a field's median from that of the raw models: "
-            f"{listing(worst)}.".replace("-", "−")
+            f" Worst shift of a field's median from that of the raw models: {listing(worst)}."
         )
     return foot(figure, caption)
 

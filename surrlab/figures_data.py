@@ -52,7 +52,7 @@ def _rounded(values: xr.DataArray) -> list[str]:
     """Least and largest value, to a hundredth of what lies between them."""
     low, high = float(values.min()), float(values.max())
     digits = 2 - math.floor(math.log10(high - low)) if high > low else 3
-    return [f"{round(value, digits) + 0.0:g}".replace("-", "−") for value in (low, high)]
+    return [f"{round(value, digits) + 0.0:g}" for value in (low, high)]
 
 
 def _percent(share: float) -> str:

@@ -43,7 +43,7 @@ PLATES = {
     "compressed": Plate("compressed_fields", "4_tolerance_search", figures_data.compressed),
     "tolerances": Plate("tolerance_search", "4_tolerance_search", figures_data.tolerances),
     "momentum_band_lossy": Plate("curves", "5_lossy_training", _of_one(figures.momentum_band)),
-    "conserved": Plate("curves", "5_lossy_training", _of_one(figures.conserved)),
+    "totals": Plate("curves", "5_lossy_training", _of_one(figures.totals)),
     "psnr": Plate("lossy_training", "5_lossy_training", figures.psnr),
     "correlation": Plate("lossy_training", "5_lossy_training", figures.correlation),
     "side_by_side": Plate("pictures", "5_lossy_training", figures.side_by_side),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +41,13 @@ SHOWN = ("density", "pressure", "energy")
 """The fields that pictures show where they show some."""
 
 
-def table_one(*found: Ensemble) -> pd.DataFrame:
+def table_one(found: Mapping[str, Ensemble]) -> pd.DataFrame:
     """Table I: size, dimensions and number of samples: these ensembles, and the paper's two."""
     rows = {}
-    for ensemble in found:
+    for name, ensemble in found.items():
         n, times, n_fields, ny, nx = ensemble.shape
         size = ensemble.raw_nbytes / 1e9
-        rows[f"{ensemble.scenario} (here)"] = (size, ny, nx, n_fields, n * times)
+        rows[f"{ensemble.scenario} ({name})"] = (size, ny, nx, n_fields, n * times)
     rows["RT (paper)"] = (450.0, 768, 256, 6, 102_000)
     rows["PCHIP (paper)"] = (893.0, 512, 512, 6, 152_184)
     columns = ["raw GB", "ny", "nx", "fields", "samples"]

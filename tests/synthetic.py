@@ -200,7 +200,8 @@ def legend(figure):
 
 def caption(figure):
     """What stands beneath the panels, in one line."""
-    return figure.legends[0].get_title().get_text().replace("\n", " ")
+    text = figure.legends[0].get_title().get_text()
+    return text.replace("\n", " ").replace("\N{NO-BREAK SPACE}", " ")
 
 
 def lines(ax, label):

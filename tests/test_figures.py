@@ -36,7 +36,7 @@ def test_level_has_one_colour_everywhere():
     table, colours = evaluation_table(), [to_rgb(look["color"]) for look in drawing.styles(3)]
     labels = [drawing.level_label(*pair) for pair in RATIOS.items()]
     for figure in (
-        figures.conserved(table, 0),
+        figures.totals(table, 0),
         figures.psnr(table),
         figures.momentum_band(table, 0),
     ):
@@ -101,9 +101,9 @@ def test_momentum_band_is_mean_and_two_sigma():
         assert f"{who}: {share:.0f} %" in caption(figure)
 
 
-def test_conserved_draws_what_the_table_holds():
+def test_totals_draws_what_the_table_holds():
     table = evaluation_table()
-    figure = figures.conserved(table, 9)
+    figure = figures.totals(table, 9)
     units_shown = [ax.get_ylabel().split("(")[1] for ax in figure.axes]
     assert units_shown == ["g/cm)", "g/s)", "g/s)"]
     for ax, name in zip(figure.axes, ("mass", "momentum_x", "momentum_y"), strict=True):
@@ -119,7 +119,7 @@ def test_conserved_draws_what_the_table_holds():
         raw, lossy = shown[name].values[:5], shown[name].sel(model="x4 0").values
         among.append((lossy >= raw.min(0)) & (lossy <= raw.max(0)))
     assert f"34.6×: {100 * np.mean(among):.0f} %." in caption(figure)
-    (ax,) = figures.conserved(table, 9, ["thickness"]).axes
+    (ax,) = figures.totals(table, 9, ["thickness"]).axes
     assert ax.get_ylabel() == "mixing-layer thickness (cm)"
 
 
@@ -134,11 +134,11 @@ def test_names_and_labels_come_from_the_table():
     band = figures.momentum_band(table, 0)
     assert band.get_suptitle().startswith("Momentum of copper of simulation 0")
     assert band.axes[0].get_ylabel() == "momentum of copper (g/µs)"
-    shown = [ax.get_ylabel() for ax in figures.conserved(table, 0).axes]
+    shown = [ax.get_ylabel() for ax in figures.totals(table, 0).axes]
     assert shown == ["total mass (g/cm)", "total x-momentum (g/s)", "momentum of copper (g/µs)"]
     boxes = figures.correlation(table)
     assert boxes.get_suptitle().startswith("Jet length: ")
-    for drawn in (figures.conserved(table, 0), boxes):
+    for drawn in (figures.totals(table, 0), boxes):
         assert not any("mixing" in text.get_text() for text in drawn.findobj(Text))
 
 
@@ -192,7 +192,7 @@ def test_figures_without_lossy_models():
         assert not any("×" in label for label in legend(draw(table)))
     band = figures.momentum_band(table, 0)
     assert len(legend(band)) == 3 and "lossy" not in band.get_suptitle()
-    assert legend(figures.conserved(table, 0)) == ["raw models", "truth"]
+    assert legend(figures.totals(table, 0)) == ["raw models", "truth"]
     for figure in (band, figures.psnr(table), figures.correlation(table)):
         assert "×" not in caption(figure)
 
@@ -200,7 +200,7 @@ def test_figures_without_lossy_models():
 def test_what_cannot_be_drawn_is_refused():
     table = evaluation_table()
     with pytest.raises(KeyError, match="no simulation 7; there are 0, 3, 6, 9"):
-        figures.conserved(table, 7)
+        figures.totals(table, 7)
     with pytest.raises(ValueError, match="at least two raw models; the evaluation holds 1"):
         figures.momentum_band(evaluation_table(n_raw=1), 0)
     with pytest.raises(ValueError, match="holds none"):

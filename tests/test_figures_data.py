@@ -87,7 +87,7 @@ def test_tolerances_pool_bytes_not_ratios():
         (1.0, 9.0, (1.0, 9.0)),
         (-0.3, 0.5, (-0.5, 0.5)),
         (-0.5, 0.3, (-0.5, 0.5)),
-        (-0.04, 0.5, (-0.04, 0.5)),  # the slight tension behind a shock is no second sign
+        (-0.1, 0.5, (-0.1, 0.5)),  # the slight tension behind a shock is no second sign
         (-5.0, 0.0, (-5.0, 0.0)),
         (0.0, 0.0, (0.0, 0.0)),
     ],

@@ -76,11 +76,23 @@ def test_a_missing_or_old_table_is_named_and_the_rest_is_drawn(tmp_path, capsys)
     old.to_netcdf(results / "raw_curves.nc", engine="h5netcdf")
     assert cli.main(["figures", "--results", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    for name in ("conserved", "momentum_band_lossy"):
+    for name in ("totals", "momentum_band_lossy"):
         assert f"{name}: there is no {results / 'curves.nc'}; 5_lossy_training.ipynb makes" in said
     assert f"momentum_band: {results / 'raw_curves.nc'} lacks 'momentum'; another" in said
     assert said.splitlines()[0] == f"{results / 'figures'}: history, verdict"
-    assert len(said.splitlines()) == 1 + len(PLATES) - 2
+    assert said.count("\nnot drawn: ") == len(PLATES) - 2
+
+
+def test_table_one_has_the_ensembles_at_hand(ensemble, tmp_path, capsys):
+    study(tmp_path, "verdicts")
+    shutil.copytree(ensemble.path, tmp_path / "mine" / "ensemble")
+    broken = shutil.copytree(ensemble.path, tmp_path / "broken" / "ensemble")
+    ensemble_file = next(broken.glob("*.h5"))
+    ensemble_file.unlink()
+    assert cli.main(["figures", "--results", str(tmp_path)]) == 0
+    *_, mine, rt, pchip = capsys.readouterr().out.splitlines()
+    assert mine.split() == ["rayleigh-taylor", "(mine)", "0.00141", "24", "8", "6", "306"]
+    assert rt.split()[:3] == ["RT", "(paper)", "450"] and pchip.split()[-1] == "152184"
 
 
 def test_a_folder_without_tables_is_an_error(tmp_path, capsys):

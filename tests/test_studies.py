@@ -58,7 +58,7 @@ def test_a_field_without_spread_is_kept_as_it_is(study, ensemble):
 
 
 def test_table_one_has_a_row_an_ensemble_and_the_paper_s_two(ensemble):
-    table = studies.table_one(ensemble)
+    table = studies.table_one({"here": ensemble})
     assert list(table.index) == ["rayleigh-taylor (here)", "RT (paper)", "PCHIP (paper)"]
     assert table.loc["rayleigh-taylor (here)"].tolist() == [
         6 * 51 * 6 * 24 * 8 * 4 / 1e9, 24, 8, 6, 6 * 51
