@@ -7,7 +7,6 @@ is drawn by `views` within milliseconds; `picture` makes the same view again as 
 from __future__ import annotations
 
 import base64
-import functools
 import io
 import os
 from collections.abc import Callable
@@ -112,19 +111,6 @@ def _at(found: Gallery, simulation: int, time: int, field: str, tolerance: float
     return found.show(simulation, time, field, rung)
 
 
-def _told(update: Callable) -> Callable:
-    """An update whose failure becomes a sentence in the widget."""
-
-    @functools.wraps(update)
-    def wrapper(self, *arguments):
-        try:
-            return update(self, *arguments)
-        except _TROUBLE as error:
-            self.say(str(error.args[0] if isinstance(error, KeyError) else error), trouble=True)
-
-    return wrapper
-
-
 class Explorer(widgets.VBox):
     """The widget of `explore` and `explore_field`.
 
@@ -158,11 +144,15 @@ class Explorer(widgets.VBox):
             layout={"width": "min(420px, 95%)"},
         )
         self.children = [style, *([self.folder] if self._of_folder else []), self._body]
-        self.folder.observe(lambda change: self._open(lambda: gallery.open(change.new)), "value")
+        self.folder.observe(lambda change: self._another(change.new), "value")
         if self._of_folder:
             self._open(lambda: gallery.open(source, ensemble))
         else:
             self._open(lambda: OneField(source, name, unit, model_error))
+
+    def _another(self, path: str) -> None:
+        self._ensemble = None  # it was the first folder's
+        self._open(lambda: gallery.open(path))
 
     def say(self, text: str, trouble: bool = False) -> None:
         """Put a sentence under the view, or in its place."""
@@ -179,7 +169,7 @@ class Explorer(widgets.VBox):
         except _TROUBLE as error:
             self.gallery = None
             self._body.children = [self._status]
-            self.say(str(error.args[0] if isinstance(error, KeyError) else error), trouble=True)
+            self._complain(error)
 
     def _build(self) -> None:
         shown = self.gallery
@@ -198,7 +188,7 @@ class Explorer(widgets.VBox):
             value=round(0.8 * last),
             description="Time",
             tooltip="Time of the sample; arrow keys move by one",
-            layout={"width": "320px"},
+            layout={"width": "280px"},
             style={"description_width": "50px"},
         )
         self.play = widgets.Play(
@@ -221,7 +211,7 @@ class Explorer(widgets.VBox):
             icon="download",
             tooltip="Write this view as a picture into the notebook's folder",
         )
-        self.save.on_click(lambda _: self._save())
+        self.save.on_click(lambda _: self.attempt(self._save))
         self._call = widgets.HTML()
         notes = "".join(f"<li>{views.escape(note)}</li>" for note in shown.notes)
         head = widgets.HTML(
@@ -233,9 +223,9 @@ class Explorer(widgets.VBox):
             head, self._bar, self._pages, row(self.save, self._call), self._status
         ]  # fmt: skip
         self.message = self._status.value = ""
-        self.field.observe(self._moved, "value")
-        self.time.observe(self._moved, "value")
-        self.page.observe(self._turned, "value")
+        self.field.observe(self.redraw, "value")
+        self.time.observe(self.redraw, "value")
+        self.page.observe(lambda _: self.attempt(self._turn), "value")
         self._turn()
 
     @property
@@ -243,13 +233,19 @@ class Explorer(widgets.VBox):
         """The page that is looked at."""
         return self.fields if self.page.value == FIELDS else self.models
 
-    @_told
-    def _moved(self, _):
-        self.shown_page.draw()
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Do something for a control; what goes wrong becomes a sentence in the widget."""
+        try:
+            action()
+        except _TROUBLE as error:
+            self._complain(error)
 
-    @_told
-    def _turned(self, _):
-        self._turn()
+    def _complain(self, error: Exception) -> None:
+        self.say(str(error.args[0] if isinstance(error, KeyError) else error), trouble=True)
+
+    def redraw(self, _=None) -> None:
+        """Draw the page again, for a control that has moved."""
+        self.attempt(self.shown_page.draw)
 
     def _turn(self):
         page = self.shown_page
@@ -301,7 +297,6 @@ class Explorer(widgets.VBox):
         self.figure().savefig(out, format="png")
         return out.getvalue()
 
-    @_told
     def _save(self):
         path = Path.cwd() / f"surrlab-{self.shown_page.name()}.png"
         data = self._png()

@@ -9,6 +9,7 @@ import textwrap
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from surrlab import views
 from surrlab.drawing import BAND, RAW_CENTRE, TRUTH, styles
@@ -21,14 +22,16 @@ _ERROR = {"color": "#0173b2", "lw": 1.4, "ls": ":"}
 
 def field(shown: Shown) -> Figure:
     """Truth, decoded field and difference; histogram of the errors; power spectrum; numbers."""
-    figure = Figure(figsize=(12, 6), dpi=110, layout="constrained")
-    figure.suptitle(
-        f"{shown.label} of {shown.title}: {views.headline(shown)}"
-        if shown.title != shown.name
-        else f"{shown.label}: {views.headline(shown)}",
-        x=0.01, ha="left", fontsize=12,
-    )  # fmt: skip
-    left, right = figure.subfigures(1, 2, width_ratios=(6, 5))
+    tall = shown.grid.height > 1.5 * (shown.grid.x[1] - shown.grid.x[0])
+    figure = Figure(figsize=(12, 6) if tall else (12, 8.6), dpi=110, layout="constrained")
+    which = shown.label if shown.title == shown.name else f"{shown.label} of {shown.title}"
+    figure.suptitle(f"{which}: {views.headline(shown)}", x=0.01, ha="left", fontsize=12)
+    if tall:
+        left, right = figure.subfigures(1, 2, width_ratios=(6, 5))
+        errors, spectra = right.subplots(2, 1)
+    else:
+        left, right = figure.subfigures(2, 1, height_ratios=(5, 4))
+        errors, spectra = right.subplots(1, 2)
     axes = left.subplots(1, 3)
     reach = (-shown.reach, shown.reach)
     for ax, name, values, limits, cmap in (
@@ -42,7 +45,6 @@ def field(shown: Shown) -> Figure:
             together = axes[:2] if ax is axes[1] else ax
             label = shown.label if ax is axes[1] else "decoded − truth"
             _bar(left, image, together, _label(label, shown.unit), ax is axes[2])
-    errors, spectra = right.subplots(2, 1)
     _errors(errors, shown)
     _spectra(spectra, shown)
     right.supxlabel(_sentence(shown), fontsize=9)
@@ -53,7 +55,7 @@ def models(compared: Compared) -> Figure:
     """Truth and models, their differences from the truth, the curve with its band, verdicts."""
     n = len(compared.panels)
     tall = compared.grid.height > compared.grid.x[1] - compared.grid.x[0]
-    figure = Figure(figsize=(12, 10 if tall else 11), dpi=110, layout="constrained")
+    figure = Figure(figsize=(12, 10.5 if tall else 9), dpi=110, layout="constrained")
     figure.suptitle(
         f"{compared.label} of {compared.title}: does the model notice what its data lost?",
         x=0.01, ha="left", fontsize=12,
@@ -68,9 +70,9 @@ def models(compared: Compared) -> Figure:
         lower = _image(column[1], values - truth, compared.grid, reach, views.DIFFERENCE)
     rows[1, 0].images[0].remove()
     rows[1, 0].set_axis_off()
-    _bar(top, upper, rows[0], _label(compared.label, compared.unit), False)
+    _bar(top, upper, rows[0], _label(compared.label, compared.unit), False, wide=True)
     if n > 1:
-        _bar(top, lower, rows[1], _label("model − truth", compared.unit), True)
+        _bar(top, lower, rows[1], _label("model − truth", compared.unit), True, wide=True)
     left, right = bottom.subplots(1, 2, width_ratios=(3, 2))
     if compared.curves is None:
         left.set_axis_off()
@@ -97,9 +99,14 @@ def _image(ax, values, grid, limits, cmap):
     return ax.imshow(values, origin="lower", extent=extent, vmin=low, vmax=high, cmap=cmap)
 
 
-def _bar(figure, image, axes, label, both_ends):
+def _bar(figure, image, axes, label, both_ends, wide=False):
     bar = figure.colorbar(
-        image, ax=axes, location="bottom", aspect=30, extend="both" if both_ends else "neither"
+        image,
+        ax=axes,
+        location="bottom",
+        aspect=40 if wide else 25,
+        shrink=0.5 if wide else 0.9,
+        extend="both" if both_ends else "neither",
     )
     bar.set_label(label, fontsize=9)
     bar.ax.tick_params(labelsize=8)
@@ -140,6 +147,9 @@ def _spectra(ax, shown: Shown) -> None:
     ax.set(xscale="log", yscale="log", ylim=(top * 1e-9, top * 3))
     unit = "" if shown.unit in ("", "1") else f" ({shown.unit})²"
     length = "cm" if shown.title != shown.name else "cell"
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.minorticks_off()
     ax.set(xlabel=f"wavenumber (cycles/{length})", ylabel=f"variance{unit}")
     ax.legend(fontsize=8, frameon=False)
 

@@ -399,6 +399,8 @@ def _gathered(truth: Ensemble, versions: list[Stored], path: Path, notes: list[s
     gallery = Gallery(truth, ours, path, notes)
     if gallery.judged is None:
         gallery.notes.append(NO_MODELS)
+    elif not gallery.judged.models:
+        gallery.notes.append(f"{path} has no weights: curves and verdicts stand without pictures.")
     return gallery
 
 

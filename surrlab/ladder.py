@@ -282,10 +282,10 @@ def _bins(grid: Grid):
     size = np.hypot(ky, kx)
     # As wide as the shorter side resolves: narrower shells would lack the directions across it.
     step = 1 / min(grid.height, grid.x[1] - grid.x[0])
-    m = max(int(min(0.5 / grid.dy, 0.5 / grid.dx) / step), 1)
+    m = max(int(min(0.5 / grid.dy, 0.5 / grid.dx) / step - 0.5), 1)
     bins = np.rint(size / step).astype(np.intp).clip(1)
     bins[0, 0] = 0
-    bins[bins > m] = 0  # corners beyond the coarser axis' Nyquist wavenumber: some directions only
+    bins[bins > m] = 0  # beyond the coarser axis' Nyquist wavenumber: some directions only
     weight = np.full(len(kx), 2.0)
     weight[0] = 1.0
     if nx % 2 == 0:

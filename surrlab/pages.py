@@ -42,6 +42,7 @@ class FieldsPage:
         known = shown.has_model_errors
         self.simulation = widgets.Dropdown(
             options=[(_simulation(shown, one), one) for one in shown.simulations],
+            value=next(filter(shown.is_stored, shown.simulations), shown.simulations[0]),
             description="Simulation",
             tooltip="Which run of the simulation code; held out: models never saw it",
             layout={"width": "230px"},
@@ -78,13 +79,13 @@ class FieldsPage:
         self._held = {"ratio": _START, "tolerance": None, views.ALGORITHM_1: 1.0}
         self._known = self._framed = None
         self._moving = False
-        self.simulation.observe(owner._moved, "value")
-        self.setting.observe(self._set, "value")
-        self.keep.observe(lambda _: self._hold(), "value")
+        self.simulation.observe(owner.redraw, "value")
+        self.setting.observe(lambda _: owner.attempt(self._set), "value")
+        self.keep.observe(lambda _: owner.attempt(self._hold), "value")
         self.box = self._layout()
 
     def _layout(self) -> widgets.VBox:
-        width, height = views.size_of(self.owner.gallery.grid)
+        width, height = views.size_of(self.owner.gallery.grid, 400, 258)
         panels = []
         for name, image in self.images.items():
             title = "decoded − truth" if name == "difference" else name
@@ -109,10 +110,10 @@ class FieldsPage:
         """Simulation, time and field that are shown."""
         return self.simulation.value, self.owner.time.value, self.owner.field.value
 
-    def _set(self, _):
+    def _set(self) -> None:
         if not self._moving:  # by a hand, and not by `_follow`
             self._hold()
-            self.owner._moved(_)
+            self.draw()
 
     def _hold(self) -> None:
         """Remember what the setting means, to keep it elsewhere."""
@@ -235,9 +236,10 @@ class ModelsPage:
             tooltip="Held out: no model learned from it",
             layout={"width": "230px"},
         )
-        self.simulation.observe(owner._moved, "value")
+        self.simulation.observe(owner.redraw, "value")
         self._pictures, self.chart, self._verdicts = widgets.Box(), widgets.HTML(), widgets.HTML()
         self._pictures.add_class("sl-wrap")
+        self._pictures.add_class("sl-models")
         self.images: dict[str, list[widgets.Image]] = {}
         self._bars = [widgets.HTML(), widgets.HTML()]
         self.chart.add_class("sl-curve")
@@ -273,7 +275,7 @@ class ModelsPage:
         self.owner.drawn(self.owner.call())
 
     def _layout(self, compared) -> None:
-        width, height = views.size_of(compared.grid, 300, 220)
+        width, height = views.size_of(compared.grid, 300, 150)
         columns = []
         for name in compared.panels:
             self.images[name] = [widgets.Image(format="png") for _ in range(2)]

@@ -78,7 +78,7 @@ def colour_bar(limits: tuple[float, float], cmap: str, label: str) -> str:
     )
 
 
-def size_of(grid: Grid, height: int = 400, width: int = 300) -> tuple[int, int]:
+def size_of(grid: Grid, height: int, width: int) -> tuple[int, int]:
     """Width and height in pixels of a picture with true proportions inside a box."""
     aspect = grid.height / (grid.x[1] - grid.x[0])
     width = min(width, height / aspect)
@@ -272,6 +272,8 @@ def verdicts(rows: Iterable[dict]) -> str:
         f"<br>{escape(row['reason'])}</p></li>"
         for row in rows
     ]
+    if not cards:
+        return "<p>No verdict is stored here.</p>"
     return f'<ul class="sl-verdicts" aria-label="verdicts">{"".join(cards)}</ul>'
 
 
@@ -290,6 +292,7 @@ STYLE = """
 .surrlab .sl-notes { margin: 2px 0; padding-left: 1.2em; opacity: .85; }
 .surrlab .sl-wrap { display: flex; flex-flow: row wrap; gap: 6px 18px; align-items: flex-start;
   overflow: visible; }
+.surrlab .sl-models { gap: 6px 8px; }
 .surrlab .widget-toggle-buttons { display: flex; align-items: baseline; }
 .surrlab .widget-toggle-buttons .widget-label { width: 72px; text-align: right;
   margin-right: 8px; flex: none; }
@@ -306,7 +309,7 @@ STYLE = """
 .surrlab .sl-slider { overflow: visible; }
 .surrlab .sl-ladder { position: relative; height: 58px; margin: -4px 2px 0 94px; font-size: 11px; }
 .surrlab .sl-ladder::before { content: "ratio (×)"; position: absolute; left: -94px; width: 72px;
-  text-align: right; opacity: .75; }
+  text-align: right; opacity: .75; line-height: 1.2; }
 .surrlab .sl-ladder span { position: absolute; transform: translateX(-50%); text-align: center;
   line-height: 1.2; white-space: nowrap; opacity: .75; }
 .surrlab .sl-ladder i { display: block; font-style: normal; }
@@ -339,7 +342,8 @@ STYLE = """
 .surrlab .sl-trouble { border-left: 4px solid #d6453d; padding: 4px 10px; white-space: normal; }
 .surrlab .sl-copy { font: inherit; color: inherit; background: transparent; cursor: pointer;
   border: 1px solid rgba(128,128,128,.7); border-radius: 3px; padding: 3px 10px; }
-.surrlab .sl-call { display: inline-block; vertical-align: top; margin: 0 0 0 8px; font-size: 12px;
+.surrlab pre.sl-call { display: inline-block; vertical-align: top; margin: 0 0 0 8px;
+  font-family: monospace; font-size: 12px; line-height: 1.4;
   white-space: pre-wrap; color: inherit; background: transparent; }
 .surrlab :focus-visible { outline: 2px solid #4a90d9; outline-offset: 2px; }
 """

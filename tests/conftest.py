@@ -11,7 +11,7 @@ import pytest
 # wait in a loop for one that has no core take it from the others.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from surrlab import ensembles, presets, studies, workspace
+from surrlab import ensembles
 from surrlab.scenarios import RayleighTaylor
 
 
@@ -25,6 +25,8 @@ def ensemble(tmp_path_factory):
 @pytest.fixture(scope="session")
 def studied(tmp_path_factory):
     """Results of a study: the smallest that has all there is, 24 x 8 and one epoch a model."""
+    from surrlab import presets, studies, workspace  # with torch: only who needs them waits
+
     smoke = presets.get("smoke")
     train = dataclasses.replace(smoke.train, epochs=1)
     config = dataclasses.replace(smoke, n_simulations=6, train=train, raw_seeds=(0, 1))

@@ -134,7 +134,7 @@ def test_results_without_compressed_versions_and_models(copy):
 def test_weights_that_are_gone_leave_curves_and_verdicts(copy):
     shutil.rmtree(copy / "models")
     found = gallery.open(copy)
-    assert list(found.judged.models) == []
+    assert list(found.judged.models) == [] and "has no weights" in found.notes[0]
     compared = found.compare(found.held_out[0], 30, "density")
     assert list(compared.panels) == ["truth"] and len(compared.verdicts) == 2
 
