@@ -133,5 +133,5 @@ def test_jet_length_lies_between_the_twentieths_of_the_rows():
     assert metrics.jet_length(ramp, dx=0.1) == pytest.approx(0.9 * 0.4)
     assert metrics.jet_length(np.stack([ramp, ramp[::-1], 3 + ramp]), 0.1) == pytest.approx(0.36)
     stray = np.ones((40, 8))
-    stray[[0, -1]] = 50.0, -50.0
+    stray[0], stray[-1] = 50.0, -50.0
     assert metrics.jet_length(stray, dx=0.1) == 0.0
