@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("surrlab: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, ArithmeticError) as error:
         message = error.args[0] if isinstance(error, KeyError) else error
         print(f"surrlab: {message}", file=sys.stderr)
         return 1
@@ -156,8 +156,10 @@ def _figures(args) -> None:
         print(f"not drawn: {reason}")
     at_hand = {}
     for manifest in sorted(args.results.glob(f"*/ensemble/{ensembles.MANIFEST}")):
-        with suppress(OSError, ValueError):  # a broken one is no reason not to draw figures
-            at_hand[manifest.parent.parent.name] = ensembles.open(manifest.parent)
+        with suppress(OSError, ValueError, KeyError):  # a broken one is no reason to draw nothing
+            found = ensembles.Ensemble(manifest.parent, json.loads(manifest.read_text()))
+            if found.shape[0]:
+                at_hand[manifest.parent.parent.name] = found
     print(f"\nTable I\n{studies.table_one(at_hand).to_string(float_format='{:.3g}'.format)}")
 
 
@@ -177,7 +179,9 @@ def _gallery(args) -> None:
     args.path.mkdir(parents=True, exist_ok=True)
     for folder, names in wanted.items():
         for name in names:
-            if (folder / f"{plates.PLATES[name].table}.nc").exists():
+            if not (folder / f"{plates.PLATES[name].table}.nc").exists():
+                print(f"not drawn: {name} of {folder.name}, which has not been studied yet")
+            else:
                 picture = args.path / f"{folder.name}-{name}.png"
                 plates.draw(folder, name)
                 with Image.open(folder / "figures" / f"{name}.png") as drawn:
@@ -215,7 +219,7 @@ def _simulate(args) -> None:
     ensemble = ensembles.generate(
         preset.scenario,
         args.path,
-        n_simulations=args.simulations or preset.n_simulations,
+        n_simulations=preset.n_simulations if args.simulations is None else args.simulations,
         shape=preset.shape,
         seed=preset.seed,
     )

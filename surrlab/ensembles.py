@@ -366,10 +366,11 @@ def scenario_of(ensemble: Ensemble):
     scenario = scenarios.by_name(ensemble.scenario)
     made = ensemble.manifest["scenario"]
     ours = json.loads(json.dumps(scenario.config()))
-    changed = [key for key in ours if ours[key] != made.get(key)]
+    ours, made = ours | {"grid": scenario.grid(ensemble.grid.shape)}, made | {"grid": ensemble.grid}
+    changed = [key for key in ours | made if ours.get(key) != made.get(key)]
     if changed:
         raise ValueError(
             f"{ensemble.path} was made with another {ensemble.scenario}: its {changed[0]} is "
-            f"{made.get(changed[0])}, here it is {ours[changed[0]]}"
+            f"{made.get(changed[0])}, here it is {ours.get(changed[0])}"
         )
     return scenario

@@ -124,8 +124,10 @@ def scores(evaluation: xr.Dataset) -> pd.DataFrame:
 
     ``l1`` is the mean over the test samples of the error in standard deviations of each field,
     ``psnr_*`` the median over the test samples, a quantity's score the mean absolute error of the
-    total, ``<curve>_correlation`` the median over the test simulations. Whatever is not a number
-    stays so, for the verdict to refuse.
+    total, ``<curve>_correlation`` the median over the test simulations, but for those whose true
+    curve never changes: nothing follows that. Whatever is not a number stays so, for the verdict to
+    refuse. PSNR is relative to a field's range over the whole ensemble: of a field that is large at
+    the start only, it says little later.
     """
     samples = ["simulation", "time"]
     columns = {"l1": evaluation["normalised_l1"].mean(samples, skipna=False)}
@@ -134,8 +136,13 @@ def scores(evaluation: xr.Dataset) -> pd.DataFrame:
     for name in _totals(evaluation):
         error = np.abs(evaluation[name] - evaluation[f"truth_{name}"])
         columns[name] = error.mean(samples, skipna=False)
-    correlation = f"{evaluation.attrs['curve']}_correlation"
-    columns[correlation] = evaluation[correlation].median("simulation", skipna=False)
+    curve = evaluation.attrs["curve"]
+    true = evaluation[f"truth_{curve}"]
+    others = [dim for dim in true.dims if dim != "simulation"]
+    moving = (true != true.isel(time=0)).any(others).values
+    followed = evaluation[f"{curve}_correlation"].isel(simulation=moving if moving.any() else [0])
+    median = followed.median("simulation", skipna=False)
+    columns[f"{curve}_correlation"] = median if moving.any() else median * np.nan
     frame = pd.DataFrame({name: columns[name].values for name in better(evaluation)})
     return frame.set_index(pd.Index(evaluation["seed"].values, name="seed"))
 

@@ -34,6 +34,9 @@ from surrlab.drawing import (
 )
 from surrlab.fields import LABELS
 
+GENERATED = {"color": "#00798c", "ls": (0, (4, 1.5))}
+"""Look of models that learned from another model's output; no level of compression has it."""
+
 
 def history(table: xr.Dataset) -> Figure:
     """Training loss of each model: ``loss`` (model, epoch), in standard deviations."""
@@ -201,7 +204,7 @@ def generation_loss(errors: pd.DataFrame) -> Figure:
     figure, [[ax]] = panels(title, 3.8)
     medians = errors.groupby("model", sort=False)["l1"].median()
     for (label, rows), style in zip(
-        errors.groupby("model", sort=False), (RAW | {"lw": 2}, styles(3)[-1]), strict=True
+        errors.groupby("model", sort=False), (RAW | {"lw": 2}, GENERATED), strict=True
     ):
         density(ax, rows["l1"].to_numpy(), label, style)
         ax.axvline(medians[label], label=f"median {medians[label]:.4f}", **style)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from surrlab.drawing import foot, listing, panels, percent, styles
 
 _RAW = "0.7"
-_STALL = "#c9302c"
+_STALL = "#b07aa1"
 
 
 def throughput(rates: xr.Dataset) -> Figure:
@@ -72,7 +72,7 @@ def epoch_time(epochs: xr.Dataset) -> Figure:
         ax.bar(places + 0.2, both, 0.4, color=_STALL, alpha=0.75, label="both: the network waits")
         learning = np.minimum(both, compute)
         ax.bar(places + 0.2, learning, 0.4, color="0.45", label="both: it computes")
-        ax.bar(places - 0.2, one["data"], 0.4, color="#58b558", label="data alone")
+        ax.bar(places - 0.2, one["data"], 0.4, color="#9ec9e2", label="data alone")
         ax.axhline(compute, color="black", ls="--", lw=1.2, label="computing alone")
         ax.set_title(f"{n} process{'es' if n > 1 else ''}", fontsize=10)
         ax.set_xticks(places, _names(one))

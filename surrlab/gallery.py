@@ -79,8 +79,8 @@ class Gallery:
         self.cache, self._limits = Cache(), {}
         tables = Tables(results)
         self.judged = tables.judged(truth)
-        digests = {json.dumps(one.ensemble.digest) for one in self.stored}
-        found = tables.read("tolerance_search", lambda key, _: key in digests)
+        digests = {one.ensemble.digest for one in self.stored}
+        found = tables.read("tolerance_search", lambda key, _: json.loads(key)[0] in digests)
         self._statistics = tables.read("fields", lambda key, _: truth.digest in key)
         self._errors = {} if self.judged is None else dict(self.judged.errors)
         if found is not None:

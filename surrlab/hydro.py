@@ -40,11 +40,15 @@ from numba import njit
 
 from surrlab.fields import NAMES, Grid
 
+VERSION = 1
+"""Raised when the same initial state comes to another end: ensembles made before are others."""
+
 RHO, VX, VY, P, Y = range(5)  # where the evolved ρ, ρv_x, ρv_y, E and ρY or α stand, too
 SPEED = 5  # of mass through a face: kept with the fluxes of two materials
 SIDES = "mirror", "periodic", "outflow"
 MIRROR, PERIODIC, OUTFLOW = range(3)
 CFL = 0.4  # of the shortest time in which a signal crosses a cell in x or in y; stable up to 0.5
+STEPS = 1_000_000  # to one record; a flow that needs more has broken down
 GHOSTS = 2  # a face needs two cells on each side
 LANES = 8  # faces done together: with a fixed count LLVM writes vector code
 
@@ -146,6 +150,10 @@ class Flow:
         self.steps += steps
         if not valid:
             self._check()
+            raise FloatingPointError(
+                f"step {self.steps}, t = {self.time:.6g} {self._time_unit}: signals have become so "
+                f"fast that t = {time:g} is more than {STEPS:,} steps away"
+            )
 
     @property
     def _mixture(self):
@@ -205,7 +213,10 @@ def _march(u, u1, w, time, end, dx, dy, laws, gravity, sides):
     side, below, above = np.empty((6, row)), np.empty((6, row)), np.empty((6, row))
     while time < end:
         # Equal steps up to the end, rather than full ones and a sliver.
-        left = math.ceil((end - time) * _signal(w, ny, nx, dx, dy, laws) / CFL)
+        left = (end - time) * _signal(w, ny, nx, dx, dy, laws) / CFL
+        if not left < STEPS:
+            return time, steps, False
+        left = math.ceil(left)
         dt = (end - time) / left
         time, steps = end if left == 1 else time + dt, steps + 1
         for stage in range(2):

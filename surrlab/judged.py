@@ -144,7 +144,7 @@ class Judged:
 
     def __init__(self, truth: Ensemble, table: xr.Dataset, verdicts, path: Path):
         self.truth, self.table, self.path, self._verdicts = truth, table, path, verdicts
-        folders = [path / "models" / folder for folder, _ in json.loads(table.attrs["key"])]
+        folders = [path / "models" / str(folder) for folder in table["folder"].values]
         self.folders = dict(zip(map(str, table["model"].values), folders, strict=True))
         self.cache = Cache()
 

@@ -35,6 +35,8 @@ READ = 1 << 20
 GAP, CALL = 1 << 14, 1e-5
 """Bytes between two chunks that are read along, at most: as many as take the seconds of a read."""
 
+CLOSED = "the loader was closed while it was iterated"
+
 TASK = 1 << 20
 """Decoded bytes that are worth waking up one more thread for."""
 
@@ -147,10 +149,11 @@ class SampleLoader:
         reader, decoded = self._started(), self._decoded
         if decoded is None:
             decoded = np.empty((len(self._inputs), *self._index.shape), np.float32)
-            for part in self._fill(reader, np.arange(len(decoded)), decoded):
-                part.result()
+            _wait(self._fill(reader, np.arange(len(decoded)), decoded))
             self._decoded = decoded
         for share in shares:
+            if reader.closed:
+                raise RuntimeError(CLOSED)
             fields = reader.buffers.take(len(share))
             # Any mode but the default one writes straight into the buffer.
             np.take(decoded, share, axis=0, out=fields, mode="clip")
@@ -166,11 +169,7 @@ class SampleLoader:
                     waiting.append((share, *self._start(share)))
                 if not waiting:
                     return
-                try:
-                    for part in waiting[0][2]:
-                        part.result()
-                except CancelledError:
-                    raise RuntimeError("the loader was closed while it was iterated") from None
+                _wait(waiting[0][2])
                 share, fields, _ = waiting.popleft()
                 inputs = self._inputs[share]
                 yield inputs, fields
@@ -224,6 +223,14 @@ class SampleLoader:
         return self.__dict__ | {"_reader": None, "_decoded": None}
 
 
+def _wait(parts: list[Future]) -> None:
+    try:
+        for part in parts:
+            part.result()
+    except CancelledError:
+        raise RuntimeError(CLOSED) from None
+
+
 def _empty(shape: tuple[int, ...]) -> np.ndarray:
     return np.empty(shape, np.float32)
 
@@ -266,7 +273,7 @@ class _Reader:
         self.index, self.storage, self.buffers, self.pid = index, storage, buffers, os.getpid()
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="surrlab-loader")
         self._read = self._from_memory if cache == "memory" else self._pieces
-        self._local, self._lock, self._closed = threading.local(), threading.Lock(), False
+        self._local, self._lock, self.closed = threading.local(), threading.Lock(), False
         self._descriptors: dict[int, int] = {}
         self._memory: dict[int, Future] = {}
 
@@ -337,7 +344,7 @@ class _Reader:
         return held.result()
 
     def _fetch(self, file: int, buffer: memoryview, offset: int, chunk: np.void) -> None:
-        if self._closed:
+        if self.closed:
             raise CancelledError
         try:
             lacking = len(buffer) - self.storage.read(file, buffer, offset)
@@ -391,7 +398,7 @@ class _Reader:
     def close(self) -> None:
         if self.pid != os.getpid():  # a fork's copy: the threads are not here
             return
-        self._closed = True
+        self.closed = True
         self.pool.shutdown(cancel_futures=True)
         self._memory.clear()
         while self._descriptors:

@@ -111,6 +111,7 @@ class Scenario(ABC):
         """Return all that a simulation depends on besides its parameters, as JSON types."""
         return {
             "name": self.name,
+            "solver": hydro.VERSION,
             "parameters": [asdict(p) for p in self.parameters],
             "times": self.times.tolist(),
             **{name: getattr(self, name) for name in self.constants},
@@ -257,7 +258,7 @@ class PchipImpact(Scenario):
 
     The domain is 6.4 cm square, x from -1 to 5.4. The shocked copper ends near x = 3.5 at 15 µs and
     the usual jet within 5; only the fastest, near the corners of the ranges, reach the right edge,
-    and not before 13.8 µs. With 64 x 64 cells the range of the control points spans five of them.
+    and not before 13 µs. With 64 x 64 cells the range of the control points spans five of them.
 
     Examples
     --------

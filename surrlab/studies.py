@@ -164,10 +164,13 @@ def _predict(source: Path, ensemble: Ensemble, path: Path) -> None:
     storage.write_simulation(path, ensemble.header, ensemble.simulations[0], row, samples)
 
 
-@functools.cache  # asked for by every study that follows, and hashed into their folders' names
 def mean_model_errors(study: Study) -> xr.DataArray:
     """Model error of every training sample and field, the mean over the raw models."""
     variability_study(study)
+    return study.once("model errors", lambda: _mean_model_errors(study))
+
+
+def _mean_model_errors(study: Study) -> xr.DataArray:
     paths = [study.folder(model) / TRAINING_ERRORS for model in raw_models(study)]
     return sum(xr.load_dataset(p, engine="h5netcdf")["model_error"] for p in paths) / len(paths)
 
@@ -187,7 +190,8 @@ def tolerance_search(study: Study) -> xr.Dataset:
         table = compression.table(data).assign(model_error=mean_model_errors(study))
         return table.assign_attrs(raw_field_nbytes=4 * int(np.prod(data.grid.shape)))
 
-    return study.table("tolerance_search", data.digest, collect)
+    key = [data.digest, [study.folder(model).name for model in raw_models(study)]]
+    return study.table("tolerance_search", key, collect)
 
 
 def by_field(found: xr.Dataset) -> pd.DataFrame:
@@ -238,12 +242,15 @@ def thresholds(study: Study, simulation: int, time: int) -> xr.Dataset:
     return study.table("thresholds", key, climb)
 
 
-@functools.cache
 def compressed(study: Study, level: float) -> Ensemble:
     """The training side compressed at `level` times Algorithm 1's tolerances.
 
     At 1 search and storage are one pass; other levels reuse the tolerances that it found.
     """
+    return study.once(f"compressed x{level:g}", lambda: _compressed(study, level))
+
+
+def _compressed(study: Study, level: float) -> Ensemble:
     errors = mean_model_errors(study)
     key = hashlib.sha256(errors.values.tobytes()).hexdigest()[:8]
     path = study.path / "compressed" / f"x{level:g}-{key}"
@@ -253,10 +260,9 @@ def compressed(study: Study, level: float) -> Ensemble:
     return compression.compress(study.train_set, found * level, path)
 
 
-@functools.cache
 def ratios(study: Study, level: float) -> compression.Ratios:
     """Payload and file ratio of a level."""
-    return compression.ratios(compressed(study, level))
+    return study.once(f"ratios x{level:g}", lambda: compression.ratios(compressed(study, level)))
 
 
 def lossy_models(study: Study) -> list[Model]:

@@ -76,6 +76,12 @@ class StudyConfig:
             strangers = sorted(set(getattr(self, name)) - set(self.raw_seeds))
             if strangers:
                 raise ValueError(f"{name} holds {strangers[0]}, which is not a raw seed")
+        for name in ("raw_seeds", "lossy_seeds", "generation_seeds", "levels"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name} must hold values, each of them once, not {values}")
+        if not min(self.levels) > 0:
+            raise ValueError(f"levels are factors above 0, not {self.levels}")
         if len(self.lossy_seeds) < 2:
             raise ValueError(f"a verdict needs two or more lossy seeds, not {self.lossy_seeds}")
 
@@ -189,9 +195,33 @@ class Study:
             )
         return side.simulations[place]
 
+    def time(self, place: int) -> int:
+        """Place of a time of the samples, once it is known to be there.
+
+        Raises
+        ------
+        IndexError
+            If there is none.
+        """
+        if not 0 <= place < len(self.ensemble.times):
+            raise IndexError(
+                f"there is no time at place {place}: a simulation has {len(self.ensemble.times)}"
+            )
+        return place
+
     def table(self, name: str, key: object, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
         """``<name>.nc``: as stored if it was made from `key`, computed and stored otherwise."""
         return keep(self.path / f"{name}.nc", key, compute)
+
+    def once(self, name: str, make: Callable):
+        """What `make` returned when this study was first asked for `name`."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
+    @cached_property
+    def _made(self) -> dict:
+        return {}
 
     def summarise(self, section: str, values: dict) -> dict:
         """Put a notebook's numbers into ``summary.json`` under its section, and return them."""
@@ -254,12 +284,14 @@ def train_models(study: Study, models: list[Model], label: str) -> None:
     """
     accelerator = training.best_accelerator()
     common = (study.config.train, study.test_set, study.field_statistics, accelerator)
+    # By where they are stored: levels that zfp rounds to the same tolerances share their models.
+    stored = {study.judgement(model): model for model in models}
     jobs = [
-        (_train_one, (model, study.judgement(model), *common))
-        for model in models
-        if not study.judgement(model).exists()
+        (_train_one, (model, judgement, *common))
+        for judgement, model in stored.items()
+        if not judgement.exists()
     ]
-    progress = {"label": label, "unit": "model", "total": len(models)}
+    progress = {"label": label, "unit": "model", "total": len(stored)}
     with nullcontext() if accelerator == "cpu" else ThreadPoolExecutor(1) as executor:
         for _ in storage.run(jobs, executor=executor, **progress):
             pass
@@ -280,9 +312,10 @@ def _train_one(
         seed=model.seed,
         path=judgement.parent,
         accelerator=accelerator,
-        threads=1,
+        threads=1 if accelerator == "cpu" else None,
         progress=accelerator != "cpu",
     )
+    surrogate.network.to(accelerator)
     if model.kind == "raw":
         errors = functools.partial(evaluation.model_errors, surrogate, model.data)
         keep(judgement.with_name(TRAINING_ERRORS), model.data.digest, errors)
@@ -298,9 +331,10 @@ def evaluations(study: Study, models: list[Model], name: str) -> xr.Dataset:
         tables = [xr.load_dataset(file, engine="h5netcdf") for file in files]
         truth = [variable for variable in tables[0] if variable.startswith("truth_")]
         joined = xr.concat([t.drop_vars(truth) for t in tables], "model", data_vars="all")
-        return joined.merge(tables[0][truth]).assign_coords(_coordinates(models))
+        return joined.merge(tables[0][truth]).assign_coords(coordinates)
 
-    return study.table(name, [[file.parent.name, file.name] for file in files], join)
+    coordinates = _coordinates(study, models)
+    return study.table(name, [coordinates, [file.name for file in files]], join)
 
 
 def histories(study: Study, models: list[Model]) -> xr.Dataset:
@@ -311,14 +345,13 @@ def histories(study: Study, models: list[Model]) -> xr.Dataset:
         rows = [json.loads((folder / "history.json").read_text()) for folder in folders]
         loss = [[epoch["loss"] for epoch in row] for row in rows]
         epochs = [epoch["epoch"] for epoch in rows[0]]
-        return xr.Dataset({"loss": (("model", "epoch"), loss)}, {"epoch": epochs}).assign_coords(
-            _coordinates(models)
-        )
+        return xr.Dataset({"loss": (("model", "epoch"), loss)}, {"epoch": epochs} | coordinates)
 
-    return study.table("history", [folder.name for folder in folders], join)
+    coordinates = _coordinates(study, models)
+    return study.table("history", coordinates, join)
 
 
-def _coordinates(models: list[Model]) -> dict:
+def _coordinates(study: Study, models: list[Model]) -> dict:
     """What a table says of each of its models: the figures choose look and label by it."""
     return {
         "model": [m.label for m in models],
@@ -326,6 +359,7 @@ def _coordinates(models: list[Model]) -> dict:
         "level": ("model", [m.level for m in models]),
         "ratio": ("model", [m.ratio for m in models]),
         "seed": ("model", [m.seed for m in models]),
+        "folder": ("model", [study.folder(m).name for m in models]),
     }
 
 

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from surrlab import ensembles, fields, storage
+from surrlab import compression, ensembles, fields, storage
 from surrlab.scenarios import RayleighTaylor
 
 
@@ -152,6 +152,14 @@ def test_simulations_that_fail_are_listed_and_the_others_go_on(tmp_path, monkeyp
     assert f"{(~heavy).sum()} simulations of rayleigh-taylor ({heavy.sum()} more failed)" in repr(
         made
     )
+    train, test = made.split(0.5, seed=1)
+    assert not set(train.simulations + test.simulations) & set(made.failed)
+    small = compression.compress(train, 0.01, tmp_path / "small")
+    assert small.simulations == train.simulations
+    np.testing.assert_allclose(
+        small.read(train.simulations[0]), made.read(train.simulations[0]), atol=0.01
+    )
+    made.verify()
     assert sorted(os.listdir(tmp_path / "e")) == sorted(
         ["ensemble.json", *(made.file(s).name for s in made.simulations)]
     )

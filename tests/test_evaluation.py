@@ -133,3 +133,13 @@ def test_model_errors_are_in_each_field_s_unit(table, ensemble, statistics, monk
     errors = evaluation.model_errors(Truthful(ensemble, statistics), ensemble)["model_error"]
     assert errors.dims == ("simulation", "time", "field")
     xr.testing.assert_allclose(errors, table["l1"])
+
+
+def test_a_truth_that_never_changes_is_not_followed(table):
+    models = table.expand_dims("model").assign_coords(seed=("model", [3]))
+    models["thickness_correlation"][0, 0] = np.nan
+    models["truth_thickness"][0, 0] = 0.25
+    frame = evaluation.scores(models)
+    assert np.isfinite(frame.loc[3, "thickness_correlation"])
+    models["truth_thickness"][0, :] = 0.25
+    assert np.isnan(evaluation.scores(models).loc[3, "thickness_correlation"])

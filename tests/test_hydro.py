@@ -450,3 +450,12 @@ def test_arguments_that_make_no_flow_are_refused():
         Flow(state, grid, materials=GAS, sides="open")
     with pytest.raises(ValueError, match=r"from t = 0.02 to t = 0.01"):
         evolve(state, grid, [0.02, 0.01], materials=GAS)
+
+
+def test_a_time_step_that_collapses_is_an_error():
+    grid = Grid(4, 4, (0, 1), (0, 1))
+    primitive = np.ones((5, 4, 4))
+    primitive[RHO, 1, 1] = 1e-18  # in which sound is a thousand million times as fast
+    flow = Flow(primitive, grid, materials=(Material(GAMMA),))
+    with pytest.raises(FloatingPointError, match=r"step 0, t = 0 s: .* t = 1 is more than 1,000,0"):
+        flow.advance(1.0)

@@ -470,8 +470,9 @@ def test_a_filter_that_is_not_installed_is_named(made):
         SampleLoader(made(write), 2, seed=0)
 
 
-def test_closed_while_it_is_iterated(data):
-    loader = SampleLoader(data, 8, seed=0, storage=Storage(latency=0.01))
+@pytest.mark.parametrize("cache", [None, "decoded"])
+def test_closed_while_it_is_iterated(data, cache):
+    loader = SampleLoader(data, 8, seed=0, storage=Storage(latency=0.01), cache=cache)
     iterator = iter(loader)
     next(iterator)
     loader.close()

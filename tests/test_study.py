@@ -158,13 +158,23 @@ def test_an_ensemble_of_one_s_own(results, tmp_path):
     xr.testing.assert_equal(table["l1"], made["l1"].isel(model=slice(2)))
 
 
-def test_an_ensemble_of_another_benchmark_is_refused_before_any_training(results, tmp_path):
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("base_pressure", 3.0, r"its base_pressure is 3\.0, here it is 10\.0"),
+        ("solver", 0, "its solver is 0, here it is"),
+        ("viscosity", 0.1, r"its viscosity is 0\.1, here it is None"),
+    ],
+)
+def test_an_ensemble_of_another_benchmark_is_refused_before_any_training(
+    results, tmp_path, key, value, message
+):
     copy = shutil.copytree(results / "ensemble", tmp_path / "copy")
     manifest = json.loads((copy / "ensemble.json").read_text())
-    manifest["scenario"]["base_pressure"] = 3.0
+    manifest["scenario"][key] = value
     (copy / "ensemble.json").write_text(json.dumps(manifest))
     study = workspace.open_study(presets.get("smoke"), tmp_path / "results", str(copy))
-    with pytest.raises(ValueError, match=r"its base_pressure is 3\.0, here it is 10\.0"):
+    with pytest.raises(ValueError, match=message):
         studies.variability_study(study)
     assert not (tmp_path / "results" / "models").exists()
 
@@ -231,3 +241,36 @@ def test_seeds_that_cannot_give_a_verdict_are_refused():
         dataclasses.replace(presets.get("smoke"), lossy_seeds=(0,))
     with pytest.raises(ValueError, match="lossy_seeds holds 9"):
         dataclasses.replace(presets.get("smoke"), lossy_seeds=(0, 9))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"raw_seeds": (0, 0, 1)}, {"generation_seeds": ()}, {"levels": ()}, {"levels": (1.0, -2.0)}],
+)
+def test_a_study_that_could_not_end_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        dataclasses.replace(presets.get("smoke"), **wrong)
+
+
+def test_levels_that_zfp_cannot_tell_apart_share_models_but_not_rows(results, tmp_path):
+    config = dataclasses.replace(
+        presets.get("smoke"), raw_seeds=(0, 1), levels=(4.0, 4.5), generation_seeds=(0,)
+    )
+    shutil.copytree(results / "models", tmp_path / "models")
+    study = workspace.open_study(config, tmp_path, str(results / "ensemble"))
+    table = studies.lossy_training(study)
+    assert table["level"].values.tolist() == [0, 0, 4, 4, 4.5, 4.5]
+    xr.testing.assert_equal(
+        table["l1"].isel(model=[2, 3]).drop_vars(["model", "level"]),
+        table["l1"].isel(model=[4, 5]).drop_vars(["model", "level"]),
+    )
+    other = dataclasses.replace(config, levels=(4.0,))
+    again = studies.lossy_training(workspace.open_study(other, tmp_path, str(results / "ensemble")))
+    assert again["level"].values.tolist() == [0, 0, 4, 4]
+
+
+def test_a_time_that_is_not_there_is_said_before_any_training(results):
+    study = workspace.open_study(presets.get("smoke"), results)
+    assert study.time(50) == 50
+    with pytest.raises(IndexError, match="no time at place 51: a simulation has 51"):
+        study.time(51)
