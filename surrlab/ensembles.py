@@ -304,7 +304,7 @@ def generate(
 
     Parameters
     ----------
-    scenario : scenarios.RayleighTaylor or its like
+    scenario : scenarios.Scenario
         What to simulate.
     path : path
         Folder of the ensemble; made if need be.

@@ -32,7 +32,7 @@ class StudyConfig:
 
     Parameters
     ----------
-    scenario : scenarios.RayleighTaylor
+    scenario : scenarios.Scenario
         The benchmark.
     n_simulations : int
         Size of the ensemble.
