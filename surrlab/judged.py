@@ -106,7 +106,9 @@ class Tables:
         table = xr.load_dataset(path, engine="h5netcdf")
         if fits(table.attrs.get("key", "null"), table):
             return table
-        self.notes.append(f"{path} was made from another ensemble: it is left out.")
+        self.notes.append(
+            f"{path} was made from another ensemble, or by another version: left out."
+        )
         return None
 
     def judged(self, truth: Ensemble) -> Judged | None:
@@ -114,7 +116,7 @@ class Tables:
 
         def ours(key: str, table: xr.Dataset) -> bool:
             simulations = table["simulation"].values.tolist()
-            if not set(simulations) <= set(truth.simulations):
+            if "folder" not in table.coords or not set(simulations) <= set(truth.simulations):
                 return False
             return truth.select(simulations).digest in key  # as the name of each evaluation
 

@@ -153,6 +153,15 @@ def test_results_of_another_ensemble(copy, ensemble):
     assert found.stored == () and found.judged is None and not found.has_model_errors
 
 
+def test_tables_of_another_version(copy):
+    for name in ("lossy_training", "variability"):
+        table = xr.load_dataset(copy / f"{name}.nc", engine="h5netcdf")
+        table.drop_vars("folder").to_netcdf(copy / f"{name}.nc", engine="h5netcdf")
+    found = gallery.open(copy)
+    assert any("variability.nc was made" in note for note in found.notes)
+    assert found.judged is None and len(found.stored) == 2
+
+
 def test_a_benchmark_that_this_version_does_not_know(copy):
     manifest = json.loads((copy / "ensemble" / "ensemble.json").read_text())
     manifest["scenario"]["name"] = "kelvin-helmholtz"
