@@ -25,8 +25,9 @@ import scipy.ndimage
 import xarray as xr
 from machine import machine
 
-from surrlab import compression, ensembles, explorer, storage
-from surrlab.scenarios import RayleighTaylor
+from surrlab import compression, explorer, simulation
+from surrlab.data import native
+from surrlab.simulation.rayleigh_taylor import RayleighTaylor
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
@@ -40,7 +41,9 @@ LIMITS = {
 def study(folder, shape):
     """Results that hold one simulation of `shape`, raw and compressed as Algorithm 1 says."""
     scenario, path = RayleighTaylor(), folder / f"results-{shape[0]}"
-    small = ensembles.generate(scenario, folder / "small", n_simulations=1, shape=SHAPES[0], seed=1)
+    small = simulation.generate(
+        scenario, folder / "small", n_simulations=1, shape=SHAPES[0], seed=1
+    )
     factor, rng = shape[0] // SHAPES[0][0], np.random.default_rng(0)
     samples = small.read(0)
     if factor > 1:
@@ -52,11 +55,11 @@ def study(folder, shape):
     header["grid"] = {"ny": grid.ny, "nx": grid.nx, "x": grid.x, "y": grid.y}
     row = small.parameters[0].tolist()
     with ThreadPoolExecutor(1) as pool:
-        writer = lambda file: storage.write_simulation(file, header, 0, row, samples)  # noqa: E731
-        storage.build(
+        writer = lambda file: native.write_simulation(file, header, 0, row, samples)  # noqa: E731
+        native.build(
             path / "ensemble", header, {}, {0: row}, {0: writer}, executor=pool, label="write"
         )
-        whole = ensembles.open(path / "ensemble")
+        whole = native.open(path / "ensemble")
         errors = xr.DataArray(0.05 * samples.std(axis=(0, 2, 3)), {"field": list(whole.fields)})
         compression.search_and_compress(whole, errors, path / "compressed/x1-0", executor=pool)
     return path

@@ -12,8 +12,9 @@ import time
 
 from machine import machine
 
-from surrlab.hydro import Flow
-from surrlab.scenarios import PchipImpact, RayleighTaylor
+from surrlab.simulation.euler import Flow
+from surrlab.simulation.pchip_impact import PchipImpact
+from surrlab.simulation.rayleigh_taylor import RayleighTaylor
 
 REPEATS = 7
 # Parameters; the shape of the whole simulation that is timed; and of each run, with its end.

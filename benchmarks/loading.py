@@ -31,11 +31,15 @@ import xarray as xr
 from machine import machine
 from scipy.ndimage import zoom
 
-from surrlab import chunks, codecs, compression, ensembles, presets, storage, training
-from surrlab.codecs import Zfp
-from surrlab.disks import Storage
-from surrlab.loading import SampleLoader
-from surrlab.scenarios import RayleighTaylor
+from surrlab import compression, simulation, training
+from surrlab.compression import hdf5_filters
+from surrlab.compression.zfp import Zfp
+from surrlab.data import native
+from surrlab.loading import index
+from surrlab.loading.bandwidth import Storage
+from surrlab.loading.loader import SampleLoader
+from surrlab.simulation.rayleigh_taylor import RayleighTaylor
+from surrlab.studies import presets
 
 SIMULATIONS, COARSE, SHAPE = 6, (96, 32), (768, 256)
 BATCH, ROUNDS, SLOW_ROUNDS, EPOCHS = 16, 7, 3, 5
@@ -52,8 +56,8 @@ def upsampled(coarse, folder):
     rows = dict(enumerate(coarse.parameters.tolist()))
     writers = {s: partial(write, coarse, header, s) for s in rows}
     with ThreadPoolExecutor(CORES) as pool:
-        storage.build(folder, header, {}, rows, writers, executor=pool, label="upsample")
-    return ensembles.open(folder)
+        native.build(folder, header, {}, rows, writers, executor=pool, label="upsample")
+    return native.open(folder)
 
 
 def write(coarse, header, simulation, path):
@@ -61,7 +65,7 @@ def write(coarse, header, simulation, path):
     samples = coarse.read(simulation)
     with h5py.File(path, "w") as file:
         row = coarse.parameters[simulation].tolist()
-        storage.describe(file, header, simulation, row)
+        native.describe(file, header, simulation, row)
         for i, name in enumerate(header["fields"]):
             file[name] = np.stack([zoom(s[i], factor, order=3, mode="nearest") for s in samples])
 
@@ -94,7 +98,7 @@ def as_the_paper(ensemble, folder):
         with h5py.File(ensemble.file(simulation)) as source, h5py.File(paths[-1], "w") as file:
             for name in ensemble.fields:
                 (old,) = source[compression.CHUNKS][name].values()
-                codec, _ = codecs.stored_as(old)
+                codec, _ = hdf5_filters.stored_as(old)
                 new = file.create_dataset(
                     name, old.shape, "f4", chunks=old.chunks, **codec.h5_filter()
                 )
@@ -139,7 +143,7 @@ class DecodeAlone:
     """zfpy, into the fields of one batch over and over, every stream in memory."""
 
     def __init__(self, ensemble):
-        index = chunks.Index(ensemble)
+        index = index.Index(ensemble)
         n = len(index.simulations) * index.n_times
         found = index.chunks(np.random.default_rng(0).permutation(n))
         files = [path.read_bytes() for path in index.paths]
@@ -258,14 +262,14 @@ class InMemory(SampleLoader):
 
 @functools.cache
 def _decoded(path, simulations):
-    ensemble = ensembles.open(path)
+    ensemble = native.open(path)
     return np.concatenate([ensemble.read(s) for s in simulations])
 
 
 def quick_epoch(folder):
     """Seconds of an epoch of the `quick` preset's model; the feeds take turns."""
     preset = presets.get("quick")
-    raw = ensembles.generate(
+    raw = simulation.generate(
         preset.scenario,
         folder / "quick",
         n_simulations=preset.n_simulations,
@@ -321,7 +325,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         report = {"quick_epoch": quick_epoch(folder)}
-        coarse = ensembles.generate(
+        coarse = simulation.generate(
             RayleighTaylor(), folder / "coarse", n_simulations=SIMULATIONS, shape=COARSE, seed=0
         )
         raw = upsampled(coarse, folder / "raw")

@@ -8,14 +8,15 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from surrlab import evaluation, presets, studies, workspace
+from surrlab import evaluation, studies
+from surrlab.studies import presets
 
 SEEDS = tuple(range(16))
 
 
 def main(results="results/quick"):
     config = dataclasses.replace(presets.get("quick"), raw_seeds=SEEDS)
-    study = workspace.open_study(config, results)
+    study = studies.open_study(config, results)
     scores = evaluation.scores(studies.variability_study(study))
     scores.to_csv(Path(__file__).with_suffix(".csv"))
 

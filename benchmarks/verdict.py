@@ -43,7 +43,7 @@ import pandas as pd
 from machine import machine
 from scipy import special
 
-from surrlab import variability
+from surrlab import evaluation
 
 HERE = Path(__file__).parent
 METRICS = 11
@@ -68,12 +68,12 @@ def welch(shift, paired_sd, sigma, pairs, raws):
 
 def unpooled(shift, paired_sd, sigma, pairs, raws):
     error = paired_sd / np.sqrt(pairs)
-    return variability.p_harmful(shift, error, pairs - 1.0, sigma, raws, MARGIN)
+    return evaluation.p_harmful(shift, error, pairs - 1.0, sigma, raws, MARGIN)
 
 
 def verdict(shift, paired_sd, sigma, pairs, raws):
-    error, dof = variability.paired_error(paired_sd, sigma, pairs)
-    return variability.p_harmful(shift, error, dof, sigma, raws, MARGIN)
+    error, dof = evaluation.paired_error(paired_sd, sigma, pairs)
+    return evaluation.p_harmful(shift, error, dof, sigma, raws, MARGIN)
 
 
 RULES = {"plain": plain, "welch": welch, "unpooled": unpooled, "verdict": verdict}
@@ -81,7 +81,7 @@ RULES = {"plain": plain, "welch": welch, "unpooled": unpooled, "verdict": verdic
 
 def summarise(raw, lossy):  # (R, K, M), (R, n, M) -> three arrays (R, M)
     pairs = lossy - raw[:, : lossy.shape[1]]
-    return *variability.band(pairs, axis=1), variability.band(raw, axis=1).sigma
+    return *evaluation.band(pairs, axis=1), evaluation.band(raw, axis=1).sigma
 
 
 def draw(rng, repeats, raws, pairs, rho, spread=1.0, tail="normal", mixing=None):
@@ -104,7 +104,7 @@ def measure(rule, raws, pairs, summary):
 
     def decide(true_shift):
         p = RULES[rule](shift + true_shift, paired_sd, sigma, pairs, raws)
-        return variability.decide(p, ALPHA)[1:]
+        return evaluation.decide(p, ALPHA)[1:]
 
     harm_0, benign_0 = decide(0.0)
     harm_2s, benign_2s = decide(MARGIN)
@@ -119,7 +119,7 @@ def measure(rule, raws, pairs, summary):
         true[: len(sizes)] = sizes
         row[f"harm@{name}"] = decide(true)[0].any(-1).mean()
     if rule == "verdict":
-        error, dof = variability.paired_error(paired_sd, sigma, pairs)
+        error, dof = evaluation.paired_error(paired_sd, sigma, pairs)
         row["cover"] = (np.abs(shift) <= special.stdtrit(dof, 1 - ALPHA / 2) * error).mean()
     return {name: round(100 * float(value), 1) for name, value in row.items()}
 
@@ -155,7 +155,7 @@ def split(rng, repeats, scores):
     for pairs in range(2, models // 2 + 1):
         order = rng.permuted(np.tile(np.arange(models), (repeats, 1)), axis=1)
         summary = summarise(scores[order[:, pairs:]], scores[order[:, :pairs]])
-        harm, benign = variability.decide(verdict(*summary, pairs, models - pairs), ALPHA)[1:]
+        harm, benign = evaluation.decide(verdict(*summary, pairs, models - pairs), ALPHA)[1:]
         yield {
             "K": models - pairs,
             "K'": pairs,
@@ -169,7 +169,7 @@ def read_scores(path):
     table = pd.read_csv(path, index_col=0).astype(float)
     higher = [name.startswith("psnr") or name.endswith("correlation") for name in table]
     scores = np.where(higher, -1, 1) * table.to_numpy()
-    mean, sigma = variability.band(scores)
+    mean, sigma = evaluation.band(scores)
     usable = np.isfinite(sigma) & (sigma > 0)
     if len(scores) < 4 or len(sigma) < 2 or not usable.all():
         raise SystemExit(

@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _study(args) -> None:
-    from surrlab import notebooks, presets
+    from surrlab.studies import notebooks, presets
 
     preset = presets.get(args.preset)
     results = args.results.resolve()
@@ -147,17 +147,19 @@ def _study(args) -> None:
 
 
 def _figures(args) -> None:
-    from surrlab import ensembles, plates, studies
+    from surrlab import studies
+    from surrlab.data import native
+    from surrlab.figures import catalogue
 
     folder = args.results / args.preset
-    drawn, missing = plates.draw_all(folder)
+    drawn, missing = catalogue.draw_all(folder)
     print(f"{folder / 'figures'}: {', '.join(drawn)}")
     for reason in missing:
         print(f"not drawn: {reason}")
     at_hand = {}
-    for manifest in sorted(args.results.glob(f"*/ensemble/{ensembles.MANIFEST}")):
+    for manifest in sorted(args.results.glob(f"*/ensemble/{native.MANIFEST}")):
         with suppress(OSError, ValueError, KeyError):  # a broken one is no reason to draw nothing
-            found = ensembles.Ensemble(manifest.parent, json.loads(manifest.read_text()))
+            found = native.Ensemble(manifest.parent, json.loads(manifest.read_text()))
             if found.shape[0]:
                 at_hand[manifest.parent.parent.name] = found
     print(f"\nTable I\n{studies.table_one(at_hand).to_string(float_format='{:.3g}'.format)}")
@@ -166,12 +168,14 @@ def _figures(args) -> None:
 def _gallery(args) -> None:
     from PIL import Image
 
-    from surrlab import plates, presets, storage, studies, workspace
+    from surrlab import _files, studies
+    from surrlab.figures import catalogue
+    from surrlab.studies import presets
 
     studied = [name for name in presets.PRESETS if "smoke" not in name]  # whose models say nothing
     wanted = {args.results / name: ("verdict", "side_by_side") for name in studied}
     for name, config in presets.GALLERY.items():
-        study = workspace.open_study(config, args.results / name)
+        study = studies.open_study(config, args.results / name)
         simulation = study.simulation(study.ensemble, 0)
         studies.evolution(study, simulation)
         studies.compressed_fields(study, simulation, len(study.ensemble.times) // 2)
@@ -179,16 +183,16 @@ def _gallery(args) -> None:
     args.path.mkdir(parents=True, exist_ok=True)
     for folder, names in wanted.items():
         for name in names:
-            if not (folder / f"{plates.PLATES[name].table}.nc").exists():
+            if not (folder / f"{catalogue.PLATES[name].table}.nc").exists():
                 print(f"not drawn: {name} of {folder.name}, which has not been studied yet")
             else:
                 picture = args.path / f"{folder.name}-{name}.png"
-                plates.draw(folder, name)
+                catalogue.draw(folder, name)
                 with Image.open(folder / "figures" / f"{name}.png") as drawn:
                     # 256 colours do, at a third of the bytes: these pictures are committed.
                     few = {"method": Image.Quantize.MAXCOVERAGE, "dither": Image.Dither.NONE}
                     small = drawn.convert("RGB").quantize(256, **few)
-                with storage.replacing(picture) as temporary:
+                with _files.replacing(picture) as temporary:
                     small.save(temporary, format="PNG", optimize=True)
                 print(f"{picture}: {picture.stat().st_size / 1000:.0f} kB")
 
@@ -202,21 +206,22 @@ def _json(name: str, value: str):
 
 def _verdict_table(verdicts: list[dict]) -> str:
     """The verdicts as text: a row a level, beneath it the reason."""
-    from surrlab import drawing
+    from surrlab.figures import style
 
     lines = ["", "tolerance   payload ratio   file ratio   verdict"]
     for row in verdicts:
         numbers = f"{row['payload']:>13.1f}× {row['file']:>11.1f}×"
-        lines.append(f"×{drawing.factor(row['level']):<8} {numbers}   {row['state']}")
+        lines.append(f"×{style.factor(row['level']):<8} {numbers}   {row['state']}")
         lines += textwrap.indent(textwrap.fill(row["reason"], 76), " " * 12).splitlines()
     return "\n".join([*lines, ""])
 
 
 def _simulate(args) -> None:
-    from surrlab import ensembles, presets
+    from surrlab import simulation
+    from surrlab.studies import presets
 
     preset = presets.get(args.preset)
-    ensemble = ensembles.generate(
+    ensemble = simulation.generate(
         preset.scenario,
         args.path,
         n_simulations=preset.n_simulations if args.simulations is None else args.simulations,
@@ -227,10 +232,12 @@ def _simulate(args) -> None:
 
 
 def _train(args) -> None:
-    from surrlab import ensembles, presets, training
+    from surrlab import training
+    from surrlab.data import native
+    from surrlab.studies import presets
 
     preset = presets.get(args.preset)
-    ensemble = ensembles.open(args.ensemble)
+    ensemble = native.open(args.ensemble)
     if args.hold_out:
         ensemble, _ = ensemble.split(preset.test_fraction, preset.seed)
     model = training.train(
@@ -249,20 +256,22 @@ def _train(args) -> None:
 
 
 def _compress(args) -> None:
-    from surrlab import compression, ensembles, evaluation, surrogates
+    from surrlab import compression, evaluation, training
+    from surrlab.data import native
 
-    ensemble = ensembles.open(args.ensemble)
-    errors = evaluation.model_errors(surrogates.load(args.model), ensemble)["model_error"]
+    ensemble = native.open(args.ensemble)
+    errors = evaluation.model_errors(training.load(args.model), ensemble)["model_error"]
     made = compression.search_and_compress(ensemble, errors * args.factor, args.path)
     ratios = compression.ratios(made)
     print(f"{made}: payload {ratios.payload:.1f}x, files {ratios.file:.1f}x")
 
 
 def _bench(args) -> None:
-    from surrlab import ensembles, notebooks, presets, throughput
+    from surrlab.data import native
+    from surrlab.studies import notebooks, presets, throughput
 
     presets.get(args.preset)
-    ensemble, folder = ensembles.open(args.ensemble), args.results.resolve() / args.preset
+    ensemble, folder = native.open(args.ensemble), args.results.resolve() / args.preset
     compressed = args.compressed or throughput.trial(ensemble, folder)
     (notebook,) = _notebooks("6_*.ipynb")
     given = {

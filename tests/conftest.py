@@ -11,26 +11,27 @@ import pytest
 # wait in a loop for one that has no core take it from the others.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from surrlab import ensembles
-from surrlab.scenarios import RayleighTaylor
+from surrlab import simulation
+from surrlab.simulation.rayleigh_taylor import RayleighTaylor
 
 
 @pytest.fixture(scope="session")
 def ensemble(tmp_path_factory):
     """Six simulations of 51 samples on 24 x 8."""
     path = tmp_path_factory.mktemp("data") / "ensemble"
-    return ensembles.generate(RayleighTaylor(), path, n_simulations=6, shape=(24, 8), seed=1)
+    return simulation.generate(RayleighTaylor(), path, n_simulations=6, shape=(24, 8), seed=1)
 
 
 @pytest.fixture(scope="session")
 def studied(tmp_path_factory):
     """Results of a study: the smallest that has all there is, 24 x 8 and one epoch a model."""
-    from surrlab import presets, studies, workspace  # with torch: only who needs them waits
+    from surrlab import studies
+    from surrlab.studies import presets
 
     smoke = presets.get("smoke")
     train = dataclasses.replace(smoke.train, epochs=1)
     config = dataclasses.replace(smoke, n_simulations=6, train=train, raw_seeds=(0, 1))
-    study = workspace.open_study(config, tmp_path_factory.mktemp("studied") / "quick")
+    study = studies.open_study(config, tmp_path_factory.mktemp("studied") / "quick")
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
         # Six models of a second each are not worth processes that import torch.
         patch.setattr(loky, "get_reusable_executor", lambda *_, **__: pool)

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from surrlab.fields import LABELS, NAMES, Grid, units
+from surrlab.data.fields import Grid
+from surrlab.simulation.scenario import LABELS, NAMES, units
 
 GRID = Grid(48, 16, (-1 / 6, 1 / 6), (-0.5, 0.5))
 TIMES = np.linspace(0, 10, 51)

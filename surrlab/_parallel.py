@@ -1,0 +1,43 @@
+"""Jobs in parallel on any executor, under a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, as_completed
+
+import loky
+from tqdm import tqdm
+
+
+def run(
+    jobs: list[tuple[Callable, tuple]],
+    *,
+    executor: Executor | None = None,
+    label: str,
+    unit: str = "file",
+    total: int | None = None,
+) -> Iterator:
+    """Run jobs in parallel and yield their results as they end, under a progress bar.
+
+    The first error, or Ctrl-C, ends the others and is raised.
+    """
+    total = len(jobs) if total is None else total
+    if not jobs:
+        return
+    own = None
+    if executor is None:
+        # One pool for the whole session: a worker that has imported torch is worth keeping.
+        executor = own = loky.get_reusable_executor(loky.cpu_count(), timeout=60)
+    futures = []
+    try:
+        with tqdm(total=total, initial=total - len(jobs), desc=label, unit=unit) as bar:
+            futures = [executor.submit(function, *arguments) for function, arguments in jobs]
+            for future in as_completed(futures):
+                yield future.result()
+                bar.update()
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        if own is not None:
+            own.shutdown(kill_workers=True)
+        raise

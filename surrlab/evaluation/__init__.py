@@ -1,0 +1,10 @@
+"""How good a model is, and whether it is worse."""
+
+from surrlab._lazy import attach
+
+__all__ = attach(
+    __name__,
+    metrics="l1 psnr total_mass total_momentum mixing_layer_thickness jet_length correlation",
+    evaluate="evaluate model_errors scores better labels VERSION",
+    verdict="verdict band Band Verdict",
+)

@@ -1,0 +1,8 @@
+"""Sliders over fields, settings of a codec and models."""
+
+from surrlab._lazy import attach
+
+__all__ = attach(
+    __name__,
+    widget="explore explore_field picture picture_field Explorer",
+)

@@ -1,0 +1,9 @@
+"""Batches straight from compressed files."""
+
+from surrlab._lazy import attach
+
+__all__ = attach(
+    __name__,
+    loader="SampleLoader",
+    bandwidth="Storage",
+)

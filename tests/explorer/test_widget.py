@@ -1,0 +1,285 @@
+"""The explorer without a browser: what a slider does to pictures, numbers and sentences."""
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+import sys
+
+import h5py
+import matplotlib.image
+import nbformat
+import numpy as np
+import pytest
+
+from surrlab import cli, explorer
+from surrlab.explorer import html, source
+from surrlab.explorer.settings import RUNGS
+from surrlab.studies import notebooks
+
+
+@pytest.fixture
+def view(studied):
+    return explorer.explore(studied)
+
+
+def pixels(data, cmap, limits):
+    """What a PNG's colours mean: values ``(ny, nx)``, row 0 at the bottom."""
+    colours = matplotlib.image.imread(io.BytesIO(data))[::-1, :, :3]
+    table = matplotlib.colormaps[cmap](np.arange(256))[:, :3]
+    shades = np.abs(colours[:, :, None] - table).sum(-1).argmin(-1)
+    return limits[0] + (shades + 0.5) / 256 * (limits[1] - limits[0])
+
+
+def test_the_slider_changes_pictures_and_numbers(view):
+    page = view.fields
+    seen = set()
+    for rung in (0, 8, 14, RUNGS):
+        page.setting.value = rung
+        seen.add((page.images["decoded"].value, page.numbers.value, page.charts.value))
+    assert len({images for images, _, _ in seen}) >= 3  # 8 is too fine for 256 shades
+    assert len({numbers for _, numbers, _ in seen}) == 4 == len({charts for *_, charts in seen})
+    assert view.message == ""
+
+
+def test_pictures_show_the_fields_on_shared_and_fixed_limits(view):
+    page = view.fields
+    page.setting.value = RUNGS - 4
+    shown = page.shown()
+    for time in (10, 40):
+        view.time.value = time
+        after = page.shown()
+        assert after.limits == shown.limits and after.reach == shown.reach
+        step = (shown.limits[1] - shown.limits[0]) / 256
+        for name, values in (("truth", after.truth), ("decoded", after.decoded)):
+            clipped = values.clip(*shown.limits)
+            found = pixels(page.images[name].value, html.FIELD, shown.limits)
+            np.testing.assert_allclose(found, clipped, atol=1.5 * step)
+        ends = (-shown.reach, shown.reach)
+        found = pixels(page.images["difference"].value, html.DIFFERENCE, ends)
+        np.testing.assert_allclose(found, after.difference.clip(*ends), atol=shown.reach / 30)
+
+
+def test_the_numbers_are_those_of_the_arrays(view):
+    page = view.fields
+    page.setting.value = 16
+    shown = page.shown()
+    text = re.sub(r"<[^>]+>", " ", page.numbers.value)
+    error = np.abs(shown.decoded.astype(float) - shown.truth)
+    assert html.with_unit(error.mean(), "g/cm³") in text
+    assert html.with_unit(error.max(), "g/cm³") in text
+    assert f"{shown.psnr:.1f} dB" in text and "total mass" in text
+    assert f"({shown.nbytes:,} bytes)" in text
+    for word in ("ratio", "tolerance", "L1 error", "L∞ error", "PSNR", "model error"):
+        assert html.escape(html.WORDS[word]) in page.numbers.value  # as a tooltip
+
+
+@pytest.mark.parametrize("keep", ["ratio", "tolerance", "Algorithm 1"])
+def test_what_is_chosen_stays_when_the_time_changes(view, keep):
+    page, found = view.fields, view.gallery
+    page.keep.value = keep
+    page.setting.value = 15
+    before, chosen = page.shown(), found.marks(*page.at)[1.0]
+    view.time.value = 30
+    after, ladder = page.shown(), found.ladder(*page.at)
+    if keep == "ratio":
+        assert page.setting.value == ladder.near_ratio(before.ratio)
+    elif keep == "tolerance":
+        assert after.tolerance == before.tolerance
+    else:
+        assert after.tolerance / found.marks(*page.at)[1.0] == before.tolerance / chosen
+
+
+def test_a_tolerance_in_another_unit_is_not_kept(view):
+    page = view.fields
+    page.keep.value = "tolerance"
+    page.setting.value = 18
+    ratio = page.shown().ratio
+    view.field.value = "velocity_x"
+    assert page.setting.value == view.gallery.ladder(*page.at).near_ratio(ratio)
+
+
+def test_it_begins_at_algorithm_1_and_marks_it(view):
+    page = view.fields
+    chosen = view.gallery.marks(*page.at)[1.0]
+    assert page.shown().tolerance == chosen
+    assert "Algorithm 1</b>" in page._strip.value and "Stored, as" in page._readout.value
+
+
+def test_models_page(view):
+    view.page.value = explorer.MODELS
+    page = view.models
+    assert [name.partition("×")[0] for name in page.images][:2] == ["truth", "raw model"]
+    before = {
+        name: bytes(upper.value) + bytes(lower.value)
+        for name, (upper, lower) in page.images.items()
+    }
+    view.time.value = 20
+    after = {
+        name: bytes(upper.value) + bytes(lower.value)
+        for name, (upper, lower) in page.images.items()
+    }
+    assert all(before[name] != after[name] for name in before)
+    assert page._verdicts.value.count("<li>") == 2
+    for row in view.gallery.judged.verdicts:  # words, and not colour alone
+        assert f">{row['state']}</span>" in page._verdicts.value
+    assert "±2σ of 2 raw models" in page.chart.value and view.message == ""
+
+
+@pytest.mark.parametrize("page", [explorer.FIELDS, explorer.MODELS])
+def test_the_call_makes_the_same_figure(view, page):
+    view.page.value = page
+    view.time.value = 25
+    namespace = {}
+    exec(view.call().replace("explorer.picture", "figure = explorer.picture"), namespace)
+    ours, theirs = (np.asarray(drawn(figure)) for figure in (view.figure(), namespace["figure"]))
+    np.testing.assert_array_equal(ours, theirs)
+    assert html.escape(view.call()) in view._call.value
+
+
+def drawn(figure):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return canvas.buffer_rgba()
+
+
+def test_save_says_where(view, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    view.save.click()
+    (path,) = tmp_path.glob("*.png")
+    assert view.message == f"Saved as {path}" and str(path) in view._status.value
+    (link,) = re.findall(r'href="data:image/png;base64,([^"]+)"', view._status.value)
+    assert base64.b64decode(link) == path.read_bytes()
+    view.time.value = 12
+    assert view.message == ""  # it is of another view
+
+
+def test_a_folder_that_cannot_be_written_is_said(view, tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    view.save.click()
+    assert "No such file or directory" in view.message
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path / "nowhere", "There is no folder"),
+        (lambda path: path, "There is nothing to look at in"),
+    ],
+)
+def test_a_folder_without_anything_is_a_sentence(tmp_path, make, message):
+    view = explorer.explore(make(tmp_path))
+    assert view.message.startswith(message) and 'role="alert"' in view._status.value
+    assert message in view.static().data
+    with pytest.raises(ValueError, match=message):
+        view.figure()
+
+
+def test_another_folder_can_be_opened_from_the_widget(view, studied, tmp_path):
+    view.folder.value = str(tmp_path)
+    assert view.message.startswith("There is nothing to look at")
+    view.folder.value = str(studied / "ensemble")
+    assert view.message == "" and "no models" in view.gallery.notes[0]
+    view.page.value = explorer.MODELS
+    assert source.NO_MODELS in view.models.box.children[0].value
+    view.save.click()
+    assert view.message == source.NO_MODELS
+
+
+def test_what_goes_wrong_on_the_way_is_a_sentence(studied, tmp_path):
+    copy = shutil.copytree(studied / "ensemble", tmp_path / "e")
+    view = explorer.explore(copy)
+    file = view.gallery.truth.file(1)
+    with h5py.File(file, "a") as damaged:
+        damaged["density"][7, 0, 0] = np.nan
+    view.fields.simulation.value = 1
+    assert view.message.startswith("field density of simulation 1") and "NaN" in view.message
+    view.fields.simulation.value = 2
+    assert view.message == ""
+    file.unlink()
+    view.fields.simulation.value = 1
+    assert str(file) in view.message
+
+
+def test_one_array():
+    y, x = np.mgrid[0:1:40j, 0:1:60j]
+    view = explorer.explore_field(np.sin(9 * x * y), name="height", unit="m", model_error=0.01)
+    assert view.fields.shown().tolerance == view.gallery.marks(0, 0, "height")[1.0]
+    view.fields.setting.value = 10
+    call = view.call()
+    assert call.endswith(", name='height', unit='m', model_error=0.01)")
+    namespace = {"array": np.sin(9 * x * y)}
+    exec(call.replace("explorer.picture", "figure = explorer.picture"), namespace)
+    np.testing.assert_array_equal(drawn(namespace["figure"]), drawn(view.figure()))
+
+
+def test_a_constant_array_and_one_with_nan():
+    view = explorer.explore_field(np.full((16, 16), 7.0))
+    assert view.message == "" and "this field never varies" in view.fields.numbers.value
+    assert "nothing is lost" in view.fields._headline.value
+    view.figure()
+    view = explorer.explore_field(np.full((16, 16), np.nan))
+    assert view.message == "256 of 256 values are NaN or infinite: zfp keeps none"
+
+
+def test_picture_refuses_what_is_not_there(studied):
+    where = {"simulation": 0, "time": 0, "field": "density"}
+    for wrong, error, message in (
+        ({"field": "heat"}, KeyError, "has no field 'heat'; it has density"),
+        ({"simulation": 99}, KeyError, "has no simulation 99"),
+        ({"time": 51}, IndexError, "there is no time 51"),
+    ):
+        with pytest.raises(error, match=message):
+            explorer.picture(studied, **where | wrong)
+
+
+def test_memory_is_bounded(view):
+    """What is kept: caches by bytes, one picture an image, no widgets that pile up."""
+    from ipywidgets.widgets import widget
+
+    page = view.fields
+    count = len(widget._instances)
+    for step in range(60):
+        view.time.value = step % 51
+        page.setting.value = 5 + step % 15
+    assert len(widget._instances) == count
+    assert view.gallery.cache.nbytes <= view.gallery.cache.limit
+
+
+def test_it_costs_no_torch_until_models_are_looked_at(studied):
+    program = f"""
+import sys
+from surrlab import explorer
+view = explorer.explore({str(studied)!r})
+assert view.message == "" and "torch" not in sys.modules
+view.page.value = explorer.MODELS
+assert view.message == "" and "torch" in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_notebook_shows_a_picture_without_a_kernel(studied, tmp_path):
+    output = tmp_path / "explore.ipynb"
+    notebooks.run(cli.NOTEBOOKS / "explore.ipynb", output, {"folder": str(studied)}, timeout=120)
+    cells = nbformat.read(output, as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    pictures = [one for one in outputs if "image/png" in one.get("data", {})]
+    assert len(pictures) == 1 and len(base64.b64decode(pictures[0].data["image/png"])) > 10_000
+    assert any("application/vnd.jupyter.widget-view+json" in one.data for one in outputs)
+    assert "Traceback" not in output.read_text()
+
+
+def test_every_control_has_a_name_and_an_explanation(view):
+    page = view.fields
+    for control in (view.field, view.time, page.simulation, page.setting, view.folder):
+        assert control.description and len(control.tooltip.split()) > 4
+    for choice in (view.page, page.keep):
+        assert all(len(tip.split()) > 4 for tip in choice.tooltips) and choice.description
+    assert view.save.tooltip and "title=" in view._call.value

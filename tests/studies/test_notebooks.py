@@ -1,0 +1,186 @@
+"""The rules of the house for every notebook, and the runner on small ones made here."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from surrlab.studies import notebooks
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+PARAMETERS = 'preset: str = "quick"  # size of the study\nk: int = 3  # seeds'
+
+
+def write(path, *cells, parameters=PARAMETERS):
+    """A notebook with a parameters cell and these code cells, stripped."""
+    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    others = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(nbformat.v4.new_notebook(cells=[first, *others]), path)
+    notebooks.strip(path)
+    return path
+
+
+def text(path):
+    """What the cells of an executed notebook printed."""
+    cells = nbformat.read(path, as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return "".join(output.text for output in outputs if output.output_type == "stream")
+
+
+@pytest.mark.parametrize("notebook", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebook_keeps_the_rules(notebook):
+    assert notebooks.check(notebook) == []
+
+
+def test_run(tmp_path, monkeypatch, capfd):
+    # Braces in a path mean something to papermill, and the kernel must not depend on where we are.
+    source = write(
+        tmp_path / "a{b}.ipynb",
+        "import os, sys\nprint(preset, k, sys.executable, os.getcwd(), sep='|')",
+        "from tqdm import tqdm\nfor _ in tqdm(range(3), file=sys.stdout, mininterval=0): pass",
+        "import matplotlib\nfrom matplotlib.figure import Figure\nprint(matplotlib.get_backend())",
+        "figure = Figure()\nfigure.subplots()\nfigure",
+    )
+    before = source.read_bytes()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("JUPYTER_PATH", str(foreign_kernel(tmp_path)))
+    output = notebooks.run(source, "{out}/a.ipynb", {"preset": "smoke"}, timeout=60)
+
+    assert output == tmp_path / "elsewhere" / "{out}" / "a.ipynb"
+    assert sorted(path.name for path in output.parent.iterdir()) == ["a.html", "a.ipynb"]
+    assert source.read_bytes() == before
+    running, done = capfd.readouterr().err.strip().splitlines()
+    assert running == "a{b}.ipynb: running" and done.startswith("a{b}.ipynb: done in ")
+    first, bar, backend = text(output).splitlines()
+    assert first == f"smoke|3|{sys.executable}|{tmp_path}"
+    assert bar.startswith("100%")  # one line: the earlier states are gone
+    assert backend.lower() == "agg"
+    figure = nbformat.read(output, as_version=4).cells[-1].outputs[0]
+    assert "image/png" in figure.data
+    assert "data:image/png" in output.with_suffix(".html").read_text()
+
+
+def foreign_kernel(folder):
+    """A kernel specification that takes the name python3 and does not start."""
+    spec = folder / "jupyter" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text('{"argv": ["false"], "display_name": "other", "language": "python"}')
+    return folder / "jupyter"
+
+
+def test_unknown_parameter_is_refused_before_anything_runs(tmp_path):
+    source = write(tmp_path / "a.ipynb", f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(ValueError, match=r"a\.ipynb has no parameter 'pre'; it has preset, k"):
+        notebooks.run(source, tmp_path / "out" / "a.ipynb", {"pre": "smoke"}, timeout=60)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ipynb"]
+
+
+def test_parameters(tmp_path):
+    assert notebooks.parameters(write(tmp_path / "a.ipynb")) == ("preset", "k")
+
+
+def test_time_limit_must_be_positive(tmp_path):
+    with pytest.raises(ValueError, match="timeout must be a positive number of seconds, not 0"):
+        notebooks.run(write(tmp_path / "a.ipynb"), tmp_path / "b.ipynb", {}, timeout=0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "timeout", "reason"),
+    [
+        ("numbers = [1]\nnumbers[3]", 60, "IndexError: list index out of range"),
+        ("import time\ntime.sleep(60)", 1, "it ran longer than 1 s"),
+        ("import os\nos._exit(1)", 60, "its kernel died"),
+    ],
+)
+def test_failing_cell_is_named_and_what_ran_is_kept(tmp_path, cell, timeout, reason):
+    source = write(tmp_path / "a.ipynb", "print('so far')", cell, "print('never')")
+    output = tmp_path / "out" / "a.ipynb"
+    output.parent.mkdir()
+    output.write_text("of an earlier run")
+    with pytest.raises(notebooks.NotebookError) as caught:
+        notebooks.run(source, output, {}, timeout=timeout)
+    first = cell.splitlines()[0]
+    assert f"a.ipynb failed in cell [3] `{first}`: {reason}" in str(caught.value)
+    assert "a.failed.ipynb" in str(caught.value)
+    assert [path.name for path in output.parent.iterdir()] == ["a.failed.ipynb"]
+    assert text(output.with_suffix(".failed.ipynb")) == "so far\n"
+
+
+def test_killed_run_leaves_no_notebook(tmp_path):
+    source = write(tmp_path / "a.ipynb", "open('started', 'w')", "import time\ntime.sleep(60)")
+    program = "import sys; from surrlab import notebooks as n; n.run(*sys.argv[1:], {}, timeout=60)"
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, source, tmp_path / "out" / "a.ipynb"],
+        stderr=subprocess.DEVNULL,
+    )
+    while not (tmp_path / "started").exists():
+        assert child.poll() is None, "it ended before it could be killed"
+        time.sleep(0.05)
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert [*tmp_path.glob("out/*.ipynb"), *tmp_path.glob("out/*.html")] == []
+
+
+def test_check_accepts_a_notebook_at_the_limits(tmp_path):
+    cells = ["\n".join(["x = 1", ""] * 15)] * 5 + ["x = 1"] * 3 + [""] * 3
+    assert notebooks.check(write(tmp_path / "a.ipynb", *cells)) == []
+
+
+@pytest.mark.parametrize(
+    ("cells", "parameters", "broken"),
+    [
+        (["x = 1"] * 12, PARAMETERS, "13 code cells, at most 12 are allowed"),
+        (["\n".join(["x = 1"] * 15)] * 6, PARAMETERS, "92 code lines, at most 80 are allowed"),
+        (["x = 1\n" * 16], PARAMETERS, "16 code lines in cell 2, at most 15 are allowed"),
+        (["if x:\n    def f(): pass"], PARAMETERS, "cell 2 defines 'f': move it into the package"),
+        (["class C: pass"], PARAMETERS, "cell 2 defines 'C': move it into the package"),
+        (["%matplotlib inline"], PARAMETERS, "cell 2 is not plain Python: invalid syntax (line 1)"),
+        *(
+            ([], line, f"must hold lines like `name: type = literal  # comment`, not {line!r}")
+            for line in (
+                "k = 3  # no type",
+                "k: int = 3",
+                "k: int = f()  # a call",
+                "# nothing",
+                "k: int | None = 3  # papermill does not see it",
+            )
+        ),
+    ],
+)
+def test_check_names_the_broken_rule(tmp_path, cells, parameters, broken):
+    (said,) = notebooks.check(write(tmp_path / "a.ipynb", *cells, parameters=parameters))
+    assert said.endswith(broken)
+
+
+@pytest.mark.parametrize("tagged", [0, 2])
+def test_check_wants_one_parameters_cell(tmp_path, tagged):
+    path = write(tmp_path / "a.ipynb", PARAMETERS)
+    nb = nbformat.read(path, as_version=4)
+    for n, cell in enumerate(nb.cells):
+        cell.metadata = {"tags": ["parameters"]} if n < tagged else {}
+    nbformat.write(nb, path)
+    assert notebooks.check(path) == [f"{tagged} cells are tagged 'parameters', there must be one"]
+
+
+def test_strip_removes_what_a_session_left(tmp_path):
+    clean = write(tmp_path / "a.ipynb", "1")
+    nb = nbformat.read(clean, as_version=4)
+    assert not notebooks.strip(clean)
+
+    nb.cells[1].outputs = [nbformat.v4.new_output("execute_result", {"text/plain": "1"})]
+    nb.cells[1].execution_count = 2
+    nb.metadata.kernelspec.name = "of-the-author"
+    dirty = tmp_path / "b.ipynb"
+    nbformat.write(nb, dirty)
+    assert notebooks.check(dirty) == [
+        "it holds outputs or metadata of a session: run `make format`"
+    ]
+    assert notebooks.strip(dirty)
+    assert dirty.read_bytes() == clean.read_bytes()
+    assert notebooks.check(dirty) == []
