@@ -13,7 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,10 @@ class Codec(ABC):
     name: ClassVar[str]
     carries_bound: ClassVar[bool] = False
     tolerance: float
+
+    if TYPE_CHECKING:  # what a dataclass with the field `tolerance` has
+
+        def __init__(self, tolerance: float): ...
 
     def __post_init__(self):
         tolerance = float(self.tolerance)
@@ -80,7 +84,7 @@ class Codec(ABC):
     @classmethod
     def lossless(cls) -> Codec:
         """The codec that changes nothing; `Raw` for a class that has no such mode."""
-        return cls(0.0)  # type: ignore[call-arg]  # a dataclass of a tolerance
+        return cls(0.0)
 
     @classmethod
     def expected_tolerance(cls, error: float, ndim: int) -> float:

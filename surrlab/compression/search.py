@@ -1,8 +1,7 @@
 """Algorithm 1: the largest tolerance whose L1 error stays within the model's own (Section IV-B).
 
 `find_tolerance` searches for one field, `find_sample_tolerance` for a sample with one tolerance
-for all of its normalised fields (the paper's form), `find_tolerances` over an ensemble.
-`compress.search_and_compress` runs the same search and stores the streams that it ends on.
+for all of its normalised fields (the paper's form). `tolerances` searches a whole ensemble.
 """
 
 from __future__ import annotations
@@ -10,26 +9,19 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import xarray as xr
 
-from surrlab import _parallel
 from surrlab.compression.codecs import Codec, checked
-from surrlab.compression.tables import as_dataset, as_rows, broadcast_to_ensemble, read_finite
 from surrlab.compression.zfp import Zfp
-from surrlab.data.ensemble import Ensemble
 
 PRECISION = 1.1
 """A codec of any tolerance t is searched until t holds and `PRECISION` t fails."""
 
-RULES = ("field", "sample", "fixed")
-"""How tolerances are chosen: Algorithm 1 per field, Algorithm 1 per sample, or given."""
 
 _BISECT_AFTER = 6  # encodings of a codec whose error does not go with its tolerance
-_SMALLEST = 5e-324
+_SMALLEST, _LARGEST = 5e-324, sys.float_info.max / 4
 
 
 @dataclass(frozen=True)
@@ -174,7 +166,7 @@ def find_sample_tolerance(
     TypeError, ValueError
         As `find_tolerance`; or if the scales are not positive, or not one a field.
     """
-    return _search(list(sample), _positive(scale, len(sample)), model_error, codec, guess)
+    return _search(list(sample), positive_scale(scale, len(sample)), model_error, codec, guess)
 
 
 def _search(
@@ -188,12 +180,17 @@ def _search(
     if not 0 <= model_error < math.inf:
         raise ValueError(f"a model error is a finite number ≥ 0, not {model_error}")
     fields = [checked(values) for values in fields]
-    peaks = [float(np.abs(values).max()) for values in fields]
-    # No bound can be kept below the spacing of the largest values: those fields go lossless.
-    spacings = [
-        max(float(np.finfo(values.dtype).eps) * peak, _SMALLEST)
-        for values, peak in zip(fields, peaks, strict=True)
-    ]
+    ndim, expected = fields[0].ndim, codec.expected_tolerance(model_error, fields[0].ndim)
+    # From `low` on a bound can hold, for some field; from `high` on nothing is left of any.
+    low, high, zeros, spacings = math.inf, codec.snap(expected), 0.0, []
+    for values, scale in zip(fields, scales, strict=True):
+        peak, unit = float(np.abs(values).max()), codec.snap(scale)
+        # No bound can be kept below the spacing of the largest values: those fields go lossless.
+        spacings.append(max(float(np.finfo(values.dtype).eps) * peak, _SMALLEST))
+        if peak:
+            low = min(low, max(_up(codec, codec.snap(spacings[-1])) / unit, _SMALLEST))
+        high = max(high, codec.erasing_tolerance(peak, ndim) / unit)
+        zeros += float(np.abs(values).mean(dtype=np.float64)) / scale
 
     def attempt(t: float) -> tuple[bool, EncodedSample]:
         each = []
@@ -206,20 +203,15 @@ def _search(
 
     if model_error == 0:
         return attempt(0.0)[1]
-    # From `low` on a bound can hold, for some field; from `high` on nothing is left of any.
-    ndim, shares = fields[0].ndim, [codec.snap(scale) for scale in scales]
-    lows = [_up(codec, codec.snap(x)) / share for x, share in zip(spacings, shares, strict=True)]
-    low = max(min((t for t, p in zip(lows, peaks, strict=True) if p), default=min(lows)), _SMALLEST)
-    expected = codec.expected_tolerance(model_error, ndim)
-    highs = [codec.erasing_tolerance(p, ndim) / share for p, share in zip(peaks, shares, strict=True)]
-    high = min(max(*highs, codec.snap(expected), low), codec.snap(sys.float_info.max / 4))
-    zeros = sum(np.abs(v).mean(dtype=np.float64) / s for v, s in zip(fields, scales, strict=True))
+    low = low if low < math.inf else _SMALLEST
+    high = min(max(high, low), codec.snap(_LARGEST))
     if zeros <= model_error * len(fields):
         t = high
     else:
         t = min(max(_nearest(codec, guess or expected), low), high)
 
-    best, failed, n_encodes = None, _up(codec, high), 0
+    best: EncodedSample | None = None
+    failed, n_encodes = _up(codec, high), 0
     while True:
         holds, encoded = attempt(t)
         n_encodes += 1
@@ -232,29 +224,39 @@ def _search(
         # The factor forgives the last digit of PRECISION * t.
         if best and (best.tolerance == 0 or _up(codec, best.tolerance) >= failed * (1 - 1e-9)):
             break
-        t = _next(codec, t, holds, encoded.error, model_error, best, failed, low, n_encodes)
+        aim = t * (model_error / encoded.error) if encoded.error else math.inf
+        held = best.tolerance if best else None
+        t = _next(codec, t, aim, held, failed, low, n_encodes)
     each = tuple(replace(f, n_encodes=n_encodes) for f in best.fields)
     return replace(best, fields=each, n_encodes=n_encodes)
 
 
-def _next(codec, t, holds, error, model_error, best, failed, low, n_encodes) -> float:
-    """Tolerance to try after t: where the error would meet the model's if it went with t."""
+def _next(
+    codec: type[Codec],
+    t: float,
+    aim: float,
+    held: float | None,
+    failed: float,
+    low: float,
+    n_encodes: int,
+) -> float:
+    """Tolerance to try after t; `held` and `failed` are the best known, `low` the least.
+
+    The error about goes with the tolerance: at `aim` it would meet the model's.
+    """
     free = codec.snap(PRECISION * t) > t  # not a ladder with wide rungs
-    target = t * (model_error / error) if error else math.inf
     if free:
-        target /= math.sqrt(PRECISION)  # in the middle of what will do
+        aim /= math.sqrt(PRECISION)  # in the middle of what will do
     if free and n_encodes >= _BISECT_AFTER:
-        target = _middle(best.tolerance if best else low, failed)
-    elif holds and not error:  # no slope to go by: halve what is left
-        target = _middle(t, failed)
-    target = codec.snap(min(target, sys.float_info.max / 4))
-    if holds:
-        return min(max(target, _up(codec, t)), _down(codec, failed))
-    if best:
-        floor = _up(codec, best.tolerance)
-    else:
-        floor = low if t > low else 0.0
-    return max(min(target, _down(codec, t)), floor) if floor else 0.0
+        aim = _middle(held or low, failed)
+    elif aim == math.inf:  # no slope to go by: halve what is left
+        aim = _middle(t, failed)
+    aim = codec.snap(min(aim, _LARGEST))
+    if held == t:
+        return min(max(aim, _up(codec, t)), _down(codec, failed))
+    if held is None and t <= low:
+        return 0.0
+    return max(min(aim, _down(codec, t)), low if held is None else _up(codec, held))
 
 
 def _up(codec: type[Codec], t: float) -> float:
@@ -279,129 +281,9 @@ def _nearest(codec: type[Codec], t: float) -> float:
     return above if t / below >= above / t else below
 
 
-def _positive(scale: Sequence[float], n: int) -> list[float]:
-    scale = [float(value) for value in scale]
+def positive_scale(scale: Sequence[float], n: int) -> tuple[float, ...]:
+    """The scale of each of n fields; ValueError if one is not positive or not finite."""
+    scale = tuple(float(value) for value in scale)
     if len(scale) != n or not all(0 < value < math.inf for value in scale):
-        raise ValueError(f"need a positive, finite scale for each of {n} fields, not {scale}")
+        raise ValueError(f"need a positive, finite scale for each of {n} fields, not {list(scale)}")
     return scale
-
-
-# ---------------------------------------------------------------- over an ensemble
-
-
-@dataclass(frozen=True)
-class ToleranceSearch:
-    """Encode all samples of one simulation by a rule; each search starts from the step before.
-
-    Parameters
-    ----------
-    rule : {"field", "sample", "fixed"}
-        Algorithm 1 with one tolerance per (sample, field); the paper's one per sample, on
-        normalised fields; or tolerances that are given.
-    scale : tuple of float, optional
-        What each field is divided by (``"sample"``), or the unit in which its tolerances are given
-        (``"fixed"``): its standard deviation. ``"field"`` takes none.
-    codec : type
-        Makes a codec of a tolerance.
-
-    Raises
-    ------
-    ValueError
-        If the rule is unknown, or lacks its scale, or has one too many.
-    """
-
-    rule: str
-    scale: tuple[float, ...] | None
-    codec: type[Codec]
-
-    def __post_init__(self):
-        if self.rule not in RULES:
-            raise ValueError(f"rule is one of {', '.join(RULES)}, not {self.rule!r}")
-        if (self.rule == "field") != (self.scale is None):
-            raise ValueError(
-                "rules 'sample' and 'fixed' need the scale of each field, such as its standard "
-                "deviation over the training data; rule 'field' takes none"
-            )
-        if self.scale is not None:
-            scale = tuple(float(value) for value in self.scale)
-            object.__setattr__(self, "scale", tuple(_positive(scale, len(scale))))
-
-    def __call__(self, samples: np.ndarray, values: np.ndarray) -> list[list[EncodedField]]:
-        """Encode samples (T, n_fields, *shape) by model errors or tolerances (T, n_fields).
-
-        Returns
-        -------
-        list of list of EncodedField
-            ``encoded[step][field]``.
-        """
-        n = samples.shape[1]
-        scale = np.ones(n) if self.scale is None else np.array(_positive(self.scale, n))
-        if self.rule == "fixed":
-            return [
-                [self._within(field, bound) for field, bound in zip(sample, row, strict=True)]
-                for sample, row in zip(samples, values * scale, strict=True)
-            ]
-        groups = [[i] for i in range(n)] if self.rule == "field" else [list(range(n))]
-        slope, encoded = [0.0] * len(groups), []  # tolerance per error, at the step before
-        for sample, row in zip(samples, values, strict=True):
-            encoded.append([])
-            for g, group in enumerate(groups):
-                error = float(np.mean(row[group] / scale[group]))
-                guess = slope[g] * error or None
-                found = _search(list(sample[group]), scale[group], error, self.codec, guess)
-                slope[g] = found.tolerance / found.error if found.error else 0.0
-                encoded[-1] += found.fields
-        return encoded
-
-    def _within(self, field: np.ndarray, bound: float) -> EncodedField:
-        encoded = measure(field, self.codec(bound) if bound else self.codec.lossless())
-        if encoded.max_error > encoded.tolerance:  # finer than the codec can keep
-            encoded = measure(field, self.codec.lossless())
-        return encoded
-
-
-def find_tolerances(
-    ensemble: Ensemble,
-    model_errors: xr.DataArray | float,
-    *,
-    rule: str = "field",
-    scale: Sequence[float] | None = None,
-    codec: type[Codec] = Zfp,
-    executor: Executor | None = None,
-) -> xr.Dataset:
-    """Search every sample of an ensemble, in parallel over simulations; store nothing.
-
-    Parameters
-    ----------
-    ensemble : Ensemble
-        The data.
-    model_errors : DataArray (sample, field)
-        The model's mean absolute errors, each in its field's unit; for ``rule="fixed"`` the
-        tolerances in units of `scale`. See `tables.broadcast_to_ensemble`.
-    rule : {"field", "sample", "fixed"}
-        As in `ToleranceSearch`. A sample's model error is the mean over fields of error / scale.
-    scale : sequence of float
-        For ``"sample"`` and ``"fixed"``: the standard deviation of each field, for example.
-    codec : type
-        Makes a codec of a tolerance.
-    executor : concurrent.futures.Executor, optional
-        Where the search runs; by default a pool of processes.
-
-    Returns
-    -------
-    Dataset
-        `tables.COLUMNS` over (sample, field); tolerances and errors in the fields' own units.
-    """
-    search = ToleranceSearch(rule, None if scale is None else tuple(scale), codec)
-    errors = broadcast_to_ensemble(model_errors, ensemble, "model error")
-    jobs = [
-        (_rows, (search, ensemble.select([simulation]), errors[ensemble.of(simulation)]))
-        for simulation in ensemble.simulations
-    ]
-    rows = dict(_parallel.run(jobs, executor=executor, label="search"))
-    return as_dataset(ensemble, rows)
-
-
-def _rows(search: ToleranceSearch, ensemble: Ensemble, errors) -> tuple[int, np.ndarray]:
-    (simulation,) = ensemble.simulations
-    return simulation, as_rows(search(read_finite(ensemble, simulation), errors))
