@@ -59,11 +59,18 @@ class Ladder:
         """The coarsest version, which must come out harmful."""
         return self.factors[-1]
 
-    def finished(self, verdict: Verdict | None) -> bool:
-        """Whether a version needs no more models: decided, or looked at for the last time."""
-        if verdict is None:
+    def finished(self, factor: float, verdicts: Mapping[float, Verdict]) -> bool:
+        """Whether a version needs no more models: decided, at its last look, or hopeless.
+
+        Giving up where a shift is beyond its margin saves models and can only lower the chance of
+        a wrong recommendation. Finest version and control are not given up: there the answer hangs
+        on whether harm is shown.
+        """
+        if factor not in verdicts:
             return False
-        return verdict.state != "undecided" or len(verdict.seeds) >= self.looks[-1]
+        found = verdicts[factor]
+        decided = found.state != "undecided" or len(found.seeds) >= self.looks[-1]
+        return decided or (found.hopeless and factor in self.factors[1:-1])
 
 
 def recommend(ladder: Ladder, verdicts: Mapping[float, Verdict]) -> float | None:
@@ -116,18 +123,18 @@ def plan(
     control, finest = verdicts.get(ladder.control), verdicts.get(ladder.factors[0])
     if control is not None and control.state in PASSED:
         return []
-    if ladder.finished(finest) and finest.state not in PASSED:
+    if ladder.finished(ladder.factors[0], verdicts) and finest.state not in PASSED:
         return []
     next_up = None
     for factor in ladder.factors[:-1]:
         found = verdicts.get(factor)
-        if not ladder.finished(found):
+        if not ladder.finished(factor, verdicts):
             next_up = factor
         if found is None or found.state not in PASSED:
             break
     needed: dict[float, tuple[int, ...]] = {}
     for factor in (next_up, ladder.control):
-        if factor is None or ladder.finished(verdicts.get(factor)):
+        if factor is None or ladder.finished(factor, verdicts):
             continue
         seen = len(verdicts[factor].seeds) if factor in verdicts else 0
         seeds = ladder.seeds[: next(look for look in ladder.looks if look > seen)]

@@ -186,16 +186,18 @@ def checked_looks(looks) -> tuple[int, ...]:
     return looks
 
 
-def level(n_seeds: int, looks=LOOKS, alpha: float = 0.05) -> float:
+def level(n_seeds: int, looks=LOOKS, alpha: float = 0.05, *, late: bool = False) -> float:
     """One-sided level at which a look at `n_seeds` common seeds may claim something.
 
-    The first planned look spends 40 % of alpha (Student's t at two degrees of freedom needs it
-    most), the others share 30 %. Whoever goes on past the last look spends a tenth, halved at each
-    further stage of 1.5 times the seeds. The union bound over planned looks therefore leaves a
-    fifth, which pays for looks between stages: those are taken at the level of the largest
-    planned look that they have reached. The levels are an alpha-spending function of the number of
-    seeds, with increments used as they are: correlation between looks is not cashed in, so that
-    nothing hangs on normal scores.
+    The planned looks share 70 % of alpha. Claims that something is within its margin spend 30 % of
+    alpha at the first look, because Student's t at two degrees of freedom needs it most, and the
+    rest in equal parts. Claims of harm (`late`) are for many scores at once, hopeless at three
+    seeds unless the harm is large, and spend in proportion to 2, 3, 4 ….
+    Past the last planned look the level is at most a tenth of alpha, halved at each further stage
+    of 1.5 times the seeds. What is left pays for looks between stages, which are taken at the level
+    of the largest planned look that they have reached. The increments of this spending function
+    are used as they are, without cashing in the correlation between looks, so that nothing hangs on
+    normal scores.
 
     Parameters
     ----------
@@ -205,6 +207,8 @@ def level(n_seeds: int, looks=LOOKS, alpha: float = 0.05) -> float:
         The planned looks, ascending.
     alpha : float
         Error rate over all looks together.
+    late : bool
+        Whether to spend for claims of harm.
 
     Returns
     -------
@@ -217,19 +221,22 @@ def level(n_seeds: int, looks=LOOKS, alpha: float = 0.05) -> float:
 
     Examples
     --------
-    >>> [round(level(n), 4) for n in (2, 3, 4, 5, 8, 12, 18)]
-    [0.0, 0.02, 0.02, 0.005, 0.005, 0.005, 0.0025]
+    >>> [round(level(n), 5) for n in (2, 3, 4, 5, 8, 12, 18)]
+    [0.0, 0.015, 0.015, 0.00667, 0.00667, 0.00667, 0.0025]
+    >>> [round(level(n, late=True), 5) for n in (3, 5, 8, 12, 18)]
+    [0.005, 0.0075, 0.01, 0.0125, 0.0025]
     """
-    if n_seeds < looks[0]:
+    reached = sum(n_seeds >= look for look in looks)
+    if not reached:
         return 0.0
-    if n_seeds < looks[-1]:
-        return alpha * (0.4 if n_seeds < looks[1] else 0.3 / (len(looks) - 1))
-    share, stage = (0.3 / (len(looks) - 1) if len(looks) > 1 else 0.7), 1.5 * looks[-1]
-    tail = 0.1
+    shares = np.arange(len(looks)) + 2.0 if late else np.full(len(looks), 0.4 / 0.3)
+    if not late:
+        shares[0] = len(looks) - 1 or 1.0
+    share, tail, stage = 0.7 * shares[reached - 1] / shares.sum(), 0.1, 1.5 * looks[-1]
     while n_seeds >= stage:
         tail, stage = tail / 2, 1.5 * stage
         share = min(share, tail)
-    return alpha * share
+    return float(alpha * share)
 
 
 def per_cent(change, raw):  # (..., K, S) twice -> (..., K, S)
@@ -277,18 +284,17 @@ def two_way(values):  # (..., K, S) -> (...) twice
     return np.sqrt(total / (k * s)), dof
 
 
-def limits(
-    shift, error, dof, level, weights
-):  # (..., M) each, weights (M,) -> (..., M) three times
-    """Limits of a shift at a one-sided level: ``low`` and ``high`` for all scores at once, `bound`.
+def limits(shift, error, dof, within, harm, weights):  # (..., M) -> (..., M) three times
+    """Limits of a shift: ``low`` and ``high`` for all scores at once, and ``bound``.
 
-    A claim of harm is about *any* score: `low` shares the level out by `weights`, which sum to 1
-    (weighted Bonferroni); `high` lies as far on the other side. A claim of harmlessness needs
-    *every* score, and ``bound`` the full level each (an intersection–union test: Berger 1982).
+    A claim of harm is about *any* score: `low` shares the level `harm` out by `weights` (M,), which
+    sum to 1 (weighted Bonferroni); `high` lies as far on the other side. A claim that nothing is
+    beyond its margin needs *every* score, and `bound` the full level `within` for each (an
+    intersection–union test: Berger 1982).
     A shift that never varies but is not zero has no limits: a spread of zero cannot be believed.
     """
     shift, error, dof = np.broadcast_arrays(*(np.asarray(a, float) for a in (shift, error, dof)))
-    one, all_ = (special.stdtrit(dof, 1 - level * w) for w in (1.0, np.asarray(weights, float)))
+    one, all_ = (special.stdtrit(dof, 1 - p) for p in (within, harm * np.asarray(weights, float)))
     unknown = np.where(shift == 0, 0.0, np.inf)
     one, all_ = (
         np.where(error > 0, t * np.where(error > 0, error, 1), unknown) for t in (one, all_)

@@ -85,6 +85,11 @@ class Verdict:
     n_simulations: int | None
     confidence: float
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether some shift is beyond its margin: more seeds will hardly bring it within."""
+        return bool((self.table["shift"] >= self.table["margin"]).any())
+
     def config(self) -> dict:
         """Everything, ready for JSON; infinite limits and missing margins become None."""
         table = self.table.astype(object).replace([np.inf, -np.inf], np.nan)
@@ -152,7 +157,7 @@ def verdict(
     looks : tuple of int
         Numbers of common seeds at which the scores are looked at, planned beforehand.
     primary : str
-        The score that training minimises: it has half of the error rate of harm for itself.
+        The score that training minimises: a quarter of the error rate of harm is its own.
 
     Returns
     -------
@@ -213,13 +218,9 @@ def verdict(
     error = np.where(error > rounding, error, 0.0)
     margin = np.array([np.nan if m is None else m.size for m in found])
     judged = ~np.isnan(margin)
-    low, high, bound = limits(
-        shift,
-        error,
-        dof,
-        level(len(seeds), looks, 1 - confidence),
-        _weights(names, judged, primary),
-    )
+    within, harm = (level(len(seeds), looks, 1 - confidence, late=late) for late in (False, True))
+    weights = _weights(names, judged, primary)
+    low, high, bound = limits(shift, error, dof, within, harm, weights)
     table = pd.DataFrame(
         {
             "label": [labels.get(name, name) for name in names],
@@ -243,12 +244,12 @@ def verdict(
 
 
 def _weights(names, judged, primary) -> np.ndarray:
-    """Share of each score in the error rate of harm; the primary score has half of it."""
+    """Share of each score in the error rate of harm; the primary score has a quarter or more."""
+    share = judged / judged.sum()
     first = judged & np.array([name == primary for name in names])
-    others = judged & ~first
-    if not first.any() or not others.any():
-        return np.where(judged, 1, 0.5) / judged.sum()
-    return np.where(first, 0.5, 0.5 / others.sum())
+    if first.any() and judged.sum() > 4:
+        share = np.where(first, 0.25, 0.75 * judged / (judged.sum() - 1))
+    return np.where(judged, share, 1 / judged.sum())
 
 
 def _paired(raw, lossy, names):
