@@ -33,6 +33,11 @@ class Ladder:
         Numbers of common seeds at which a version is looked at.
     seeds : tuple of int
         Seeds in the order in which they are trained, one for each of the most models.
+    further : tuple of int
+        Stages past the planned looks, for who goes on. Verdicts keep the planned `looks`, whose
+        `level` has something left for them.
+    give_up : bool
+        Whether to give up a version that is `Verdict.hopeless`.
 
     Raises
     ------
@@ -43,16 +48,23 @@ class Ladder:
     factors: tuple[float, ...] = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
     looks: tuple[int, ...] = LOOKS
     seeds: tuple[int, ...] = tuple(range(LOOKS[-1]))
+    further: tuple[int, ...] = ()
+    give_up: bool = True
 
     def __post_init__(self):
-        checked_looks(self.looks)
+        stages = checked_looks(self.stages)
         ascending = all(a < b for a, b in pairwise((RAW, *self.factors)))
         if len(self.factors) < 2 or not ascending:
             raise ValueError(
                 f"a ladder has two or more ascending positive factors, not {self.factors}"
             )
-        if len(set(self.seeds)) < len(self.seeds) or len(self.seeds) < self.looks[-1]:
-            raise ValueError(f"a ladder needs {self.looks[-1]} different seeds, not {self.seeds}")
+        if len(set(self.seeds)) < len(self.seeds) or len(self.seeds) < stages[-1]:
+            raise ValueError(f"a ladder needs {stages[-1]} different seeds, not {self.seeds}")
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """All numbers of common seeds at which there may be a look."""
+        return (*self.looks, *self.further)
 
     @property
     def control(self) -> float:
@@ -69,8 +81,8 @@ class Ladder:
         if factor not in verdicts:
             return False
         found = verdicts[factor]
-        decided = found.state != "undecided" or len(found.seeds) >= self.looks[-1]
-        return decided or (found.hopeless and factor in self.factors[1:-1])
+        decided = found.state != "undecided" or len(found.seeds) >= self.stages[-1]
+        return decided or (self.give_up and found.hopeless and factor in self.factors[1:-1])
 
 
 def recommend(ladder: Ladder, verdicts: Mapping[float, Verdict]) -> float | None:
@@ -137,7 +149,7 @@ def plan(
         if factor is None or ladder.finished(factor, verdicts):
             continue
         seen = len(verdicts[factor].seeds) if factor in verdicts else 0
-        seeds = ladder.seeds[: next(look for look in ladder.looks if look > seen)]
+        seeds = ladder.seeds[: next(look for look in ladder.stages if look > seen)]
         needed[RAW] = max(needed.get(RAW, ()), seeds, key=len)
         needed[factor] = seeds
         if all(set(seeds) <= set(trained.get(f, ())) for f in (RAW, factor)):

@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the verdict. Returns 0 whatever its state, 2 after a sentence about bad input."""
     try:
-        looks = tuple(int(look) for look in args.looks.split(","))
+        looks = _looks(args.looks)
         found = verdict(
             read_scores(args.raw),
             read_scores(args.lossy),
@@ -98,6 +98,13 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="surrlab verdict", description=__doc__)
     add_arguments(parser)
     return run(parser.parse_args(argv))
+
+
+def _looks(text) -> tuple[int, ...]:
+    try:
+        return tuple(int(look) for look in text.split(","))
+    except ValueError:
+        raise ValueError(f"looks are numbers of seeds, such as 3,5,8,12, not {text!r}") from None
 
 
 def _pairs(texts) -> dict[str, str]:
