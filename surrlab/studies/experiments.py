@@ -17,9 +17,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from surrlab.compression import search, tables
+from surrlab.compression import search
 from surrlab.compression.codecs import codec_class
-from surrlab.compression.compress import compress, search_and_compress
+from surrlab.compression.compress import Ratios, compress, search_and_compress
+from surrlab.compression.compress import ratios as measured_ratios
+from surrlab.compression.compress import table as compression_table
 from surrlab.compression.version import RAW, Version
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
@@ -104,8 +106,8 @@ def compressed_fields(
     Returns
     -------
     Dataset
-        The fields (version, y, x); ``ratio`` (version), of all fields; ``loss`` (version, field),
-        the mean error in standard deviations of the field.
+        ``fields`` (version, field, y, x); ``ratio`` (version), of all fields of the sample;
+        ``loss`` (version, field), the mean error in standard deviations of the field.
     """
     ensemble, codec_type = study.ensemble, codec_class(study.config.codec)
     fields = list(fields or pictured_fields(ensemble))
@@ -127,8 +129,9 @@ def compressed_fields(
         title = f"simulation {simulation} at {time:g} {ensemble.time_unit}"
         rows = {"version": np.arange(len(versions))}
         table = _pictures(ensemble, versions, rows, fields, title=title)
-        return table.assign(loss=(("version", "field"), loss)).assign_coords(
-            field=list(ensemble.field_names), ratio=("version", [1.0, *ratios])
+        shown = [ensemble.index(name) for name in fields]
+        return table.assign(loss=(("version", "field"), loss[:, shown])).assign_coords(
+            ratio=("version", [1.0, *ratios])
         )
 
     made_from = {
@@ -244,7 +247,7 @@ def _compressed(study: Study, version: Version) -> Ensemble:
         common |= {"rule": version.rule, "scale": scales}
         return search_and_compress(study.train_set, errors, path, **common)
     at_one = compressed(study, Version(version.codec, version.rule, 1.0))
-    found = tables.table(at_one)["tolerance"]
+    found = compression_table(at_one)["tolerance"]
     return compress(study.train_set, found * version.factor, path, **common)
 
 
@@ -252,12 +255,12 @@ def _hash(values: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:8]
 
 
-def ratios(study: Study, version: Version) -> tables.Ratios:
+def ratios(study: Study, version: Version) -> Ratios:
     """Payload and file ratio of a version."""
     if version.is_raw:
-        return tables.Ratios(1.0, 1.0)
+        return Ratios(1.0, 1.0)
     return study.once(
-        f"ratios of {version.name}", lambda: tables.ratios(compressed(study, version))
+        f"ratios of {version.name}", lambda: measured_ratios(compressed(study, version))
     )
 
 
@@ -280,7 +283,7 @@ def tolerance_search(study: Study) -> xr.Dataset:
 
     def collect() -> xr.Dataset:
         nbytes = np.dtype(data.dtype).itemsize * int(np.prod(data.grid.shape))
-        table = tables.table(data).assign(model_error=mean_model_errors(study))
+        table = compression_table(data).assign(model_error=mean_model_errors(study))
         return table.assign_attrs(raw_field_nbytes=nbytes)
 
     made_from = {
@@ -387,20 +390,20 @@ def sample_predictions(
 def _pictures(
     ensemble: Ensemble, samples: np.ndarray, rows: dict, fields: Sequence[str], **attributes: str
 ) -> xr.Dataset:
-    """Return samples ``(n, n_fields, ny, nx)`` as fields (row, y, x) with units, for a figure."""
-    (row,), grid = rows, ensemble.grid
-    y, x = grid.y, grid.x
-    variables = {
-        name: (
-            (row, y.name, x.name),
-            samples[:, ensemble.index(name)],
-            {
-                "units": ensemble.fields[ensemble.index(name)].unit,
-                "long_name": ensemble.fields[ensemble.index(name)].label,
-            },
-        )
-        for name in fields
+    """Return some fields of samples ``(n, n_fields, ny, nx)``, for a figure.
+
+    ``fields`` (row, field, y, x), with ``label`` and ``unit`` of ``field``; the axes with their
+    units and ends.
+    """
+    (row,), places = rows, [ensemble.index(name) for name in fields]
+    y, x = ensemble.grid.y, ensemble.grid.x
+    axes = {
+        a.name: (a.name, a.centres, {"units": a.unit, "extent": [a.low, a.high]}) for a in (y, x)
     }
-    axes = {a.name: (a.name, a.centres, {"units": a.unit}) for a in (y, x)}
-    extents = {"x_extent": [x.low, x.high], "y_extent": [y.low, y.high], "length_unit": x.unit}
-    return xr.Dataset(variables, {**rows, **axes}, {**attributes, **extents})
+    of_field = {
+        "field": list(fields),
+        "label": ("field", [ensemble.fields[i].label for i in places]),
+        "unit": ("field", [ensemble.fields[i].unit for i in places]),
+    }
+    pictures = {"fields": ((row, "field", y.name, x.name), samples[:, places])}
+    return xr.Dataset(pictures, {**rows, **axes, **of_field}, attributes)
