@@ -1,8 +1,8 @@
-"""A table in, a picture out."""
+"""A table in, a figure out: every figure of the paper, drawn from a study's saved tables."""
 
 from surrlab._lazy import attach
 
 __all__ = attach(
     __name__,
-    catalogue="PLATES draw draw_all",
+    catalogue="FIGURES FigureSpec draw draw_all",
 )
