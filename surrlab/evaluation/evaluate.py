@@ -158,7 +158,7 @@ def _attributes(followed: Mapping[str, Quantity]) -> dict[str, dict[str, str]]:
 
 
 def score_directions(evaluation: xr.Dataset) -> dict[str, str]:
-    """Return the scores that a verdict compares, in order: ``"higher"`` or ``"lower"`` is better."""
+    """Return the scores that a verdict compares: whether ``"higher"`` or ``"lower"`` is better."""
     directions = {"l1": "lower"}
     directions |= {f"psnr_{name}": "higher" for name in evaluation["field"].values}
     directions |= dict.fromkeys(_totals(evaluation), "lower")
@@ -188,11 +188,12 @@ def scores(evaluation: xr.Dataset) -> pd.DataFrame:
     refuse. PSNR is relative to a field's range over the whole ensemble: of a field that is large at
     the start only, it says little later.
     """
-    columns = {"l1": evaluation["normalised_l1"].mean("sample", skipna=False)}
+    columns: dict[str, xr.DataArray] = {}
+    columns["l1"] = evaluation["normalised_l1"].mean("sample", skipna=False)
     for name in evaluation["field"].values:
         columns[f"psnr_{name}"] = evaluation["psnr"].sel(field=name).median("sample", skipna=False)
     for name in _totals(evaluation):
-        error = np.abs(evaluation[name] - evaluation[f"truth_{name}"])
+        error = abs(evaluation[name] - evaluation[f"truth_{name}"])
         columns[name] = error.mean("sample", skipna=False)
     if curve := evaluation.attrs.get("curve"):
         moving = _moving(evaluation[f"truth_{curve}"])
@@ -214,5 +215,5 @@ def _moving(curve: xr.DataArray) -> np.ndarray:
 
 def _totals(evaluation: xr.Dataset) -> list[str]:
     """The quantities whose own error counts: all but the curve, which is judged by its course."""
-    names = [name for name in evaluation if f"truth_{name}" in evaluation]
+    names = [str(name) for name in evaluation if f"truth_{name}" in evaluation]
     return [name for name in names if name != evaluation.attrs.get("curve")]
