@@ -155,6 +155,22 @@ def variability_study(study: Study) -> xr.Dataset:
     return evaluations(study, models, "variability")
 
 
+def training_and_test_error(study: Study) -> pd.DataFrame:
+    """L1 of each raw model on its training samples and on the test side, and the gap between them.
+
+    In standard deviations of the fields, as a score is.
+    """
+    table, scale = variability_study(study), study.field_statistics["scale"]
+    rows = {}
+    for model, seed in zip(raw_models(study), table["seed"].values, strict=True):
+        errors = read_table(folder(study, model) / TRAINING_ERRORS)["model_error"] / scale
+        test = table["normalised_l1"].isel(model=(table["seed"] == seed).values)
+        rows[int(seed)] = (float(errors.mean()), float(test.mean()))
+    frame = pd.DataFrame.from_dict(rows, "index", columns=["training L1", "test L1"])
+    frame["gap (%)"] = 100 * (frame["test L1"] / frame["training L1"] - 1)
+    return frame.rename_axis("seed")
+
+
 def curves(study: Study, table: xr.Dataset, simulation: int, name: str) -> xr.Dataset:
     """One test simulation of an evaluation, for Figs. 3 and 6; kept in ``<name>.nc``."""
     made_from = {
@@ -295,7 +311,7 @@ def tolerance_search(study: Study) -> xr.Dataset:
 
 
 def by_field(found: xr.Dataset) -> pd.DataFrame:
-    """`tolerance_search` in a row per field: median tolerance, payload ratio, share of the bytes."""
+    """A row per field of `tolerance_search`: median tolerance, payload ratio, share of bytes."""
     nbytes = found["nbytes"].sum("sample")
     columns = {
         "median tolerance": found["tolerance"].median("sample"),
@@ -354,24 +370,29 @@ def thresholds(study: Study, simulation: int, step: int) -> xr.Dataset:
 
 
 def sample_predictions(
-    study: Study, models: Sequence[Model], simulation: int, step: int, fields: Sequence[str] = ()
+    study: Study, simulation: int, step: int, fields: Sequence[str] = ()
 ) -> xr.Dataset:
     """Fig. 10: a test sample as simulated, and as one model of each version sees it; by ``model``.
 
-    The models are the first raw one, and the first of each version among `models`.
+    The models are those of the first seed, raw and of every version that was trained.
     """
     test = study.test_set
     fields = list(fields or pictured_fields(test))
-    chosen = {RAW: raw_models(study)[0]}
-    for model in models:
-        chosen.setdefault(model.version, model)
+    trained = read_table(study.path / "lossy_training.nc")
+    if trained is None:
+        raise FileNotFoundError(f"{study.path} has no lossy models: 5_lossy_training trains them")
+    columns = (trained[name].values for name in ("version", "ratio", "folder"))
+    chosen = {}
+    for version, ratio, name in zip(*columns, strict=True):
+        chosen.setdefault(str(version), (float(ratio), study.path / "models" / str(name)))
 
     def predict_all() -> xr.Dataset:
         position = test.position(simulation, step)
         inputs = test.inputs[position]
-        seen = [predict(load(folder(study, m), trust=True), inputs) for m in chosen.values()]
+        seen = [predict(load(path, trust=True), inputs) for _, path in chosen.values()]
         names = [
-            "raw model" if m.version.is_raw else f"{m.ratio:.1f}× model" for m in chosen.values()
+            "raw model" if version == RAW.name else f"{ratio:.1f}× model"
+            for version, (ratio, _) in chosen.items()
         ]
         samples = np.stack([test.read(position), *seen])
         title = f"simulation {simulation} at {test.samples.time[position]:g} {test.time_unit}"
@@ -382,7 +403,7 @@ def sample_predictions(
         "simulation": simulation,
         "step": step,
         "fields": fields,
-        "models": [folder(study, model).name for model in chosen.values()],
+        "models": [path.name for _, path in chosen.values()],
     }
     return study.results.table("pictures", made_from, predict_all)
 
