@@ -163,7 +163,7 @@ def loading_rates(
     for k in range(rounds + 1):
         for i, storage in enumerate(storages.values()):
             for j, ensemble in enumerate(versions.values()):
-                with SampleLoader(ensemble, batch_size, seed=0, storage=storage) as loader:
+                with SampleLoader(ensemble, batch_size, seed=0, bandwidth=storage) as loader:
                     rates[i, j, k] = _rate(loader, seconds)
     grid = versions[RAW.name].grid
     bandwidths = [storage.bandwidth / 1e6 for storage in storages.values()]
@@ -269,7 +269,7 @@ def _epochs(versions, storage, config, n, batches, rounds, threads, accelerator)
             ensemble,
             config.batch_size,
             seed=0,
-            storage=storage,
+            bandwidth=storage,
             rank=fabric.global_rank,
             world_size=n,
         ) as loader:
