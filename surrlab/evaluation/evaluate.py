@@ -158,7 +158,7 @@ def _attributes(followed: Mapping[str, Quantity]) -> dict[str, dict[str, str]]:
 
 
 def score_directions(evaluation: xr.Dataset) -> dict[str, str]:
-    """Return the scores that a verdict compares, in order: ``"higher"`` or ``"lower"`` is better."""
+    """Return the scores that a verdict compares, and whether higher or lower is better."""
     directions = {"l1": "lower"}
     directions |= {f"psnr_{name}": "higher" for name in evaluation["field"].values}
     directions |= dict.fromkeys(_totals(evaluation), "lower")
@@ -203,7 +203,7 @@ def scores(evaluation: xr.Dataset) -> pd.DataFrame:
     for i, name in enumerate(evaluation["field"].values):
         columns[f"psnr_{name}"] = evaluation["psnr"].transpose(..., "field").values[..., i]
     for name in _totals(evaluation):
-        columns[name] = np.abs(evaluation[name] - evaluation[f"truth_{name}"]).values
+        columns[name] = abs(evaluation[name] - evaluation[f"truth_{name}"]).values
     of_simulation = [simulation == s for s in order]
     means = {
         name: np.stack([values[:, of].mean(axis=1) for of in of_simulation], axis=1)
@@ -218,7 +218,7 @@ def scores(evaluation: xr.Dataset) -> pd.DataFrame:
 
 
 def _scored_curve(evaluation: xr.Dataset) -> str | None:
-    """Return the curve, if its truth moves in every test simulation: nothing follows a still one."""
+    """Return the curve if its truth moves in all test simulations: nothing follows a still one."""
     curve = evaluation.attrs.get("curve")
     return curve if curve and _moving(evaluation[f"truth_{curve}"]).all() else None
 
@@ -232,5 +232,5 @@ def _moving(curve: xr.DataArray) -> np.ndarray:
 
 def _totals(evaluation: xr.Dataset) -> list[str]:
     """The quantities whose own error counts: all but the curve, which is judged by its course."""
-    names = [name for name in evaluation if f"truth_{name}" in evaluation]
+    names = [str(name) for name in evaluation if f"truth_{name}" in evaluation]
     return [name for name in names if name != evaluation.attrs.get("curve")]
