@@ -163,7 +163,7 @@ def _kernel_manager(log: IO[bytes]) -> type[AsyncKernelManager]:
         kernel_spec = spec
         transport_encryption = "auto"  # else every kernel begins with a warning
 
-        async def start_kernel(self, **options: Any) -> None:
+        async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
             await super().start_kernel(**options, stdout=log, stderr=log)
 
     return ThisInterpreter
