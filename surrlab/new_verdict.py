@@ -97,6 +97,10 @@ class Verdict:
         rest = {name: value for name, value in vars(self).items() if name != "table"}
         return {**rest, "looks": list(self.looks), "scores": scores}
 
+    def sure(self) -> str:
+        """The confidence of `costs`; more than two of them hold so often one by one."""
+        return f"{100 * self.confidence:g} %" + " each" * (len(self.costs()) > 2)
+
     def costs(self) -> list[Cost]:
         """The largest bound of each kind of judged scores; 0 where even that is no loss.
 
@@ -344,7 +348,7 @@ def _reason(found) -> str:
         told += f"next look: {later[0]} seeds" if later else "that was the last planned look"
     else:
         costs = [f"{c.size} {c.worse} {c.noun}" for c in found.costs()]
-        told = f"at most {_listed(costs)} ({sure}{where})"
+        told = f"at most {listed(costs)} ({found.sure()}{where})"
         if state == "small":
             row = concerned.loc[(concerned["low"] / concerned["margin"]).idxmax()]
             told += f"; small but real: {tell(row)}"
@@ -353,5 +357,6 @@ def _reason(found) -> str:
     return told
 
 
-def _listed(parts) -> str:
+def listed(parts: list[str]) -> str:
+    """Parts of a sentence: "a, b and c"."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

@@ -196,7 +196,7 @@ def test_sentences_are_in_the_users_units():
     found = verdict(raw, lossy, ranges=RANGES)
     assert found.state in ("benign", "small")
     pattern = r"at most [\d.]+ % more L1, [\d.]+ dB less PSNR in any field, [\d.]+ % of range more "
-    pattern += r"mass and [\d.]+ less thickness_correlation \(95 %\)"
+    pattern += r"mass and [\d.]+ less thickness_correlation \(95 % each\)"
     assert re.match(pattern, found.reason)
     raw, lossy = tables(8, psnr_density=3.0)
     found = verdict(raw, lossy, labels={"psnr_density": "PSNR of density"}, ranges=RANGES)
