@@ -520,7 +520,8 @@ def in_batches(section, rng, repeats, size=500):
     each = [column for column in rows if column.startswith("benign ")]
     if each:  # the score with the most wrong claims, over all batches
         rows["benign worst"] = rows[each].max(axis=1)
-    return rows.drop(columns=each).round(2).to_dict("records")
+    rows = rows.drop(columns=each).round(2).to_dict("records")
+    return [{name: value for name, value in row.items() if value == value} for row in rows]
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ def verdict(
     Raises
     ------
     KeyError
-        If the lossy table lacks a score, or an argument names none of the scores.
+        If a table lacks a score of the other, or an argument names none of the scores.
     ValueError
         If there are fewer than two common seeds or test simulations, a row is missing or occurs
         twice, a score is not a finite number, a margin does not fit its score, or no score has one.
@@ -191,8 +191,9 @@ def verdict(
     if not 0.5 < confidence < 1:
         raise ValueError(f"confidence lies between 0.5 and 1, such as 0.95, not {confidence}")
     names = [str(name) for name in raw.columns]
-    if missing := [name for name in names if name not in lossy.columns]:
-        raise KeyError(f"lossy scores lack {', '.join(missing)}; they have {', '.join(lossy)}")
+    for which, one, other in (("lossy", lossy, raw), ("raw", raw, lossy)):
+        if missing := [name for name in other if name not in one]:
+            raise KeyError(f"{which} scores lack {', '.join(missing)}; they have {', '.join(one)}")
     for what, given in (("better", better), ("units", units), ("ranges", ranges)):
         if strange := [name for name in given or {} if name not in names]:
             raise KeyError(f"{what} names {', '.join(strange)}; the scores are {', '.join(names)}")

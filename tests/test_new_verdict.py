@@ -292,6 +292,8 @@ def test_bad_tables_are_refused_in_a_sentence():
         verdict(crossed[0], crossed[1].drop((103, 2)))
     with pytest.raises(KeyError, match="lossy scores lack l1; they have psnr_density"):
         verdict(raw, lossy.drop(columns="l1"))
+    with pytest.raises(KeyError, match="raw scores lack l1; they have psnr_density"):
+        verdict(raw.drop(columns="l1"), lossy)
     with pytest.raises(KeyError, match="no score for the margin of psnr_densty"):
         verdict(raw, lossy, margins={"psnr_densty": "1 dB"})
     with pytest.raises(KeyError, match="better names energy; the scores are l1"):
