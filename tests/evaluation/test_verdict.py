@@ -197,7 +197,7 @@ def test_sentences_are_in_the_users_units():
     found = verdict(raw, lossy, ranges=RANGES)
     assert found.state in ("benign", "small")
     pattern = r"at most [\d.]+ % more L1, [\d.]+ dB less PSNR in any field, [\d.]+ % of range more "
-    pattern += r"mass and [\d.]+ less thickness_correlation \(95 %\)"
+    pattern += r"mass and [\d.]+ less thickness_correlation \(95 % each\)"
     assert re.match(pattern, found.reason)
     raw, lossy = tables(8, psnr_density=3.0)
     found = verdict(raw, lossy, labels={"psnr_density": "PSNR of density"}, ranges=RANGES)
@@ -293,6 +293,8 @@ def test_bad_tables_are_refused_in_a_sentence():
         verdict(crossed[0], crossed[1].drop((103, 2)))
     with pytest.raises(KeyError, match="lossy scores lack l1; they have psnr_density"):
         verdict(raw, lossy.drop(columns="l1"))
+    with pytest.raises(KeyError, match="raw scores lack l1; they have psnr_density"):
+        verdict(raw.drop(columns="l1"), lossy)
     with pytest.raises(KeyError, match="no score for the margin of psnr_densty"):
         verdict(raw, lossy, margins={"psnr_densty": "1 dB"})
     with pytest.raises(KeyError, match="better names energy; the scores are l1"):
