@@ -43,10 +43,10 @@ def test_a_name_or_a_filter_belongs_to_one_class():
     class Other(Rounding):
         name: ClassVar[str] = "other"
 
-    with pytest.raises(ValueError, match="collides with .*Rounding"):
+    with pytest.raises(ValueError, match=r"collides with .*Rounding"):
         register_codec(Other, h5_filter_id=1)
     Other.name = "zfp"
-    with pytest.raises(ValueError, match="collides with .*Zfp"):
+    with pytest.raises(ValueError, match=r"collides with .*Zfp"):
         register_codec(Other)
     register_codec(Rounding, h5_filter_id=1)  # a cell that ran twice
 
@@ -62,8 +62,10 @@ def test_what_a_codec_has_without_saying_so():
     assert Rounding.snap(0.3) == 0.3 and Rounding.lossless() == Rounding(0)
     assert (codec.coarser(), codec.finer()) == (Rounding(1.0), Rounding(0.25))
     assert Rounding.expected_tolerance(0.25, ndim=2) == 0.5
-    assert not Rounding(Rounding.erasing_tolerance(3, 2)).encode(field).strip(
-        Rounding(1.0).encode(0 * field)
+    assert (
+        not Rounding(Rounding.erasing_tolerance(3, 2))
+        .encode(field)
+        .strip(Rounding(1.0).encode(0 * field))
     )
     stream, outs = codec.encode(field), np.empty((2, 8, 6), np.float32)
     codec.decode_many([stream, stream], list(outs))

@@ -65,7 +65,10 @@ def test_a_good_guess_takes_two_tries():
 def test_search_ends_where_zeros_would_do(worse):
     field = smooth(2)
     found = find_tolerance(field, worse * float(abs(field).mean(dtype=np.float64)))
-    assert (found.n_encodes, found.nbytes) == (1, 8)  # eight bytes: a bit for each of 48 empty blocks
+    assert (found.n_encodes, found.nbytes) == (
+        1,
+        8,
+    )  # eight bytes: a bit for each of 48 empty blocks
     assert not found.codec.decode(found.stream, field.shape).any()
 
 
@@ -292,5 +295,7 @@ def test_one_tolerance_for_a_sample_with_a_codec_of_any_tolerance():
     found = find_sample_tolerance(sample, 0.05, Rounding, scale=SCALE)
     for own, scale in zip(found.fields, SCALE, strict=True):
         assert own.tolerance == found.tolerance * scale and own.max_error <= own.tolerance
-    worse = [measure(f, Rounding(1.1 * found.tolerance * s)) for f, s in zip(sample, SCALE, strict=True)]
+    worse = [
+        measure(f, Rounding(1.1 * found.tolerance * s)) for f, s in zip(sample, SCALE, strict=True)
+    ]
     assert sum(m.error / s for m, s in zip(worse, SCALE, strict=True)) / 3 > 0.05 >= found.error
