@@ -1,10 +1,8 @@
 """Small real data, made once a session."""
 
-import dataclasses
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-import loky
 import pytest
 
 # Before torch is there, for all that tests start: several of them share the cores, and threads that
@@ -24,19 +22,22 @@ def ensemble(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def studied(tmp_path_factory):
-    """Results of a study: the smallest that has all there is, 24 x 8 and one epoch a model."""
+    """Results of a study: the smallest that has all there is, 24 x 8 and one epoch per model."""
     from surrlab import studies
-    from surrlab.studies import presets
 
-    smoke = presets.get("smoke")
-    train = dataclasses.replace(smoke.train, epochs=1)
-    config = dataclasses.replace(smoke, n_simulations=6, train=train, raw_seeds=(0, 1))
-    study = studies.open_study(config, tmp_path_factory.mktemp("studied") / "quick")
-    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
-        # Six models of a second each are not worth processes that import torch.
-        patch.setattr(loky, "get_reusable_executor", lambda *_, **__: pool)
-        table = studies.lossy_training(study)
+    numbers = {
+        "n_simulations": 6,
+        "epochs": 1,
+        "n_raw_models": 2,
+        "looks": (2,),
+        "generation_seeds": (1,),
+        "n_test_simulations": 0,
+    }
+    path = tmp_path_factory.mktemp("studied")
+    with ThreadPoolExecutor(1) as pool:  # models of a second are not worth processes with torch
+        study = studies.open_study("smoke", path, executor=pool, **numbers)
+        table, verdicts = studies.lossy_training(study)
         studies.tolerance_search(study)
-        verdicts = studies.rows(study, studies.verdicts(study, table))
-    study.summarise("lossy_training", {"verdicts": verdicts})
+        studies.verdict_table(study, table, verdicts)
+        study.results.summarise("answer", studies.answer(study))
     return study.path

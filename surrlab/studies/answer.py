@@ -102,15 +102,20 @@ def _judge(study: Study, version: Version, trained: Mapping[str, Sequence[int]])
 def judge(study: Study, raw: xr.Dataset, lossy: xr.Dataset) -> Verdict:
     """Return the verdict on evaluated models, with the study's margins and looks."""
     return verdict(
-        scores(raw),
-        scores(lossy),
-        margins=dict(study.config.margins),
-        better=score_directions(raw),
-        labels=score_labels(raw),
-        units=score_units(raw),
-        ranges=score_ranges(raw),
-        looks=study.config.looks,
+        **scored(raw, lossy), margins=dict(study.config.margins), looks=study.config.looks
     )
+
+
+def scored(raw: xr.Dataset, lossy: xr.Dataset) -> dict[str, Any]:
+    """Return scores of evaluated models, and what `verdict` has to know of them."""
+    return {
+        "raw": scores(raw),
+        "lossy": scores(lossy),
+        "better": score_directions(raw),
+        "labels": score_labels(raw),
+        "units": score_units(raw),
+        "ranges": score_ranges(raw),
+    }
 
 
 def verdict_table(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verdict]) -> xr.Dataset:

@@ -163,10 +163,10 @@ def loading_rates(
     for k in range(rounds + 1):
         for i, storage in enumerate(storages.values()):
             for j, ensemble in enumerate(versions.values()):
-                with SampleLoader(ensemble, batch_size, seed=0, storage=storage) as loader:
+                with SampleLoader(ensemble, batch_size, seed=0, bandwidth=storage) as loader:
                     rates[i, j, k] = _rate(loader, seconds)
     grid = versions[RAW.name].grid
-    bandwidths = [storage.bandwidth / 1e6 for storage in storages.values()]
+    bandwidths = [storage.bytes_per_second / 1e6 for storage in storages.values()]
     return xr.Dataset(
         {"rate": (("storage", "version", "round"), rates[..., 1:], {"units": "MB/s"})},
         coords={
@@ -226,7 +226,7 @@ def epoch_times(
         processes = [n for n in processes if n <= torch.cuda.device_count()]
     tables = []
     for n in processes:
-        own = replace(storage, bandwidth=storage.bandwidth / n)
+        own = replace(storage, bytes_per_second=storage.bytes_per_second / n)
         job = (versions, own, config, n, batches, rounds, threads, accelerator)
         tables.append(_epochs(*job) if n == 1 else _launch(n, job))
     table = xr.concat(tables, "processes").assign_coords(processes=list(processes))
@@ -234,7 +234,7 @@ def epoch_times(
         table[name].attrs["units"] = "s"
     return table.assign_attrs(
         storage=str(storage),
-        bandwidth=storage.bandwidth / 1e6,
+        bandwidth=storage.bytes_per_second / 1e6,
         accelerator=accelerator,
         epoch_nbytes=versions[RAW.name].raw_nbytes,
     )
@@ -269,7 +269,7 @@ def _epochs(versions, storage, config, n, batches, rounds, threads, accelerator)
             ensemble,
             config.batch_size,
             seed=0,
-            storage=storage,
+            bandwidth=storage,
             rank=fabric.global_rank,
             world_size=n,
         ) as loader:
