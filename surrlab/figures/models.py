@@ -75,16 +75,16 @@ def momentum_band(evaluation: xr.Dataset, simulation: int) -> Figure:
     axes[1, 0].set_xlabel(with_unit("time", table["time"].attrs["units"]))
     caption = (
         f"The models of the band differ in their seed alone; every {'lossy' if lossy else 'raw'} "
-        f"model is a curve. {percent(band.inside(truth))} of the truth lies inside the band."
+        f"model is a curve. The truth lies inside the band for {percent(band.inside(truth))} of "
+        "the time."
     )
     if n > 2:
-        inside = [percent(style.share_inside(group.table, raw.table)) for group in (raw, *lossy)]
+        shares = {"raw, which is what chance gives": style.share_inside(raw.table, raw.table)}
+        shares |= {group.short: style.share_inside(group.table, raw.table) for group in lossy}
         caption += (
-            " Of a model inside the band of the raw models of other seeds, averaged over models: "
-            f"{inside[0]} if it is raw, which is what chance gives"
+            " Mean share of the time that a model lies inside the band of the raw models of other "
+            f"seeds: {listing({who: percent(share) for who, share in shares.items()})}."
         )
-        shares = zip([group.short for group in lossy], inside[1:], strict=True)
-        caption += f"; {listing(dict(shares))}." if lossy else "."
     return add_caption(figure, caption + version_note(evaluation), 3)
 
 

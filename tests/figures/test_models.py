@@ -48,14 +48,14 @@ def test_momentum_band_is_mean_and_two_sigma_with_every_seed():
     assert figure.axes[1].get_xlabel() == "time (s)"
     truth = table["truth_momentum_y"].values[table["simulation"].values == 6]
     inside = 100 * np.mean(abs(truth - mean) <= 2 * sigma)
-    assert f"{inside:.0f} % of the truth lies inside the band" in caption(figure)
+    assert f"truth lies inside the band for {inside:.0f} % of the time" in caption(figure)
     shares = []
     for seed, curve in [*enumerate(raw), *enumerate(curves[9:11])]:
         others = np.delete(raw, seed, axis=0)
         near = abs(curve - others.mean(0)) <= 2 * others.std(0, ddof=1)
         shares.append(100 * near.mean())
     chance, harmful = np.mean(shares[:5]), np.mean(shares[5:])
-    assert f"{chance:.0f} % if it is raw, which is what chance gives" in caption(figure)
+    assert f"seeds: raw, which is what chance gives: {chance:.0f} %;" in caption(figure)
     assert f"34.6×: {harmful:.0f} %." in caption(figure)
 
 
