@@ -10,14 +10,11 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
-
-NOTEBOOKS = Path(str(files("surrlab"))) / "_notebooks"
 
 # Of a first `surrlab study` on two cores; the paper's studies take GPUs for days.
 MINUTES = {"smoke": "0.7", "smoke-pchip": "0.9", "quick": "6", "quick-pchip": "9"}
@@ -282,7 +279,8 @@ def _answer(answer: Mapping[str, Any]) -> str:
 
 
 def _notebooks(pattern: str) -> list[Path]:
-    found = sorted(NOTEBOOKS.glob(pattern))
-    if not found:
-        raise FileNotFoundError(f"{NOTEBOOKS} holds no notebooks: install surrlab again")
+    from surrlab.studies.notebooks import FOLDER
+
+    if not (found := sorted(FOLDER.glob(pattern))):
+        raise FileNotFoundError(f"{FOLDER} holds no notebooks: install surrlab again")
     return found
