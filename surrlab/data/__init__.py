@@ -4,6 +4,8 @@ from surrlab._lazy import attach
 
 __all__ = attach(
     __name__,
-    fields="Field Grid",
-    native="Ensemble",
+    fields="Field Axis Grid",
+    ensemble="Ensemble InMemoryEnsemble Run Samples",
+    native="NativeEnsemble",
+    open="open_ensemble register_layout",
 )

@@ -1,67 +1,216 @@
-"""Fields and grids."""
+"""Fields and the grid that they live on: names, units, axes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A uniform Cartesian grid of cell averages.
+class Field:
+    """A named array of a sample.
 
     Parameters
     ----------
-    ny, nx : int
-        Number of cells; a field is an array ``(ny, nx)``.
-    x, y : tuple of float
-        Extents of the domain, (low, high), in cm.
+    name : str
+        What code, files and tables call it.
+    unit : str
+        Its unit; ``"1"`` for a pure number.
+    label : str
+        What people read; by default the name with spaces.
+    static : bool
+        Whether the field is the same at all times of all simulations.
+
+    Examples
+    --------
+    >>> Field("velocity_x", "cm/s")
+    Field(name='velocity_x', unit='cm/s', label='velocity x', static=False)
     """
 
-    ny: int
-    nx: int
-    x: tuple[float, float]
-    y: tuple[float, float]
+    name: str
+    unit: str = "1"
+    label: str = ""
+    static: bool = False
 
     def __post_init__(self):
-        if self.ny < 1 or self.nx < 1:
-            raise ValueError(f"a grid needs at least one cell a side, not {self.ny} x {self.nx}")
-        for axis, (low, high) in (("x", self.x), ("y", self.y)):
-            if not low < high:
-                raise ValueError(f"extent of {axis} must be (low, high), not ({low}, {high})")
+        if not self.name or "/" in self.name or self.name.startswith((".", "_")):
+            raise ValueError(
+                f"a field needs a name without '/' that does not begin with '.' or '_', "
+                f"not {self.name!r}"
+            )
+        if not self.label:
+            object.__setattr__(self, "label", self.name.replace("_", " "))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One direction of a grid.
+
+    Parameters
+    ----------
+    name, unit : str
+        What people read.
+    points : tuple of float
+        Cell centres, in increasing or decreasing order.
+    low, high : float, optional
+        Ends of the domain; by default half a cell beyond the outer points.
+    """
+
+    name: str
+    unit: str
+    points: tuple[float, ...]
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self):
+        points = np.array(self.points, np.float64)
+        if points.ndim != 1 or not points.size or not np.isfinite(points).all():
+            raise ValueError(f"axis {self.name} needs finite points, not {self.points}")
+        steps = np.diff(points)
+        if not ((steps > 0).all() or (steps < 0).all()):
+            raise ValueError(f"the points of axis {self.name} must increase, or decrease, strictly")
+        first, last = (steps[0], steps[-1]) if steps.size else (1.0, 1.0)
+        ends = sorted((float(points[0] - first / 2), float(points[-1] + last / 2)))
+        object.__setattr__(self, "points", tuple(points.tolist()))
+        object.__setattr__(self, "low", ends[0] if self.low is None else float(self.low))
+        object.__setattr__(self, "high", ends[1] if self.high is None else float(self.high))
+        if not self.low < self.high:
+            raise ValueError(f"axis {self.name} must end above {self.low}, not at {self.high}")
+
+    @classmethod
+    def uniform(cls, name: str, unit: str, n: int, low: float, high: float) -> Axis:
+        """Return an axis of `n` equal cells from `low` to `high`."""
+        if n < 1 or not low < high:
+            raise ValueError(f"axis {name} needs cells between low < high, not {n}, {low}, {high}")
+        return cls(name, unit, tuple(low + (np.arange(n) + 0.5) * ((high - low) / n)), low, high)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """``(ny, nx)``."""
-        return self.ny, self.nx
+    def n(self) -> int:
+        """Number of cells."""
+        return len(self.points)
 
     @property
-    def dx(self) -> float:
-        """Width of a cell in cm."""
-        return (self.x[1] - self.x[0]) / self.nx
+    def length(self) -> float:
+        """Length of the domain, in the axis' unit."""
+        return self.high - self.low
 
     @property
-    def dy(self) -> float:
-        """Height of a cell in cm."""
-        return (self.y[1] - self.y[0]) / self.ny
+    def width(self) -> float:
+        """Mean width of a cell."""
+        return self.length / self.n
+
+    @cached_property
+    def centres(self) -> np.ndarray:
+        """Cell centres ``(n,)``, float64."""
+        return np.array(self.points)
+
+    @cached_property
+    def widths(self) -> np.ndarray:
+        """Width of each cell ``(n,)``: between the midpoints of neighbours."""
+        middle = (self.centres[1:] + self.centres[:-1]) / 2
+        ends = (self.low, self.high) if self.n < 2 or self.points[0] < self.points[-1] else (
+            self.high, self.low)  # fmt: skip
+        return np.abs(np.diff(np.concatenate([ends[:1], middle, ends[1:]])))
 
     @property
-    def cell_area(self) -> float:
-        """Area of a cell in cm²: the A of Eqs. (2) and (3)."""
-        return self.dx * self.dy
+    def is_uniform(self) -> bool:
+        """Whether all cells are equally wide, to a millionth."""
+        return bool(np.allclose(self.widths, self.width, rtol=1e-6))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A rectilinear grid: axes in the order in which fields are stored.
+
+    Parameters
+    ----------
+    axes : tuple of Axis
+        One for each dimension of a field; ``y`` before ``x`` for images.
+
+    Examples
+    --------
+    >>> grid = Grid.uniform({"y": (6, 0.0, 3.0), "x": (2, -1.0, 1.0)}, unit="cm")
+    >>> grid.shape, grid.names, grid["y"].width, grid.cell_volume
+    ((6, 2), ('y', 'x'), 0.5, 0.5)
+    """
+
+    axes: tuple[Axis, ...]
+
+    def __post_init__(self):
+        if len(set(self.names)) < len(self.axes) or not self.axes:
+            raise ValueError(f"a grid needs axes of different names, not {self.names}")
+
+    @classmethod
+    def uniform(cls, axes: Mapping[str, tuple[int, float, float]], unit: str = "1") -> Grid:
+        """Return a grid of equal cells: (number, low end, high end) for each axis."""
+        return cls(tuple(Axis.uniform(name, unit, *ends) for name, ends in axes.items()))
 
     @property
-    def height(self) -> float:
-        """Height of the domain in cm: the H of Eq. (4)."""
-        return self.y[1] - self.y[0]
+    def names(self) -> tuple[str, ...]:
+        """Names of the axes."""
+        return tuple(axis.name for axis in self.axes)
 
     @property
-    def x_centres(self) -> np.ndarray:
-        """x of the cell centres in cm, ``(nx,)``."""
-        return self.x[0] + (np.arange(self.nx) + 0.5) * self.dx
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a field."""
+        return tuple(axis.n for axis in self.axes)
 
     @property
-    def y_centres(self) -> np.ndarray:
-        """y of the cell centres in cm, ``(ny,)``."""
-        return self.y[0] + (np.arange(self.ny) + 0.5) * self.dy
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.axes)
+
+    @property
+    def x(self) -> Axis:
+        """The last axis: columns of a picture."""
+        return self.axes[-1]
+
+    @property
+    def y(self) -> Axis:
+        """The axis before the last: rows of a picture.
+
+        Raises
+        ------
+        ValueError
+            If the grid has one axis only.
+        """
+        if self.ndim < 2:
+            raise ValueError(f"a grid with axis {self.names[0]} alone has no rows")
+        return self.axes[-2]
+
+    def __getitem__(self, name: str) -> Axis:
+        if name not in self.names:
+            raise KeyError(f"the grid has no axis {name!r}; it has {', '.join(self.names)}")
+        return self.axes[self.names.index(name)]
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all cells are alike."""
+        return all(axis.is_uniform for axis in self.axes)
+
+    @cached_property
+    def cell_volume(self) -> float | np.ndarray:
+        """Length, area or volume of a cell; an array of the grid's shape where cells differ."""
+        if self.is_uniform:
+            return float(np.prod([axis.width for axis in self.axes[::-1]]))
+        volume = np.ones(())
+        for axis in self.axes:
+            volume = volume[..., None] * axis.widths
+        return volume
+
+    def config(self) -> list[dict]:
+        """Return the axes as JSON; `from_config` rebuilds the grid."""
+        return [
+            {"name": a.name, "unit": a.unit, "points": list(a.points), "low": a.low, "high": a.high}
+            for a in self.axes
+        ]
+
+    @classmethod
+    def from_config(cls, axes: Sequence[Mapping]) -> Grid:
+        """Return the grid whose `config` this is."""
+        return cls(
+            tuple(Axis(a["name"], a["unit"], tuple(a["points"]), a["low"], a["high"]) for a in axes)
+        )

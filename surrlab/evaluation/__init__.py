@@ -5,6 +5,7 @@ from surrlab._lazy import attach
 __all__ = attach(
     __name__,
     metrics="l1 psnr total_mass total_momentum mixing_layer_thickness jet_length correlation",
-    evaluate="evaluate model_errors scores better labels VERSION",
+    quantities="Quantity register_quantity quantities_of",
+    evaluate="evaluate model_errors scores score_directions score_labels",
     verdict="verdict band Band Verdict",
 )

@@ -1,128 +1,185 @@
-"""Judge a trained model: against the truth sample by sample, and as one score a quality.
+"""Compare a trained model with the truth: tables by sample, scores by model.
 
 `evaluate` gives the tables behind Figs. 3 and 5-9, `scores` the numbers that a verdict compares,
-`model_errors` the bound that Algorithm 1 respects.
+`model_errors` the bound that Algorithm 1 respects. Predictions of any model can stand in for one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from surrlab import training
-from surrlab.data.native import Ensemble
-from surrlab.evaluation import metrics
-from surrlab.simulation.generate import scenario_of
-from surrlab.simulation.scenario import LABELS
+from surrlab.data.ensemble import Ensemble
+from surrlab.evaluation import metrics, quantities
+from surrlab.evaluation.quantities import Quantity
+from surrlab.training.surrogate import Surrogate, predict
 
-VERSION = 3
+VERSION = 4
 """Raised when a column of `evaluate` changes its meaning: tables made before are made again."""
 
 
-def model_errors(surrogate: training.Surrogate, ensemble: Ensemble) -> xr.Dataset:
-    """Model error of every sample and field: ``model_error`` (simulation, time, field), own units.
+def predicted(model: Surrogate | Ensemble, truth: Ensemble, simulation: int) -> np.ndarray:
+    """Return what a model makes of one simulation, ``(T, n_fields, *grid.shape)``.
 
-    The mean absolute error of Section IV-A: the upper bound that Algorithm 1 respects.
+    Raises
+    ------
+    ValueError
+        If the model was made for other fields, inputs or another grid than those of `truth`.
+    KeyError
+        If predictions lack the simulation.
     """
-    surrogate.require(ensemble)
+    if isinstance(model, Ensemble):
+        for what in ("field_names", "grid", "input_names"):
+            if getattr(model, what) != getattr(truth, what):
+                raise ValueError(f"{model.name} has other {what} than {truth.name}")
+        if model.run(simulation) != truth.run(simulation):
+            raise ValueError(
+                f"simulation {simulation} has other parameters or times in {model.name} than in "
+                f"{truth.name}"
+            )
+        return model.read_simulation(simulation)
+    return predict(model, truth.inputs[np.array(truth.of(simulation))])
+
+
+def model_errors(model: Surrogate | Ensemble, ensemble: Ensemble) -> xr.Dataset:
+    """Return the model error of every sample and field (Section IV-A).
+
+    Parameters
+    ----------
+    model : Surrogate or Ensemble
+        A trained model, or predictions of the same samples.
+    ensemble : Ensemble
+        The truth.
+
+    Returns
+    -------
+    Dataset
+        ``model_error`` (sample, field): mean absolute error in the field's unit, the upper bound
+        that Algorithm 1 respects.
+    """
+    if isinstance(model, Surrogate):
+        model.require(ensemble)
+    ndim = ensemble.grid.ndim
     errors = [
-        metrics.l1(training.predict(surrogate, inputs), ensemble.read(simulation))
-        for simulation, inputs in zip(ensemble.simulations, ensemble.inputs, strict=True)
+        metrics.l1(predicted(model, ensemble, s), ensemble.read_simulation(s), ndim)
+        for s in ensemble.simulations
     ]
     return xr.Dataset(
-        {"model_error": (("simulation", "time", "field"), np.array(errors))}, ensemble.coords
+        {"model_error": (("sample", "field"), np.concatenate(errors))}, ensemble.coords
     )
 
 
 def evaluate(
-    surrogate: training.Surrogate, ensemble: Ensemble, statistics: xr.Dataset
+    model: Surrogate | Ensemble,
+    ensemble: Ensemble,
+    statistics: xr.Dataset,
+    followed: Mapping[str, Quantity] | None = None,
 ) -> xr.Dataset:
     """Compare a model with the truth on every sample of an ensemble.
 
     Parameters
     ----------
-    surrogate : training.Surrogate
-        The model.
+    model : Surrogate or Ensemble
+        A trained model, or predictions of the same samples.
     ensemble : Ensemble
         The truth: the raw test side.
     statistics : Dataset
-        `Study.field_statistics`.
+        ``low``, ``high`` and ``scale`` of each field: `Study.field_statistics`.
+    followed : mapping, optional
+        Quantities by name; by default those that the ensemble's benchmark names.
 
     Returns
     -------
     Dataset
-        ``l1`` and ``psnr`` (simulation, time, field), ``normalised_l1`` (simulation, time); each
-        quantity of the scenario in time, and as ``truth_<name>`` the truth's own; of its ``curve``
-        the correlation with the truth's, ``<curve>_correlation`` (simulation). A variable's
-        ``long_name`` and ``units`` say what people read; the attributes ``curve`` and ``momentum``
-        name the quantities of Figs. 8 and 3.
+        ``l1`` and ``psnr`` (sample, field), ``normalised_l1`` (sample); each quantity (sample), and
+        as ``truth_<name>`` the truth's own; of the benchmark's ``curve`` the correlation with the
+        truth's in time, ``<curve>_correlation`` (test_simulation). A variable's ``long_name`` and
+        ``units`` say what people read; the attributes ``curve`` and ``momentum`` name the
+        quantities of Figs. 8 and 3.
     """
-    surrogate.require(ensemble)
-    peak = (statistics["high"] - statistics["low"]).values[:, None]
-    scenario, grid = scenario_of(ensemble), ensemble.grid
-    curve, rows = scenario.curve, []
-    for i, simulation in enumerate(ensemble.simulations):
-        truth = ensemble.read(simulation)
-        prediction = training.predict(surrogate, ensemble.inputs[i])
-        row = {"l1": metrics.l1(prediction, truth)}
-        row["psnr"] = metrics.psnr(prediction, truth, np.broadcast_to(peak.T, row["l1"].shape))
+    if isinstance(model, Surrogate):
+        model.require(ensemble)
+    followed = quantities.quantities_of(ensemble) if followed is None else followed
+    benchmark, ndim = ensemble.metadata.get("benchmark", {}), ensemble.grid.ndim
+    curve = benchmark.get("curve") if benchmark.get("curve") in followed else None
+    peak = (statistics["high"] - statistics["low"]).values
+    rows, correlations = [], []
+    for simulation in ensemble.simulations:
+        truth = ensemble.read_simulation(simulation)
+        prediction = predicted(model, ensemble, simulation)
+        row = {"l1": metrics.l1(prediction, truth, ndim)}
+        peaks = np.broadcast_to(peak, row["l1"].shape)
+        row["psnr"] = metrics.psnr(prediction, truth, peaks, ndim)
         row["normalised_l1"] = (row["l1"] / statistics["scale"].values).mean(axis=1)
         for prefix, samples in (("", prediction), ("truth_", truth)):
-            measured = scenario.measure(samples, ensemble.parameters[i], grid)
-            row |= {prefix + name: measured[name] for name in scenario.quantities}
-        flat = np.isfinite(row[curve]).all() and np.ptp(row[curve]) == 0  # it follows nothing
-        correlation = 0.0 if flat else metrics.correlation(row[curve], row[f"truth_{curve}"])
-        row[f"{curve}_correlation"] = correlation
+            measured = quantities.measure(followed, ensemble, simulation, samples)
+            row |= {prefix + name: values for name, values in measured.items()}
+        if curve:
+            correlations.append(_correlation(row[curve], row[f"truth_{curve}"]))
         rows.append(row)
-    dims = ("simulation", "time", "field")
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    attributes = _attributes(scenario)
-    return xr.Dataset(
+    dims = ("sample", "field")
+    columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    attributes = _attributes(followed)
+    table = xr.Dataset(
         {n: (dims[: values.ndim], values, attributes[n]) for n, values in columns.items()},
         ensemble.coords,
-        {"curve": curve, "momentum": scenario.momentum},
+        {key: benchmark[key] for key in ("curve", "momentum") if benchmark.get(key) in followed},
     )
+    if curve:
+        label = {"long_name": f"correlation of {followed[curve].label}", "units": "1"}
+        table[f"{curve}_correlation"] = ("test_simulation", np.array(correlations), label)
+        table = table.assign_coords(test_simulation=list(ensemble.simulations))
+    return table
 
 
-def _attributes(scenario) -> dict[str, dict[str, str]]:
-    """Label and unit of every variable that `evaluate` makes."""
-    told = {
+def _correlation(curve: np.ndarray, truth: np.ndarray) -> float:
+    """Correlation of two curves in time; 0 for a prediction that never changes."""
+    flat = np.isfinite(curve).all() and np.ptp(curve) == 0  # it follows nothing
+    return 0.0 if flat else float(metrics.correlation(curve, truth))
+
+
+def _attributes(followed: Mapping[str, Quantity]) -> dict[str, dict[str, str]]:
+    """Label and unit of every variable over samples that `evaluate` makes."""
+    labels = {
         "l1": ("L1 error", "unit of the field"),
         "psnr": ("PSNR", "dB"),
         "normalised_l1": ("L1 error", "standard deviations of the fields"),
     }
-    for name, quantity in scenario.quantities.items():
-        told[name] = (quantity.label, quantity.unit)
-        told[f"truth_{name}"] = (f"true {quantity.label}", quantity.unit)
-    label = scenario.quantities[scenario.curve].label
-    told[f"{scenario.curve}_correlation"] = (f"correlation of {label}", "1")
-    return {name: {"long_name": label, "units": unit} for name, (label, unit) in told.items()}
+    for name, quantity in followed.items():
+        labels[name] = (quantity.label, quantity.unit)
+        labels[f"truth_{name}"] = (f"true {quantity.label}", quantity.unit)
+    return {name: {"long_name": label, "units": unit} for name, (label, unit) in labels.items()}
 
 
-def better(evaluation: xr.Dataset) -> dict[str, str]:
-    """The scores that a verdict compares, in order, and whether higher or lower is better."""
-    return {
-        "l1": "lower",
-        **{f"psnr_{name}": "higher" for name in evaluation["field"].values},
-        **dict.fromkeys(_totals(evaluation), "lower"),
-        f"{evaluation.attrs['curve']}_correlation": "higher",
-    }
+# --------------------------------------------------------------------------------------- scores
 
 
-def labels(evaluation: xr.Dataset) -> dict[str, str]:
-    """What people read for each score of `better`."""
-    correlation = f"{evaluation.attrs['curve']}_correlation"
-    return {
-        "l1": evaluation["normalised_l1"].attrs["long_name"],
-        **{f"psnr_{name}": f"PSNR of {LABELS[name]}" for name in evaluation["field"].values},
-        **{n: f"error of {evaluation[n].attrs['long_name']}" for n in _totals(evaluation)},
-        correlation: evaluation[correlation].attrs["long_name"],
-    }
+def score_directions(evaluation: xr.Dataset) -> dict[str, str]:
+    """Return the scores that a verdict compares, in order: ``"higher"`` or ``"lower"`` is better."""
+    directions = {"l1": "lower"}
+    directions |= {f"psnr_{name}": "higher" for name in evaluation["field"].values}
+    directions |= dict.fromkeys(_totals(evaluation), "lower")
+    if curve := evaluation.attrs.get("curve"):
+        directions[f"{curve}_correlation"] = "higher"
+    return directions
+
+
+def score_labels(evaluation: xr.Dataset) -> dict[str, str]:
+    """Return what people read for each score of `score_directions`."""
+    names, labels = evaluation["field"].values, evaluation["label"].values
+    of = {"l1": evaluation["normalised_l1"].attrs["long_name"]}
+    of |= {f"psnr_{n}": f"PSNR of {label}" for n, label in zip(names, labels, strict=True)}
+    of |= {n: f"error of {evaluation[n].attrs['long_name']}" for n in _totals(evaluation)}
+    if curve := evaluation.attrs.get("curve"):
+        of[f"{curve}_correlation"] = evaluation[f"{curve}_correlation"].attrs["long_name"]
+    return of
 
 
 def scores(evaluation: xr.Dataset) -> pd.DataFrame:
-    """One row a model, one column a score of `better`, indexed by seed.
+    """Return one row per model and one column per score, indexed by seed.
 
     ``l1`` is the mean over the test samples of the error in standard deviations of each field,
     ``psnr_*`` the median over the test samples, a quantity's score the mean absolute error of the
@@ -131,25 +188,31 @@ def scores(evaluation: xr.Dataset) -> pd.DataFrame:
     refuse. PSNR is relative to a field's range over the whole ensemble: of a field that is large at
     the start only, it says little later.
     """
-    samples = ["simulation", "time"]
-    columns = {"l1": evaluation["normalised_l1"].mean(samples, skipna=False)}
+    columns = {"l1": evaluation["normalised_l1"].mean("sample", skipna=False)}
     for name in evaluation["field"].values:
-        columns[f"psnr_{name}"] = evaluation["psnr"].sel(field=name).median(samples, skipna=False)
+        columns[f"psnr_{name}"] = evaluation["psnr"].sel(field=name).median("sample", skipna=False)
     for name in _totals(evaluation):
         error = np.abs(evaluation[name] - evaluation[f"truth_{name}"])
-        columns[name] = error.mean(samples, skipna=False)
-    curve = evaluation.attrs["curve"]
-    true = evaluation[f"truth_{curve}"]
-    others = [dim for dim in true.dims if dim != "simulation"]
-    moving = (true != true.isel(time=0)).any(others).values
-    followed = evaluation[f"{curve}_correlation"].isel(simulation=moving if moving.any() else [0])
-    median = followed.median("simulation", skipna=False)
-    columns[f"{curve}_correlation"] = median if moving.any() else median * np.nan
-    frame = pd.DataFrame({name: columns[name].values for name in better(evaluation)})
+        columns[name] = error.mean("sample", skipna=False)
+    if curve := evaluation.attrs.get("curve"):
+        moving = _moving(evaluation[f"truth_{curve}"])
+        followed = evaluation[f"{curve}_correlation"]
+        median = followed.isel(test_simulation=moving if moving.any() else [0]).median(
+            "test_simulation", skipna=False
+        )
+        columns[f"{curve}_correlation"] = median if moving.any() else median * np.nan
+    frame = pd.DataFrame({name: columns[name].values for name in score_directions(evaluation)})
     return frame.set_index(pd.Index(evaluation["seed"].values, name="seed"))
+
+
+def _moving(curve: xr.DataArray) -> np.ndarray:
+    """For each simulation whether its true curve changes at all."""
+    simulation, values = curve["simulation"].values, curve.values
+    order = dict.fromkeys(simulation.tolist())
+    return np.array([np.ptp(values[..., simulation == s]) > 0 for s in order])
 
 
 def _totals(evaluation: xr.Dataset) -> list[str]:
     """The quantities whose own error counts: all but the curve, which is judged by its course."""
-    quantities = [name for name in evaluation if f"truth_{name}" in evaluation]
-    return [name for name in quantities if name != evaluation.attrs["curve"]]
+    names = [name for name in evaluation if f"truth_{name}" in evaluation]
+    return [name for name in names if name != evaluation.attrs.get("curve")]

@@ -1,4 +1,4 @@
-"""What a sample is worth to a physicist: L1, PSNR, and the quantities of Eqs. (2) to (4).
+"""Error metrics and integral quantities of a sample: L1, PSNR and Eqs. (2) to (4).
 
 Pure functions of arrays, batched over every leading axis ``(...)``. Whatever the precision of the
 fields, differences and sums over cells are taken in float64: a network's 1e-3 error in the mass
@@ -7,29 +7,22 @@ must not drown in the summation of 200,000 float32 cells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """An integral of a sample that physicists follow in time, by what people read and its unit.
-
-    Which ones make sense, the scenario knows: `scenarios.RayleighTaylor.quantities`.
-    """
-
-    label: str
-    unit: str
+def _last(ndim: int) -> tuple[int, ...]:
+    return tuple(range(-ndim, 0))
 
 
-def l1(prediction, truth):  # (..., ny, nx) twice -> (...)
+def l1(prediction, truth, ndim=2):  # (..., *shape) twice -> (...)
     """Mean absolute error of a field, in the field's own unit: the model error of Algorithm 1.
 
     Parameters
     ----------
-    prediction, truth : array_like (..., ny, nx)
+    prediction, truth : array_like (..., *shape)
         Leading axes broadcast, so that one truth serves the predictions of many models.
+    ndim : int
+        Number of axes of the grid, the last ones.
 
     Returns
     -------
@@ -40,19 +33,21 @@ def l1(prediction, truth):  # (..., ny, nx) twice -> (...)
     >>> float(l1(np.full((4, 4), 3.0), np.full((4, 4), 1.0)))
     2.0
     """
-    return np.abs(np.subtract(prediction, truth, dtype=np.float64)).mean((-2, -1))
+    return np.abs(np.subtract(prediction, truth, dtype=np.float64)).mean(_last(ndim))
 
 
-def psnr(prediction, truth, peak):  # (..., ny, nx) twice, peak (...) -> (...) in dB
+def psnr(prediction, truth, peak, ndim=2):  # (..., *shape) twice, peak (...) -> (...) in dB
     """Peak signal-to-noise ratio, in dB; identical fields give ``inf``.
 
     Parameters
     ----------
-    prediction, truth : array_like (..., ny, nx)
+    prediction, truth : array_like (..., *shape)
         Leading axes broadcast.
     peak : float or array_like (...)
         Range (maximum − minimum) of the true field over the *whole* ensemble. The range of the one
         field would be no yardstick: a fluid at rest has none.
+    ndim : int
+        Number of axes of the grid, the last ones.
 
     Returns
     -------
@@ -77,7 +72,7 @@ def psnr(prediction, truth, peak):  # (..., ny, nx) twice, peak (...) -> (...) i
             f"peak must be the field's range over the ensemble, a positive number, not "
             f"{peak[bad][0]}; a field that never varies has no PSNR"
         )
-    error = np.square(np.subtract(prediction, truth, dtype=np.float64)).mean((-2, -1))
+    error = np.square(np.subtract(prediction, truth, dtype=np.float64)).mean(_last(ndim))
     with np.errstate(divide="ignore"):  # an error of zero is meant to become inf
         return 10 * np.log10(peak**2 / error)
 
@@ -89,7 +84,7 @@ def total_mass(density, cell_area):  # (..., ny, nx) in g/cm³ -> (...) in g/cm
     ----------
     density : array_like (..., ny, nx)
         In g/cm³.
-    cell_area : float
+    cell_area : float or array (ny, nx)
         Area of a cell in cm².
 
     Returns
@@ -102,6 +97,8 @@ def total_mass(density, cell_area):  # (..., ny, nx) in g/cm³ -> (...) in g/cm
     >>> float(total_mass(np.full((6, 2), 3.0), cell_area=0.5))
     18.0
     """
+    if np.ndim(cell_area):  # cells of different sizes
+        return np.multiply(density, cell_area, dtype=np.float64).sum(_last(np.ndim(cell_area)))
     return np.sum(density, axis=(-2, -1), dtype=np.float64) * cell_area  # Eq. (2)
 
 
@@ -130,7 +127,7 @@ def total_momentum(density, velocity_x, velocity_y, cell_area):  # (..., ny, nx)
     (36.0, -18.0)
     """
     return tuple(
-        np.multiply(density, velocity, dtype=np.float64).sum((-2, -1)) * cell_area  # Eq. (3)
+        total_mass(np.multiply(density, velocity, dtype=np.float64), cell_area)  # Eq. (3)
         for velocity in (velocity_x, velocity_y)
     )
 

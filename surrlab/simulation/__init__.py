@@ -4,7 +4,8 @@ from surrlab._lazy import attach
 
 __all__ = attach(
     __name__,
-    generate="generate by_name scenario_of",
+    scenario="Scenario Parameter",
     rayleigh_taylor="RayleighTaylor",
     pchip_impact="PchipImpact",
+    generate="generate",
 )

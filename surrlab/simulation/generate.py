@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from surrlab.data import native
-from surrlab.data.native import Ensemble
-from surrlab.simulation.euler import NAMES, units
-from surrlab.simulation.pchip_impact import PchipImpact
-from surrlab.simulation.rayleigh_taylor import RayleighTaylor
+from surrlab.data.ensemble import Ensemble, Run
+from surrlab.data.native import Header
 from surrlab.simulation.scenario import Scenario
 
 
 def generate(
-    scenario,
+    scenario: Scenario,
     path: str | os.PathLike,
     *,
     n_simulations: int,
@@ -34,7 +29,7 @@ def generate(
 
     Parameters
     ----------
-    scenario : scenarios.Scenario
+    scenario : Scenario
         What to simulate.
     path : path
         Folder of the ensemble; made if need be.
@@ -45,7 +40,7 @@ def generate(
     seed : int
         Of the parameter draw. The first simulations of a larger ensemble are the smaller one's.
     executor : concurrent.futures.Executor, optional
-        Where the simulations run: by default one process a core; a Dask cluster's
+        Where the simulations run: by default one process per core; a Dask cluster's
         ``client.get_executor()`` or mpi4py's where one machine is too small.
 
     Raises
@@ -54,67 +49,28 @@ def generate(
         If the folder holds anything but this very ensemble, or a part of it.
     RuntimeError
         If every simulation failed.
+    ValueError
+        If no simulation is asked for, or the scenario has no such grid.
     """
-    grid = scenario.grid(shape)
-    parameters = scenario.sample(n_simulations, seed=seed)
-    unit_of = units(scenario.time_unit)
-    header = {
-        "scenario": scenario.config(),
-        "fields": {name: unit_of[name] for name in NAMES},
-        "inputs": {p.name: p.unit for p in scenario.parameters} | {"time": scenario.time_unit},
-        "grid": {"ny": grid.ny, "nx": grid.nx, "x": grid.x, "y": grid.y},
-        "times": list(map(float, scenario.times)),
-    }
-    rows = dict(enumerate(parameters.tolist()))
-    native.build(
+    if n_simulations < 1:
+        raise ValueError(f"an ensemble needs one simulation or more, not {n_simulations}")
+    inputs = {p.name: p.unit for p in scenario.parameters} | {"time": scenario.time_unit}
+    header = Header(scenario.fields, scenario.grid(shape), inputs, benchmark=scenario.config())
+    times = tuple(map(float, scenario.times))
+    parameters = scenario.sample(n_simulations, seed=seed).tolist()
+    runs = {i: Run(i, tuple(row), times) for i, row in enumerate(parameters)}
+    return native.build(
         path,
         header,
         {"n_simulations": n_simulations, "seed": seed},
-        rows,
-        {i: partial(_simulate, scenario, header, i, row) for i, row in rows.items()},
+        runs,
+        {i: partial(_simulate, scenario, header, run) for i, run in runs.items()},
         executor=executor,
         label="simulate",
         failures=(FloatingPointError,),
     )
-    return native.open(path)
 
 
-def _simulate(scenario, header: dict, simulation: int, parameters: list[float], path: Path) -> None:
-    grid = scenario.grid((header["grid"]["ny"], header["grid"]["nx"]))
-    samples = scenario.simulate(np.array(parameters), grid)
-    native.write_simulation(path, header, simulation, parameters, samples)
-
-
-def scenario_of(ensemble: Ensemble):
-    """The scenario that an ensemble was generated from.
-
-    Raises
-    ------
-    ValueError
-        If this version's scenario of that name is not the one that made the ensemble.
-    """
-    scenario = by_name(ensemble.scenario)
-    made = ensemble.manifest["scenario"]
-    ours = json.loads(json.dumps(scenario.config()))
-    ours, made = ours | {"grid": scenario.grid(ensemble.grid.shape)}, made | {"grid": ensemble.grid}
-    changed = [key for key in ours | made if ours.get(key) != made.get(key)]
-    if changed:
-        raise ValueError(
-            f"{ensemble.path} was made with another {ensemble.scenario}: its {changed[0]} is "
-            f"{made.get(changed[0])}, here it is {ours.get(changed[0])}"
-        )
-    return scenario
-
-
-_SCENARIOS = {scenario.name: scenario for scenario in (RayleighTaylor, PchipImpact)}
-
-
-def by_name(name: str) -> Scenario:
-    """Return the scenario of that name.
-
-    >>> by_name("rayleigh-taylor")
-    RayleighTaylor()
-    """
-    if name not in _SCENARIOS:
-        raise KeyError(f"no scenario is called {name!r}; there is {', '.join(_SCENARIOS)}")
-    return _SCENARIOS[name]()
+def _simulate(scenario: Scenario, header: Header, run: Run, path: Path) -> None:
+    samples = scenario.simulate(run.parameters, header.grid)
+    native.write_simulation(path, header, run, samples)

@@ -1,4 +1,4 @@
-"""PCHIP."""
+"""Impact of two copper plates, PCHIP: the second benchmark of the paper (Section II, Table I)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from surrlab.data.fields import Grid
-from surrlab.evaluation import metrics
-from surrlab.evaluation.metrics import Quantity
-from surrlab.simulation import scenario
 from surrlab.simulation.euler import Material
 from surrlab.simulation.scenario import Parameter, Scenario
 
@@ -58,9 +55,12 @@ class PchipImpact(Scenario):
         *("target", "copper_density", "copper_gamma", "copper_sound_speed"),
         *("air_density", "air_gamma", "pressure"),
     )
+    quantities: ClassVar[tuple[str, ...]] = (
+        *("copper_mass", "copper_momentum_x", "copper_momentum_y", "jet_length"),
+    )
     curve: ClassVar[str] = "jet_length"
-    momentum: ClassVar[str] = "momentum_x"
-    story: ClassVar[str] = (
+    momentum: ClassVar[str] = "copper_momentum_x"
+    description: ClassVar[str] = (
         "A copper plate strikes another; where the free side of that one caves in, the shock "
         "throws a jet into the air."
     )
@@ -91,12 +91,12 @@ class PchipImpact(Scenario):
         ny, nx = shape
         if ny != nx:
             raise ValueError(f"{self.name} needs a square shape, not {(ny, nx)}")
-        grid = Grid(ny, nx, self.x, self.y)
+        grid = Grid.uniform({"y": (ny, *self.y), "x": (nx, *self.x)}, unit="cm")
         span = self.parameters[0].high - self.parameters[0].low
-        if span < 2 * grid.dx:
+        if span < 2 * grid.x.width:
             least = math.ceil(2 * (self.x[1] - self.x[0]) / span)
             raise ValueError(
-                f"cells of {grid.dx:.3g} cm are too coarse for an interface that varies by "
+                f"cells of {grid.x.width:.3g} cm are too coarse for an interface that varies by "
                 f"{span} cm; {self.name} needs {least} x {least} cells or more, not {ny} x {nx}"
             )
         return grid
@@ -121,11 +121,11 @@ class PchipImpact(Scenario):
     def initial_state(self, parameters, grid: Grid) -> np.ndarray:
         """Return density, velocity_x, velocity_y, pressure, material at time 0, ``(5, ny, nx)``."""
         *controls, velocity = self.checked(parameters)
-        rows = grid.y_centres[:, None] + grid.dy * ((np.arange(16) + 0.5) / 16 - 0.5)
+        rows = grid.y.centres[:, None] + grid.y.width * ((np.arange(16) + 0.5) / 16 - 0.5)
 
         def left_of(x):  # (...) -> (..., nx): which part of each cell lies to the left of x
-            edges = grid.x_centres - 0.5 * grid.dx
-            return np.clip((np.asarray(x)[..., None] - edges) / grid.dx, 0.0, 1.0)
+            edges = grid.x.centres - 0.5 * grid.x.width
+            return np.clip((np.asarray(x)[..., None] - edges) / grid.x.width, 0.0, 1.0)
 
         def target(controls):  # each row of cells cut into 16 thin ones
             return left_of(self.interface([*controls, velocity], rows)).mean(axis=1)
@@ -139,46 +139,3 @@ class PchipImpact(Scenario):
     def physics(self, parameters) -> dict:
         """Return the materials, and that they may leave by the sides."""
         return {"materials": self.materials, "sides": "outflow", "time_unit": self.time_unit}
-
-    @property
-    def quantities(self) -> dict[str, Quantity]:
-        """What `measure` returns, in order."""
-        return {
-            "mass": Quantity("mass of copper", "g/cm"),
-            "momentum_x": Quantity("x-momentum of copper", f"g/{self.time_unit}"),
-            "momentum_y": Quantity("y-momentum of copper", f"g/{self.time_unit}"),
-            "jet_length": Quantity("jet length", "cm"),
-        }
-
-    def measure(self, samples, parameters, grid: Grid) -> dict[str, np.ndarray]:
-        """Return the course of each of `quantities`, from a simulation or from a prediction of it.
-
-        The density is the mixture's; the copper in it is what is left without the air, taken at its
-        first density. Shocked air is up to 6 times as dense, which counts less than 0.3 % of the
-        copper's mass as copper.
-
-        Parameters
-        ----------
-        samples : array_like (T, 6, ny, nx)
-            In the order of `scenario.NAMES`.
-        parameters : sequence of float
-            Those of the simulation.
-        grid : Grid
-            As made by `grid`.
-
-        Returns
-        -------
-        dict of str to array (T,), float64
-        """
-        density, velocity_x, velocity_y, material = (
-            np.asarray(samples)[:, scenario.index(name)].astype(np.float64)
-            for name in ("density", "velocity_x", "velocity_y", "material")
-        )
-        copper = density - (1.0 - material) * self.air_density
-        momentum = metrics.total_momentum(copper, velocity_x, velocity_y, grid.cell_area)
-        return {
-            "mass": metrics.total_mass(copper, grid.cell_area),
-            "momentum_x": momentum[0],
-            "momentum_y": momentum[1],
-            "jet_length": metrics.jet_length(material, grid.dx),
-        }

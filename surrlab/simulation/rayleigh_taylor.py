@@ -1,4 +1,4 @@
-"""Rayleigh-Taylor."""
+"""Rayleigh-Taylor instability: the first benchmark of the paper (Section II, Table I)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import ClassVar
 import numpy as np
 
 from surrlab.data.fields import Grid
-from surrlab.evaluation import metrics
-from surrlab.evaluation.metrics import Quantity
-from surrlab.simulation import scenario
 from surrlab.simulation.euler import Material
 from surrlab.simulation.scenario import Parameter, Scenario
 
@@ -45,9 +42,10 @@ class RayleighTaylor(Scenario):
         Parameter("gamma", "1", 1.1, 1.6),
         Parameter("v_init", "cm/s", 0.6, 10.0),
     )
+    quantities: ClassVar[tuple[str, ...]] = ("mass", "momentum_x", "momentum_y", "thickness")
     curve: ClassVar[str] = "thickness"
     momentum: ClassVar[str] = "momentum_y"
-    story: ClassVar[str] = (
+    description: ClassVar[str] = (
         "Heavy gas lies above light gas; a small velocity disturbs the interface, and gravity does "
         "the rest."
     )
@@ -66,7 +64,7 @@ class RayleighTaylor(Scenario):
         ny, nx = shape
         if ny != 3 * nx:
             raise ValueError(f"{self.name} needs a shape (3n, n), not {(ny, nx)}")
-        return Grid(ny, nx, (-1 / 6, 1 / 6), (-0.5, 0.5))
+        return Grid.uniform({"y": (ny, -0.5, 0.5), "x": (nx, -1 / 6, 1 / 6)}, unit="cm")
 
     def densities(self, parameters) -> tuple[float, float]:
         """Return the densities of the light and the heavy gas in g/cm³, ρ1 < ρ2 of Eq. (4)."""
@@ -76,12 +74,12 @@ class RayleighTaylor(Scenario):
         """Return density, velocity_x, velocity_y, pressure, material at time 0, ``(5, ny, nx)``."""
         light, heavy = self.densities(parameters)
         v_init = self.checked(parameters)[2]
-        x, y = grid.x_centres, grid.y_centres[:, None]
+        (ny, _), x, y = grid.shape, grid.x.centres, grid.y.centres[:, None]
         # Part of each row that lies above y = 0; an odd number of rows halves the middle one.
-        above = np.clip(np.arange(1, grid.ny + 1) - grid.ny / 2, 0.0, 1.0)[:, None]
+        above = np.clip(np.arange(1, ny + 1) - ny / 2, 0.0, 1.0)[:, None]
         density = light + (heavy - light) * above
-        # Hydrostatic from cell to cell as `hydro` balances them, so that only the push moves gas.
-        weight = self.gravity * grid.dy * density
+        # Hydrostatic from cell to cell as `euler` balances them, so that only the push moves gas.
+        weight = self.gravity * grid.y.width * density
         pressure = self.base_pressure - (np.cumsum(weight, axis=0) - 0.5 * weight)
         push = 1.0 + np.cos(6.0 * np.pi * x)
         push = 0.5 * (push + push[::-1])  # the rounding of x must not break the symmetry
@@ -93,28 +91,3 @@ class RayleighTaylor(Scenario):
         """Return the gas of either density, and gravity."""
         gamma = self.checked(parameters)[1]
         return {"materials": (Material(gamma),), "gravity": self.gravity}
-
-    @property
-    def quantities(self) -> dict[str, Quantity]:
-        """What `measure` returns, in order: Eqs. (2) to (4)."""
-        momentum = f"g/{self.time_unit}"
-        return {
-            "mass": Quantity("total mass", "g/cm"),
-            "momentum_x": Quantity("total x-momentum", momentum),
-            "momentum_y": Quantity("total y-momentum", momentum),
-            "thickness": Quantity("mixing-layer thickness", "cm"),
-        }
-
-    def measure(self, samples, parameters, grid: Grid) -> dict[str, np.ndarray]:
-        """Return each of `quantities` in time, ``(T,)`` float64, of samples ``(T, 6, ny, nx)``."""
-        density, velocity_x, velocity_y = (
-            samples[:, scenario.index(name)] for name in ("density", "velocity_x", "velocity_y")
-        )
-        px, py = metrics.total_momentum(density, velocity_x, velocity_y, grid.cell_area)
-        light, heavy = self.densities(parameters)
-        return {
-            "mass": metrics.total_mass(density, grid.cell_area),
-            "momentum_x": px,
-            "momentum_y": py,
-            "thickness": metrics.mixing_layer_thickness(density, light, heavy, grid.dy),
-        }

@@ -1,7 +1,7 @@
 """The benchmarks: what varies between the simulations of an ensemble, and how one of them is made.
 
 A scenario knows its parameters and their ranges, the instants it records, the domain and the
-initial state; `hydro` does the rest. `RayleighTaylor` and `PchipImpact` are the two benchmarks of
+initial state; `euler` does the rest. `RayleighTaylor` and `PchipImpact` are the two benchmarks of
 the paper (Sec. II, Table I), with the numbers of the data that the paper trained on.
 """
 
@@ -13,10 +13,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from surrlab.data.fields import Grid
-from surrlab.evaluation.metrics import Quantity
+from surrlab.data.fields import Field, Grid
 from surrlab.simulation import euler
-from surrlab.simulation.euler import LABELS, NAMES, index, units  # noqa: F401
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,13 @@ class Scenario(ABC):
     parameters: ClassVar[tuple[Parameter, ...]]
     constants: ClassVar[tuple[str, ...]]
     """Names of the numbers that are the same for every simulation; they stand in `config`."""
+    quantities: ClassVar[tuple[str, ...]]
+    """Names of the quantities that evaluations follow (`evaluation.quantities`)."""
     curve: ClassVar[str]
     """The quantity whose course in time is scored by its correlation with the truth's (Fig. 8)."""
     momentum: ClassVar[str]
     """The quantity of Fig. 3: the momentum in the direction that things move in."""
-    story: ClassVar[str]
+    description: ClassVar[str]
     """What happens, in a sentence."""
 
     @property
@@ -65,13 +65,17 @@ class Scenario(ABC):
         """Return what `euler.Flow` has to know besides the initial state."""
 
     @property
-    @abstractmethod
-    def quantities(self) -> dict[str, Quantity]:
-        """What `measure` returns, in order."""
-
-    @abstractmethod
-    def measure(self, samples, parameters, grid: Grid) -> dict[str, np.ndarray]:
-        """Return each of `quantities` in time, ``(T,)`` float64, of samples ``(T, 6, ny, nx)``."""
+    def fields(self) -> tuple[Field, ...]:
+        """What `simulate` records, in the order of a sample's first axis."""
+        time = self.time_unit  # with µs pressure is in g/(cm µs²), which is the megabar
+        return (
+            Field("density", "g/cm³"),
+            Field("velocity_x", f"cm/{time}"),
+            Field("velocity_y", f"cm/{time}"),
+            Field("pressure", f"g/(cm {time}²)"),
+            Field("energy", f"cm²/{time}²", "specific internal energy"),
+            Field("material"),
+        )
 
     def sample(self, n: int, *, seed: int) -> np.ndarray:
         """Draw parameters of `n` simulations, ``(n, p)``; row i is the same for any `n`."""
@@ -106,13 +110,16 @@ class Scenario(ABC):
         return euler.evolve(state, grid, self.times, **self.physics(parameters))
 
     def config(self) -> dict:
-        """Return all that a simulation depends on besides its parameters, as JSON types."""
+        """Return what the simulations of an ensemble have in common, as JSON."""
         return {
             "name": self.name,
+            "description": self.description,
             "solver": euler.VERSION,
             "parameters": [asdict(p) for p in self.parameters],
-            "times": self.times.tolist(),
-            **{name: getattr(self, name) for name in self.constants},
+            "constants": {name: getattr(self, name) for name in self.constants},
+            "quantities": list(self.quantities),
+            "curve": self.curve,
+            "momentum": self.momentum,
         }
 
     def checked(self, parameters) -> list[float]:

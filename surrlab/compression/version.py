@@ -1,0 +1,91 @@
+"""Training data as one model sees them: raw, or compressed by a codec, a rule and a factor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar
+
+RULES = ("field", "sample", "fixed")
+"""How tolerances are chosen: Algorithm 1 per field, per sample (as printed), or fixed."""
+
+
+@dataclass(frozen=True, order=True)
+class Version:
+    """What training data have been through.
+
+    Parameters
+    ----------
+    codec : str
+        Name of the codec, as its ``config()["codec"]`` says it.
+    rule : {"field", "sample", "fixed"}
+        How tolerances are chosen; ``"fixed"``: in standard deviations of each field.
+    factor : float
+        What the tolerances are multiplied by; for ``"fixed"`` the tolerance itself.
+
+    Examples
+    --------
+    >>> version = Version("zfp", "field", 1 / 8)
+    >>> version.name, version.folder, version.label(10.93)
+    ('zfp ×1/8', 'zfp-field-x0.125', '10.9× (tolerance ×1/8)')
+    >>> Version.from_config(version.config()) == version, version.is_raw, RAW.name
+    (True, False, 'raw')
+    """
+
+    codec: str
+    rule: str
+    factor: float
+
+    raw: ClassVar[Version]
+
+    def __post_init__(self):
+        if self.codec == "raw":
+            return
+        if self.rule not in RULES:
+            raise ValueError(f"a rule is one of {', '.join(RULES)}, not {self.rule!r}")
+        if not 0 < self.factor < float("inf"):
+            raise ValueError(f"a tolerance factor is a finite number above 0, not {self.factor}")
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether nothing was compressed."""
+        return self.codec == "raw"
+
+    @property
+    def name(self) -> str:
+        """Unique name in tables."""
+        if self.is_raw:
+            return "raw"
+        rule = "" if self.rule == "field" else f"{self.rule} "
+        return f"{self.codec} {rule}×{self.factor_text}"
+
+    @property
+    def factor_text(self) -> str:
+        """The factor as people write it: a fraction where it is one."""
+        fraction = Fraction(self.factor).limit_denominator(1000)
+        return str(fraction) if float(fraction) == self.factor else f"{self.factor:g}"
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder among a study's compressed ensembles."""
+        return f"{self.codec}-{self.rule}-x{self.factor!r}"
+
+    def label(self, ratio: float) -> str:
+        """What figures call it, given its payload ratio."""
+        if self.is_raw:
+            return "raw"
+        what = "fixed tolerance " if self.rule == "fixed" else "tolerance ×"
+        return f"{ratio:.1f}× ({what}{self.factor_text})"
+
+    def config(self) -> dict[str, Any]:
+        """Return the version as JSON; `from_config` rebuilds it."""
+        return {"codec": self.codec, "rule": self.rule, "factor": self.factor}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Version:
+        """Return the version whose `config` this is."""
+        return cls(config["codec"], config["rule"], config["factor"])
+
+
+RAW = Version("raw", "", 0.0)
+Version.raw = RAW

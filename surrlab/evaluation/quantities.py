@@ -1,0 +1,171 @@
+"""Physical numbers of a sample, by name: what physicists follow in time (Eqs. 2 to 4).
+
+A benchmark names the quantities that make sense for it, and its constants; `register_quantity` adds
+a user's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from surrlab.data.ensemble import Ensemble
+from surrlab.data.fields import Grid
+from surrlab.evaluation import metrics
+
+Fields = Mapping[str, np.ndarray]
+Numbers = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number of each sample.
+
+    Parameters
+    ----------
+    name : str
+        What code and tables call it.
+    label, unit : str
+        What people read; ``{time}`` in a unit stands for the ensemble's unit of time.
+    function : callable
+        ``(fields, parameters, constants, grid) -> (...)`` float64, with fields by name
+        ``(..., *grid.shape)``, the simulation's parameters and the benchmark's constants by name.
+    better : {"lower", "higher"}
+        Direction of the error's score.
+    """
+
+    name: str
+    label: str
+    unit: str
+    function: Callable[[Fields, Numbers, Numbers, Grid], np.ndarray]
+    better: str = "lower"
+
+
+_QUANTITIES: dict[str, Quantity] = {}
+
+
+def register_quantity(quantity: Quantity) -> Quantity:
+    """Let ensembles name a quantity.
+
+    Examples
+    --------
+    >>> def heat(fields, parameters, constants, grid):
+    ...     return (fields["energy"] * fields["density"]).sum((-2, -1)) * grid.cell_volume
+    >>> register_quantity(Quantity("heat", "total heat", "J", heat)).name
+    'heat'
+    """
+    _QUANTITIES[quantity.name] = quantity
+    return quantity
+
+
+def quantities_of(ensemble: Ensemble) -> dict[str, Quantity]:
+    """Return the quantities that an ensemble's benchmark names, with its own unit of time.
+
+    Raises
+    ------
+    KeyError
+        If one of them is not registered.
+    """
+    found = {}
+    for name in ensemble.metadata.get("benchmark", {}).get("quantities", ()):
+        if name not in _QUANTITIES:
+            raise KeyError(
+                f"{ensemble.name} names the quantity {name!r}, which nobody registered; there are "
+                f"{', '.join(_QUANTITIES)}"
+            )
+        quantity = _QUANTITIES[name]
+        found[name] = replace(quantity, unit=quantity.unit.format(time=ensemble.time_unit))
+    return found
+
+
+def measure(
+    quantities: Mapping[str, Quantity], ensemble: Ensemble, simulation: int, samples: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return each quantity of samples of one simulation, from the simulation or predicted.
+
+    Parameters
+    ----------
+    quantities : mapping
+        From `quantities_of`.
+    ensemble : Ensemble
+        Says names, parameters, constants and grid.
+    simulation : int
+        Whose parameters hold.
+    samples : array (T, n_fields, *grid.shape)
+        In the ensemble's order of fields.
+
+    Returns
+    -------
+    dict of str to array (T,), float64
+    """
+    fields = {name: samples[:, i] for i, name in enumerate(ensemble.field_names)}
+    values = ensemble.run(simulation).parameters
+    parameters = dict(zip(ensemble.input_names[:-1], values, strict=True))
+    constants = ensemble.metadata.get("benchmark", {}).get("constants", {})
+    return {
+        name: np.asarray(one.function(fields, parameters, constants, ensemble.grid), np.float64)
+        for name, one in quantities.items()
+    }
+
+
+# ------------------------------------------------------------------------------ the paper's own
+
+
+def _mass(fields, parameters, constants, grid):
+    return metrics.total_mass(fields["density"], grid.cell_volume)
+
+
+def _momentum(component: int):
+    def momentum(fields, parameters, constants, grid):
+        velocity = fields["velocity_x"], fields["velocity_y"]
+        return metrics.total_momentum(fields["density"], *velocity, grid.cell_volume)[component]
+
+    return momentum
+
+
+def _thickness(fields, parameters, constants, grid):
+    light = constants["light"]
+    heavy = light * parameters["density_ratio"]
+    return metrics.mixing_layer_thickness(fields["density"], light, heavy, grid.y.width)
+
+
+def _copper(fields, constants):
+    """Density of the copper alone: the mixture's without the air, taken at its first density.
+
+    Shocked air is up to 6 times as dense, which counts less than 0.3 % of the copper's mass as
+    copper.
+    """
+    density, material = (fields[n].astype(np.float64) for n in ("density", "material"))
+    return density - (1.0 - material) * constants["air_density"]
+
+
+def _copper_mass(fields, parameters, constants, grid):
+    return metrics.total_mass(_copper(fields, constants), grid.cell_volume)
+
+
+def _copper_momentum(component: int):
+    def momentum(fields, parameters, constants, grid):
+        velocity = (fields[f"velocity_{c}"].astype(np.float64) for c in "xy")
+        copper = _copper(fields, constants)
+        return metrics.total_momentum(copper, *velocity, grid.cell_volume)[component]
+
+    return momentum
+
+
+def _jet_length(fields, parameters, constants, grid):
+    return metrics.jet_length(fields["material"], grid.x.width)
+
+
+for _one in (
+    Quantity("mass", "total mass", "g/cm", _mass),
+    Quantity("momentum_x", "total x-momentum", "g/{time}", _momentum(0)),
+    Quantity("momentum_y", "total y-momentum", "g/{time}", _momentum(1)),
+    Quantity("thickness", "mixing-layer thickness", "cm", _thickness),
+    Quantity("copper_mass", "mass of copper", "g/cm", _copper_mass),
+    Quantity("copper_momentum_x", "x-momentum of copper", "g/{time}", _copper_momentum(0)),
+    Quantity("copper_momentum_y", "y-momentum of copper", "g/{time}", _copper_momentum(1)),
+    Quantity("jet_length", "jet length", "cm", _jet_length),
+):
+    register_quantity(_one)
