@@ -4,7 +4,10 @@ from surrlab._lazy import attach
 
 __all__ = attach(
     __name__,
+    codecs="Codec Raw register_codec codec_class codec_from_config",
     zfp="Zfp",
-    search="find_tolerance find_sample_tolerance find_tolerances",
-    compress="compress search_and_compress ratios table Ratios",
+    version="Version",
+    search="find_tolerance find_sample_tolerance",
+    tolerances="find_tolerances",
+    compress="compress search_and_compress table ratios Ratios",
 )

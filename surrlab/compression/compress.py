@@ -1,9 +1,9 @@
 """A compressed ensemble from an ensemble and its tolerances, verified field by field.
 
-A filter of HDF5 has one tolerance a dataset, and Algorithm 1 finds one for each sample. zfp knows
-powers of two only, so the fields of a file fall into a few classes: each is one filtered dataset
-``_chunks/<field>/<exponent>``, and ``<field>`` is a virtual dataset over them in the same file. Any
-HDF5 program with the zfp filter sees ``file["density"][7]``.
+A filter of HDF5 has one setting per dataset, and Algorithm 1 finds a tolerance for each sample.
+Streams that need the tolerance to be decoded (zfp's) therefore fall into a few classes: each is one
+filtered dataset ``_chunks/<field>/<class>``, and ``<field>`` is a virtual dataset over them in the
+same file. Any HDF5 program with the codec's filter sees ``file["density"][7]``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -22,23 +21,26 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from surrlab.compression import hdf5_filters, zfp
-from surrlab.compression.search import (
+from surrlab.compression import hdf5_filters
+from surrlab.compression.codecs import Codec
+from surrlab.compression.search import EncodedField
+from surrlab.compression.tolerances import (
     COLUMNS,
-    Found,
-    Searcher,
-    align,
+    ToleranceSearch,
     as_dataset,
     as_rows,
-    measure,
+    broadcast_to_ensemble,
     read_finite,
 )
+from surrlab.compression.zfp import Zfp
 from surrlab.data import native
-from surrlab.data.native import Ensemble
+from surrlab.data.ensemble import Ensemble
+from surrlab.data.fields import Field
 
 CHUNKS = "_chunks"
-TABLES = "compression"
-_TABLE_TYPES = {"tolerance": "f4", "error": "f8", "max_error": "f4", "nbytes": "u4", "tries": "u1"}
+GROUP = "compression"
+"""Group of a compressed file that holds its table."""
+_TABLE_TYPES = {"tolerance": "f8", "error": "f8", "max_error": "f8", "nbytes": "u4"}
 
 
 class Ratios(NamedTuple):
@@ -53,20 +55,22 @@ def compress(
     tolerances: xr.DataArray | float,
     path: str | os.PathLike,
     *,
-    codec=zfp.Zfp,
+    codec: type[Codec] = Zfp,
     executor: Executor | None = None,
-) -> Ensemble:
+) -> native.NativeEnsemble:
     """Write `ensemble` again with every field within its tolerance.
 
     Finished simulations of a killed run are kept; the folder counts once its manifest is written.
+    Fields keep their type: those of float64 are stored as float64.
 
     Parameters
     ----------
     ensemble : Ensemble
-        What to compress: raw, compressed, or one side of a split.
-    tolerances : DataArray
-        L-infinity bounds in the fields' own units, over some or all of (simulation, time, field);
-        0 is lossless. A safety factor is a product: ``table(other)["tolerance"] / 8``.
+        What to compress: raw, compressed, or one side of a split, in any layout.
+    tolerances : DataArray or float
+        L-infinity bounds in the fields' own units, over some or all of (sample, field), as in
+        `tolerances.broadcast_to_ensemble`; 0 is lossless. A safety factor is a product:
+        ``table(other)["tolerance"] / 8``.
     path : path
         Folder of the compressed ensemble.
     codec : type
@@ -79,172 +83,186 @@ def compress(
     FileExistsError
         If the folder holds anything but this very ensemble, or a part of it.
     KeyError, ValueError
-        If the tolerances do not fit the ensemble, or a field holds NaN or Inf (named).
+        If the tolerances do not fit the ensemble, or one is negative or not finite, or a field
+        holds NaN or Inf (named).
     OSError
         If a field cannot be written, or does not come back from its file within its tolerance.
     """
-    bounds = align(tolerances, ensemble, "tolerance")
-    request = {"tolerances": _hash(bounds)}
-    return _build(ensemble, path, request, bounds, _Bounded(codec), executor)
+    bounds = broadcast_to_ensemble(tolerances, ensemble, "tolerance")
+    encode = ToleranceSearch.of(ensemble, "fixed", [1.0] * len(ensemble.fields), codec)
+    return _build(ensemble, path, {"tolerances": _hash(bounds)}, bounds, encode, executor)
 
 
 def search_and_compress(
     ensemble: Ensemble,
-    model_errors: xr.DataArray,
+    model_errors: xr.DataArray | float,
     path: str | os.PathLike,
     *,
-    granularity: str = "field",
+    rule: str = "field",
     scale: Sequence[float] | None = None,
-    codec=zfp.Zfp,
+    codec: type[Codec] = Zfp,
     executor: Executor | None = None,
-) -> Ensemble:
+) -> native.NativeEnsemble:
     """Find every field's tolerance with Algorithm 1 and store the streams that the search ends on.
 
-    Parameters are those of `tolerance.find_tolerances`; `path`, resuming and errors those of
-    `compress`. `table` tells what was found.
+    Parameters are those of `tolerances.find_tolerances`; `path`, resuming and errors those of
+    `compress`. `table` returns what was found.
     """
-    searcher = Searcher.of(ensemble, granularity, scale, codec)
-    errors = align(model_errors, ensemble, "model error")
-    request = {"model_errors": _hash(errors), "granularity": granularity, "scale": searcher.scale}
-    return _build(ensemble, path, request, errors, searcher, executor)
+    encode = ToleranceSearch.of(ensemble, rule, scale, codec)
+    errors = broadcast_to_ensemble(model_errors, ensemble, "model error")
+    request = {"model_errors": _hash(errors), "rule": rule, "scale": encode.scale}
+    return _build(ensemble, path, request, errors, encode, executor)
 
 
 def table(ensemble: Ensemble) -> xr.Dataset:
-    """What the files of a compressed ensemble say of each (simulation, time, field).
+    """What the files of a compressed ensemble say of each (sample, field).
 
     Returns
     -------
     Dataset
         ``tolerance``, ``error`` (L1), ``max_error`` in the fields' units, ``nbytes`` of the
-        stream and ``tries``, the encodings that it took to find it.
+        stream and ``n_encodes``, the encodings that it took to find it.
 
     Raises
     ------
     ValueError
         If the ensemble is not compressed.
     """
-    rows = []
+    if not isinstance(ensemble, native.NativeEnsemble):
+        raise ValueError(f"{ensemble.name} is not compressed: surrlab did not write it")
+    rows = {}
     for simulation in ensemble.simulations:
         with h5py.File(ensemble.file(simulation), "r") as file:
-            if TABLES not in file:
-                raise ValueError(f"{file.filename} is not compressed: it has no {TABLES!r} group")
-            rows.append(np.stack([file[TABLES][column][:] for column in COLUMNS], axis=-1))
+            if GROUP not in file:
+                raise ValueError(f"{file.filename} is not compressed: it has no {GROUP!r} group")
+            rows[simulation] = np.stack([file[GROUP][column][:] for column in COLUMNS], axis=-1)
     return as_dataset(ensemble, rows)
 
 
 def ratios(ensemble: Ensemble) -> Ratios:
-    """Compression ratios of a compressed ensemble, against its fields as float32."""
+    """Compression ratios of a compressed ensemble, against the fields that it would hold raw."""
     payload = int(table(ensemble)["nbytes"].sum())
-    return Ratios(ensemble.raw_nbytes / payload, ensemble.raw_nbytes / ensemble.file_nbytes)
-
-
-@dataclass(frozen=True)
-class _Bounded:
-    """Encode each field of a simulation once, within its bound."""
-
-    codec: type
-
-    def __call__(self, samples, bounds) -> list[list[Found]]:
-        return [
-            [self._field(field, bound) for field, bound in zip(sample, row, strict=True)]
-            for sample, row in zip(samples, bounds, strict=True)
-        ]
-
-    def _field(self, field, bound) -> Found:
-        found = measure(field, self.codec(bound))
-        if found.max_error > found.tolerance:  # finer than zfp can keep
-            found = measure(field, self.codec(0.0))
-        return found
+    files = ensemble.file_nbytes
+    return Ratios(ensemble.raw_nbytes / payload, ensemble.raw_nbytes / files if files else math.nan)
 
 
 def _hash(values: np.ndarray) -> str:
     return hashlib.sha256(values.tobytes()).hexdigest()[:16]
 
 
-def _build(ensemble, path, request, values, encode, executor) -> Ensemble:
-    """Compress in parallel over simulations; `encode` goes by `values` (N, T, n_fields)."""
-    request |= {"source": ensemble.digest, "codec": encode.codec(0.0).config()["codec"]}
-    parameters = dict(zip(ensemble.simulations, ensemble.parameters.tolist(), strict=True))
+def _build(
+    ensemble: Ensemble,
+    path: str | os.PathLike,
+    request: dict,
+    values: np.ndarray,
+    encode: ToleranceSearch,
+    executor: Executor | None,
+) -> native.NativeEnsemble:
+    """Compress in parallel over simulations; `encode` goes by `values` (n_samples, n_fields)."""
     writers = {
-        s: partial(_write, ensemble.select([s]), encode, row)
-        for s, row in zip(ensemble.simulations, values, strict=True)
+        s: partial(_write, ensemble.select([s]), encode, values[ensemble.of(s)])
+        for s in ensemble.simulations
     }
-    native.build(
-        path, ensemble.header, request, parameters, writers, executor=executor, label="compress"
+    return native.build(
+        path,
+        native.Header.of(ensemble),
+        request | {"source": ensemble.digest, "codec": encode.codec.name},
+        dict(zip(ensemble.simulations, ensemble.runs, strict=True)),
+        writers,
+        executor=executor,
+        label="compress",
     )
-    return native.open(path)
 
 
-def _write(ensemble, encode, values, path: Path) -> None:
+def _write(ensemble: Ensemble, encode: ToleranceSearch, values: np.ndarray, path: Path) -> None:
     """Write the file of a single simulation and read it back."""
-    ((simulation,), header) = ensemble.simulations, ensemble.header
-    samples = read_finite(ensemble, simulation)
-    found = encode(samples, values)
+    (run,), header = ensemble.runs, native.Header.of(ensemble)
+    samples = read_finite(ensemble, run.simulation)
+    encoded = encode(samples, values)
     # Fixed-array chunk indices, known since HDF5 1.10 as virtual datasets are: a small file spends
     # a quarter of the default format's bytes on its structure.
     with h5py.File(path, "w", libver=("v110", "v110")) as file:
-        native.describe(file, header, simulation, ensemble.parameters[0].tolist())
-        for i, (name, unit) in enumerate(header["fields"].items()):
-            column = [row[i] for row in found]
-            dataset = _write_field(file, name, column, samples.shape[2:], encode.codec)
-            native.label_axes(file, dataset, unit)
-        _write_table(file, as_rows(found))
-    _verify(path, simulation, header["fields"], samples, found)
+        native.describe(file, header, run)
+        for i, field in enumerate(header.fields):
+            column = [row[i] for row in encoded]
+            dataset = _write_field(file, field.name, column, samples[:, i])
+            native.label_axes(file, dataset, field, header.grid)
+        _write_table(file, as_rows(encoded))
+    _verify(path, run.simulation, header.fields, samples, encoded)
 
 
-def _write_field(file, name, found: list[Found], shape, codec) -> h5py.Dataset:
-    """Store the streams by tolerance, and lay the virtual dataset (time, y, x) over them."""
-    classes = {}
-    for time, one in enumerate(found):
-        classes.setdefault(one.tolerance, []).append(time)
-    layout = h5py.VirtualLayout((len(found), *shape), np.float32)
+def _write_field(
+    file: h5py.File, name: str, encoded: list[EncodedField], samples: np.ndarray
+) -> h5py.Dataset:
+    """Store the streams of a field by class, and show them as one dataset (time, *axes)."""
+    classes: dict[str, list[int]] = {}
+    for step in sorted(range(len(encoded)), key=lambda step: encoded[step].tolerance):
+        classes.setdefault(encoded[step].codec.class_name, []).append(step)
+    if len(classes) == 1 and encoded[0].codec.carries_bound:  # plain: no virtual dataset over it
+        return _write_class(file, name, encoded, samples)
+    layout = h5py.VirtualLayout(samples.shape, samples.dtype)
     layout.dcpl.set_obj_track_times(False)  # equal contents make equal files
-    for tolerance, times in sorted(classes.items()):
-        stored_by = codec(tolerance)
-        exponent = stored_by.exponent
-        dataset = file.create_dataset(
-            f"{CHUNKS}/{name}/{'reversible' if exponent is None else exponent}",
-            (len(times), *shape),
-            np.float32,
-            chunks=(1, *shape),
-            fletcher32=True,
-            **stored_by.h5_filter(),
-        )
-        for i, time in enumerate(times):
-            stream = found[time].stream
-            checksum = hdf5_filters.fletcher32(stream).to_bytes(4, "little")
-            dataset.id.write_direct_chunk((i, 0, 0), stream + checksum)
-        layout[times] = h5py.VirtualSource(".", dataset.name, dataset.shape)
+    for class_name, steps in classes.items():
+        steps.sort()
+        members = [encoded[step] for step in steps]
+        dataset = _write_class(file, f"{CHUNKS}/{name}/{class_name}", members, samples[steps])
+        layout[steps] = h5py.VirtualSource(".", dataset.name, dataset.shape)
     return file.create_virtual_dataset(name, layout, fillvalue=np.nan)  # shows if one is lost
 
 
-def _write_table(file, rows: np.ndarray) -> None:
-    group = file.create_group(TABLES)
+def _write_class(
+    file: h5py.File, name: str, encoded: list[EncodedField], samples: np.ndarray
+) -> h5py.Dataset:
+    """Store streams in one filtered dataset, a chunk each, as its filters would have."""
+    dataset = file.create_dataset(
+        name,
+        samples.shape,
+        samples.dtype,
+        chunks=(1, *samples.shape[1:]),
+        fletcher32=True,
+        **encoded[0].codec.h5_filter(),
+    )
+    for i, one in enumerate(encoded):
+        checksum = hdf5_filters.fletcher32(one.stream).to_bytes(4, "little")
+        place = (i, *(0 for _ in samples.shape[1:]))
+        dataset.id.write_direct_chunk(place, one.stream + checksum)
+    return dataset
+
+
+def _write_table(file: h5py.File, rows: np.ndarray) -> None:
+    group = file.create_group(GROUP)
     group["field"] = file.attrs["field_names"]
     group["field"].make_scale("field")
-    for i, (column, kind) in enumerate(_TABLE_TYPES.items()):
-        dataset = group.create_dataset(column, data=rows[..., i].astype(kind))
+    for i, column in enumerate(COLUMNS):
+        values = rows[..., i].astype(_TABLE_TYPES.get(column, "u1"))
+        dataset = group.create_dataset(column, data=values)
         dataset.dims[0].attach_scale(file["time"])
         dataset.dims[1].attach_scale(group["field"])
 
 
-def _verify(path: Path, simulation: int, names, samples: np.ndarray, found) -> None:
+def _verify(
+    path: Path,
+    simulation: int,
+    fields: Sequence[Field],
+    samples: np.ndarray,
+    encoded: list[list[EncodedField]],
+) -> None:
     """Read the closed file back as any HDF5 program would, and hold it against its source.
 
     The handle that wrote would answer from its cache, with the raw values.
     """
     with h5py.File(path, "r") as file:
-        for i, name in enumerate(names):
-            for time, back in enumerate(file[name][:]):
-                promised = found[time][i]
-                error = np.abs(np.subtract(back, samples[time, i], dtype=np.float64))
+        for i, field in enumerate(fields):
+            for step, back in enumerate(file[field.name][:]):
+                promised = encoded[step][i]
+                error = np.abs(np.subtract(back, samples[step, i], dtype=np.float64))
                 if not (
                     error.max() <= promised.tolerance
                     and math.isclose(error.mean(), promised.error, rel_tol=1e-9)
                 ):
                     raise OSError(
-                        f"{path}: simulation {simulation}, time {time}, field {name} came back "
-                        f"with errors up to {error.max():.6g} and {error.mean():.6g} in the mean, "
-                        f"where tolerance {promised.tolerance:.6g} and mean error "
+                        f"{path}: simulation {simulation}, time {step}, field {field.name} came "
+                        f"back with errors up to {error.max():.6g} and {error.mean():.6g} in the "
+                        f"mean, where tolerance {promised.tolerance:.6g} and mean error "
                         f"{promised.error:.6g} were promised; nothing was kept"
                     )

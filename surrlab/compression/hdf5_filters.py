@@ -1,49 +1,49 @@
-"""Filters."""
+"""From the filters of an HDF5 dataset to the codec that decodes its chunks, and their checksum."""
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Sequence
 
 import numba
 import numpy as np
 
-from surrlab.compression.codecs import Raw
-from surrlab.compression.zfp import Zfp
+from surrlab.compression.codecs import Codec, Raw, codec_from_filter
 
-_ZFP_FILTER, _FLETCHER32_FILTER = 32013, 3  # numbers in the HDF Group's registry
+FLETCHER32 = 3
+_NAMES = {1: "deflate", 2: "shuffle", FLETCHER32: "fletcher32", 4: "szip", 6: "scaleoffset"}
 
 
-def stored_as(dataset, filter_mask: int = 0) -> tuple[Raw | Zfp, bool]:
-    """Codec of an HDF5 dataset's chunks, and whether four checksum bytes follow each.
+def codec_of(filters: Sequence[tuple[int, tuple[int, ...]]]) -> tuple[Codec, bool]:
+    """Codec of an HDF5 chunk, and whether four checksum bytes follow its stream.
 
     Parameters
     ----------
-    dataset : h5py.Dataset
-        Any dataset that is not virtual.
-    filter_mask : int
-        The chunk's own mask: bit i says that HDF5 left out filter i (a chunk that did not shrink).
+    filters : sequence of (number, options)
+        The filters that the chunk went through, in that order: those of its dataset, without those
+        that its mask leaves out (HDF5 skips a filter that does not shrink a chunk).
 
     Raises
     ------
     ValueError
-        Another filter is in use: only HDF5 itself can decode these chunks.
+        There are others than one of a registered codec, then fletcher32: only HDF5 can decode it.
     """
-    codec, checked = Raw(), False
-    pipeline = dataset.id.get_create_plist()
-    for i in range(pipeline.get_nfilters()):
-        number, _, options, name = pipeline.get_filter(i)
-        if filter_mask >> i & 1:
+    codec: Codec | None = None
+    has_checksum = False
+    for number, options in filters:
+        if number == FLETCHER32 and not has_checksum:
+            has_checksum = True
             continue
-        if number == _ZFP_FILTER and not checked and codec == Raw():
-            codec = _zfp_of_filter(options)
-        elif number == _FLETCHER32_FILTER and not checked:
-            checked = True
-        else:
+        try:
+            if codec is not None or has_checksum:
+                raise KeyError(number)
+            codec = codec_from_filter(number, tuple(options))
+        except KeyError:
+            chain = " then ".join(_NAMES.get(n, str(n)) for n, _ in filters)
             raise ValueError(
-                f"{dataset.file.filename}: chunks of {dataset.name} pass through the HDF5 filter "
-                f"{name.decode() or number!r}; only zfp followed by fletcher32 can be decoded here"
-            )
-    return codec, checked
+                f"the HDF5 filters {chain} are not those of one registered codec, followed by "
+                f"fletcher32 at most (filter {_NAMES.get(number, number)})"
+            ) from None
+    return codec or Raw(), has_checksum
 
 
 def fletcher32(data) -> int:
@@ -76,19 +76,3 @@ def _fletcher32(data):  # uint8 (n,) -> uint32
 def _fold(total):  # HDF5 folds carries: zero only for a sum of zeros, else 1 … 65535
     rest = total % np.uint64(65535)
     return np.uint64(65535) if rest == 0 and total > 0 else rest
-
-
-@functools.lru_cache
-def _zfp_of_filter(options) -> Zfp:
-    """The codec behind the numbers that H5Z-ZFP keeps in a file."""
-    import hdf5plugin
-
-    try:
-        config = hdf5plugin.from_filter_options(_ZFP_FILTER, options).get_config()
-    except (ValueError, NotImplementedError) as error:
-        raise ValueError(f"unreadable zfp filter options {options}: {error}") from error
-    if config.get("reversible"):
-        return Zfp(0.0)
-    if "accuracy" not in config:
-        raise ValueError(f"zfp filter in a mode other than accuracy or reversible: {config}")
-    return Zfp(config["accuracy"])
