@@ -4,8 +4,14 @@ PRESET ?= quick
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+NOTEBOOKS := notebooks/*.ipynb
+# Outputs and counts are removed anyway; these are what else a session of JupyterLab leaves.
+SESSION := $(addprefix metadata.language_info.,codemirror_mode file_extension mimetype \
+  nbconvert_exporter pygments_lexer version) metadata.papermill metadata.widgets \
+  $(addprefix cell.metadata.,collapsed editable execution jupyter papermill scrolled slideshow)
+NBSTRIPOUT := $(BIN)/nbstripout --keep-id --extra-keys '$(SESSION)'
 
-.PHONY: study test browser explore lint format lab clean
+.PHONY: study test browser explore lint types format strip lab wheel clean
 
 study: $(INSTALLED)
 	$(BIN)/surrlab study --preset $(PRESET)
@@ -15,7 +21,7 @@ test: $(INSTALLED)
 
 # With the distribution's Chromium; screenshots go to artefacts/.
 browser: $(INSTALLED)
-	$(BIN)/python -m pytest -m browser tests/test_browser.py
+	$(BIN)/python -m pytest -m browser tests/explorer/test_browser.py
 
 # All notebooks as pages without code, the explorer among them; served to this machine alone.
 explore: $(INSTALLED)
@@ -24,15 +30,26 @@ explore: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(NBSTRIPOUT) --verify $(NOTEBOOKS)
 
-format: $(INSTALLED)
-	$(BIN)/python -c 'import sys; from surrlab import notebooks; \
-	  [notebooks.strip(path) for path in sys.argv[1:]]' notebooks/*.ipynb
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+format: strip
+	$(BIN)/python docs/stubs.py
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+strip: $(INSTALLED)
+	$(NBSTRIPOUT) $(NOTEBOOKS)
+
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab notebooks
+
+# Source archive and wheel in dist/; nothing is downloaded.
+wheel: $(INSTALLED)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
 
 # Gone while pip runs, so an interrupted installation is none: the next `make` starts afresh.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -45,5 +62,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # Results stay: they may have taken hours.
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,41 +1,76 @@
-"""``surrlab study``: the notebooks in order, head-less, ending with the verdict; and batch work."""
+"""The ``surrlab`` command: what it may be told, and how it ends.
+
+``surrlab study`` runs the notebooks in order, head-less, up to the verdict; the other commands are
+its steps one by one. Numbers and paths are checked before any work.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
+import codecs
+import io
+import math
 import os
+import signal
 import sys
-import textwrap
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+import psutil
+
+import surrlab
+from surrlab import _commands
+
+PLAIN = {"×": "x", "–": "-", "…": "...", "µ": "u", "σ": "sigma", "±": "+-"}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of the ``surrlab`` command; returns the exit code."""
-    args = _parser().parse_args(arguments)
-    try:
-        args.run(args)
-    except KeyboardInterrupt:
-        print("surrlab: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    except (OSError, ValueError, LookupError, RuntimeError, ArithmeticError) as error:
-        message = error.args[0] if isinstance(error, KeyError) else error
-        print(f"surrlab: {message}", file=sys.stderr)
-        return 1
+    _write_to_any_terminal()
+    with _stoppable():
+        try:
+            args = _parser().parse_args(arguments)
+            args.run(args)
+        except _Stopped as stop:
+            _end(stop.children)
+            print("surrlab: stopped; the same command goes on from here", file=sys.stderr)
+            return 128 + stop.number
+        except (OSError, ValueError, LookupError, RuntimeError, ArithmeticError, ImportError) as e:
+            print(f"surrlab: {e.args[0] if isinstance(e, KeyError) else e}", file=sys.stderr)
+            return 1
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="surrlab", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="command")
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one sentence, without the usage."""
 
-    study = commands.add_parser("study", help="the whole study, from simulation to verdict")
-    study.add_argument("--preset", default="quick", help="quick (default); a wrong name lists all")
-    study.add_argument("--results", type=Path, default=Path("results"), help="default: results")
-    study.add_argument("--ensemble", type=Path, help="an ensemble that exists already")
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="surrlab", description=surrlab.__doc__.partition("\n")[0])
+    parser.add_argument("--version", action="version", version=f"surrlab {surrlab.__version__}")
+    parser.set_defaults(run=lambda _: parser.print_help())
+    commands = parser.add_subparsers(metavar="command")
+
+    def command(name: str, run: Callable, text: str, *, preset: str = "") -> _Parser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        if preset:
+            added.add_argument("--preset", default="quick", help=f"{preset}; default: quick")
+        return added
+
+    command("presets", _commands.presets, "the studies there are, with their size and minutes")
+
+    study = command(
+        "study", _commands.study, "the whole study, from simulation to verdict", preset="its size"
+    )
+    study.add_argument("--results", type=_new, default=Path("results"), help="default: results")
+    study.add_argument("--ensemble", type=_folder, help="an ensemble that exists already")
     study.add_argument(
         "-p",
         dest="overrides",
@@ -45,254 +80,205 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="another parameter of the notebooks, such as: -p simulation 3",
     )
-    study.add_argument("--timeout", type=int, help="seconds a cell may take; default: the preset's")
-    study.set_defaults(run=_study)
-
-    redraw = commands.add_parser("figures", help="a study's figures again, from its saved tables")
-    redraw.add_argument("--preset", default="quick", help="which study")
-    redraw.add_argument("--results", type=Path, default=Path("results"), help="default: results")
-    redraw.set_defaults(run=_figures)
-
-    gallery = commands.add_parser("gallery", help="the pictures of the README")
-    gallery.add_argument("path", type=Path, help="folder of the pictures")
-    gallery.add_argument(
-        "--results", type=Path, default=Path("results"), help="of studies, for their verdicts"
+    study.add_argument(
+        "--timeout", type=_whole(1), help="seconds a cell may take; default: the preset's"
     )
-    gallery.set_defaults(run=_gallery)
 
-    simulate = commands.add_parser("simulate", help="a preset's ensemble, nothing else")
-    simulate.add_argument("path", type=Path, help="folder of the ensemble")
-    simulate.add_argument("--preset", default="quick")
-    simulate.add_argument("--simulations", type=int, help="instead of the preset's number")
-    simulate.set_defaults(run=_simulate)
+    figures = command(
+        "figures", _commands.figures, "a study's figures again, from its tables", preset="which"
+    )
+    figures.add_argument(
+        "--results", type=_folder, default=Path("results"), help="default: results"
+    )
 
-    train = commands.add_parser("train", help="one model; under torchrun, with several processes")
-    train.add_argument("ensemble", type=Path, help="folder of the ensemble, raw or compressed")
-    train.add_argument("model", type=Path, help="folder of the model")
-    train.add_argument("--preset", default="quick", help="whose network and schedule to take")
-    train.add_argument("--seed", type=int, default=0)
+    simulate = command(
+        "simulate", _commands.simulate, "a preset's ensemble, nothing else", preset="whose"
+    )
+    simulate.add_argument("path", type=_new, help="folder of the ensemble")
+    simulate.add_argument("--simulations", type=_whole(1), help="instead of the preset's number")
+
+    train = command(
+        "train",
+        _commands.train,
+        "one model; under torchrun, with several processes",
+        preset="whose network and schedule to take",
+    )
+    train.add_argument("ensemble", type=_folder, help="folder of the ensemble, raw or compressed")
+    train.add_argument("model", type=_new, help="folder of the model")
+    train.add_argument("--seed", type=_whole(0, 2**32 - 1), default=0)
     train.add_argument(
         "--hold-out",
         action="store_true",
         help="leave out the simulations that the preset's study judges its models on",
     )
     train.add_argument("--accelerator", help="cpu or cuda; by default what there is")
-    # What torchrun tells its processes; 1 without it.
-    world = int(os.environ.get("WORLD_SIZE", 1))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
-    train.add_argument("--devices", default=local, help="on each machine")
-    train.add_argument("--num-nodes", type=int, default=world // local, help="machines")
+    world = _processes("WORLD_SIZE", 1)
+    local = _processes("LOCAL_WORLD_SIZE", world)
+    train.add_argument("--devices", type=_devices, default=local, help="on each machine")
+    train.add_argument("--num-nodes", type=_whole(1), default=max(1, world // local))
     train.add_argument("--strategy", default="ddp" if world > 1 else "auto", help="such as ddp")
     train.add_argument("--precision", default="32-true", help="such as bf16-mixed")
-    train.add_argument("--threads", type=int, help="CPU threads of each process")
-    train.set_defaults(run=_train)
+    train.add_argument("--threads", type=_whole(1), help="CPU threads of each process")
 
-    compress = commands.add_parser("compress", help="an ensemble, to a trained model's error")
-    compress.add_argument("ensemble", type=Path, help="folder of the raw ensemble")
-    compress.add_argument("model", type=Path, help="folder of a model trained on it")
-    compress.add_argument("path", type=Path, help="folder of the compressed ensemble")
+    compress = command("compress", _commands.compress, "an ensemble, to a trained model's error")
+    compress.add_argument("ensemble", type=_folder, help="folder of the raw ensemble")
+    compress.add_argument("model", type=_folder, help="folder of a model trained on it")
+    compress.add_argument("path", type=_new, help="folder of the compressed ensemble")
     compress.add_argument(
-        "--factor", type=float, default=1.0, help="on the model error: a safety factor below 1"
+        "--factor",
+        type=_number(1e-6, 1e6),
+        default=1.0,
+        help="on the model error: a safety factor below 1",
     )
-    compress.set_defaults(run=_compress)
 
-    bench = commands.add_parser("bench", help="does compression pay on this disk? (notebook 6)")
-    bench.add_argument("ensemble", type=Path, help="folder of the raw ensemble")
+    bench = command(
+        "bench",
+        _commands.bench,
+        "does compression pay on this disk? (notebook 6)",
+        preset="whose network and batches to take",
+    )
+    bench.add_argument("ensemble", type=_folder, help="folder of the raw ensemble")
     bench.add_argument(
         "compressed",
-        type=Path,
+        type=_folder,
         nargs="*",
         help="folders of compressed versions; without one, a few simulations are compressed",
     )
-    bench.add_argument("--preset", default="quick", help="whose network and batches to take")
     bench.add_argument(
         "--results",
-        type=Path,
+        type=_new,
         default=Path("results/bench"),
         help="default: results/bench; put it, like the ensembles, on the disk in question",
     )
-    bench.add_argument("--bandwidth", type=float, default=0.0, help="MB/s of a disk to imitate")
-    bench.add_argument("--latency", type=float, default=0.0, help="its latency in milliseconds")
-    bench.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="default: 1 2")
-    bench.add_argument("--timeout", type=int, default=86_400, help="seconds a cell may take")
-    bench.set_defaults(run=_bench)
+    bench.add_argument(
+        "--bandwidth", type=_number(0), default=0.0, help="MB/s of a disk to imitate"
+    )
+    bench.add_argument(
+        "--latency", type=_number(0), default=0.0, help="its latency in milliseconds"
+    )
+    bench.add_argument(
+        "--processes", type=_whole(1), nargs="+", default=[1, 2], help="default: 1 2"
+    )
+    bench.add_argument(
+        "--timeout", type=_whole(1), default=86_400, help="seconds a cell may take; default: a day"
+    )
     return parser
 
 
-def _study(args) -> None:
-    from surrlab.studies import notebooks, presets
+def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    def check(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low or (high is not None and value > high):
+            limits = f"from {low} to {high}" if high is not None else f"of {low} or more"
+            raise argparse.ArgumentTypeError(f"must be a whole number {limits}, not {text}")
+        return value
 
-    preset = presets.get(args.preset)
-    results = args.results.resolve()
-    given = {"preset": args.preset, "results": str(results)}
-    if args.ensemble:
-        given["ensemble"] = str(args.ensemble.resolve())
-    overrides = {name: _json(name, value) for name, value in args.overrides}
-    for name in overrides.keys() & {"preset", "results", "ensemble"}:
-        raise ValueError(f"-p {name} would mix two studies; use --{name}")
-    plan = _notebooks("[0-9]_*.ipynb")
-    known = {path: notebooks.parameters(path) for path in plan}
-    for name in overrides:
-        if not any(name in names for names in known.values()):
-            everything = sorted(set().union(*known.values()))
-            raise ValueError(f"no notebook has a parameter {name!r}; there are {everything}")
-    for path in plan:
-        chosen = given | {k: v for k, v in overrides.items() if k in known[path]}
-        notebooks.run(
-            path, results / args.preset / path.name, chosen, timeout=args.timeout or preset.timeout
-        )
-    summary = json.loads((results / args.preset / "summary.json").read_text())
-    print(_verdict_table(summary["lossy_training"]["verdicts"]))
-    print(f"figures, tables and executed notebooks: {results / args.preset}")
+    return check
 
 
-def _figures(args) -> None:
-    from surrlab import studies
-    from surrlab.data import native
-    from surrlab.figures import catalogue
+def _number(low: float, high: float = math.inf) -> Callable[[str], float]:
+    def check(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (low <= value <= high and math.isfinite(value)):
+            limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"
+            raise argparse.ArgumentTypeError(f"must be a number {limits}, not {text}")
+        return value
 
-    folder = args.results / args.preset
-    drawn, missing = catalogue.draw_all(folder)
-    print(f"{folder / 'figures'}: {', '.join(drawn)}")
-    for reason in missing:
-        print(f"not drawn: {reason}")
-    at_hand = {}
-    for manifest in sorted(args.results.glob(f"*/ensemble/{native.MANIFEST}")):
-        with suppress(OSError, ValueError, KeyError):  # a broken one is no reason to draw nothing
-            found = native.Ensemble(manifest.parent, json.loads(manifest.read_text()))
-            if found.shape[0]:
-                at_hand[manifest.parent.parent.name] = found
-    print(f"\nTable I\n{studies.table_one(at_hand).to_string(float_format='{:.3g}'.format)}")
+    return check
 
 
-def _gallery(args) -> None:
-    from PIL import Image
-
-    from surrlab import _files, studies
-    from surrlab.figures import catalogue
-    from surrlab.studies import presets
-
-    studied = [name for name in presets.PRESETS if "smoke" not in name]  # whose models say nothing
-    wanted = {args.results / name: ("verdict", "side_by_side") for name in studied}
-    for name, config in presets.GALLERY.items():
-        study = studies.open_study(config, args.results / name)
-        simulation = study.simulation(study.ensemble, 0)
-        studies.evolution(study, simulation)
-        studies.compressed_fields(study, simulation, len(study.ensemble.times) // 2)
-        wanted[study.path] = ("evolution", "compressed")
-    args.path.mkdir(parents=True, exist_ok=True)
-    for folder, names in wanted.items():
-        for name in names:
-            if not (folder / f"{catalogue.PLATES[name].table}.nc").exists():
-                print(f"not drawn: {name} of {folder.name}, which has not been studied yet")
-            else:
-                picture = args.path / f"{folder.name}-{name}.png"
-                catalogue.draw(folder, name)
-                with Image.open(folder / "figures" / f"{name}.png") as drawn:
-                    # 256 colours do, at a third of the bytes: these pictures are committed.
-                    few = {"method": Image.Quantize.MAXCOVERAGE, "dither": Image.Dither.NONE}
-                    small = drawn.convert("RGB").quantize(256, **few)
-                with _files.replacing(picture) as temporary:
-                    small.save(temporary, format="PNG", optimize=True)
-                print(f"{picture}: {picture.stat().st_size / 1000:.0f} kB")
+def _devices(text: str) -> int | str:
+    """Devices as Fabric takes them: a number, their indices ``0,1``, or ``auto``."""
+    if text == "auto" or ("," in text and text.replace(",", "").isdecimal()):
+        return text
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be their number, indices like 0,1 or auto, not {text}")
 
 
-def _json(name: str, value: str):
+def _folder(text: str) -> Path:
+    """A folder that exists."""
+    path = Path(text)
+    if not path.is_dir():
+        what = "is not a folder" if path.exists() else "does not exist"
+        raise argparse.ArgumentTypeError(f"{path} {what}")
+    return path
+
+
+def _new(text: str) -> Path:
+    """A folder that may be made, in one that exists: a longer path is a misspelt one."""
+    path = Path(text)
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path}: there is no folder {path.parent} to make it in")
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is not a folder")
+    return path
+
+
+def _processes(variable: str, default: int) -> int:
+    """A number of processes as torchrun sets it; outside a job some schedulers leave "" or 0."""
+    text = os.environ.get(variable, "").strip()
+    return int(text) if text.isdecimal() and int(text) > 0 else default
+
+
+class _Stopped(KeyboardInterrupt):
+    """SIGINT or SIGTERM came; what cleans up after Ctrl-C cleans up after either."""
+
+    def __init__(self, number: int, children: list[psutil.Process]):
+        super().__init__(f"signal {number}")
+        self.number, self.children = number, children
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Within the block the first SIGINT or SIGTERM raises `_Stopped`, a second one is obeyed."""
+    numbers = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM)
+        # Ignored: we run in a script's background. Another thread's command cannot be signalled.
+        if signal.getsignal(number) != signal.SIG_IGN
+        and threading.current_thread() is threading.main_thread()
+    ]
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def stop(number: int, _: object) -> NoReturn:
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+        # Listed now: the children of a child that ends first could not be found later.
+        raise _Stopped(number, psutil.Process().children(recursive=True))
+
+    for number in numbers:
+        signal.signal(number, stop)
     try:
-        return json.loads(value)
-    except ValueError as error:
-        raise ValueError(f"-p {name} {value}: not JSON ({error}); texts need quotes") from error
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
 
 
-def _verdict_table(verdicts: list[dict]) -> str:
-    """The verdicts as text: a row a level, beneath it the reason."""
-    from surrlab.figures import style
-
-    lines = ["", "tolerance   payload ratio   file ratio   verdict"]
-    for row in verdicts:
-        numbers = f"{row['payload']:>13.1f}× {row['file']:>11.1f}×"
-        lines.append(f"×{style.factor(row['level']):<8} {numbers}   {row['state']}")
-        lines += textwrap.indent(textwrap.fill(row["reason"], 76), " " * 12).splitlines()
-    return "\n".join([*lines, ""])
+def _end(processes: list[psutil.Process]) -> None:
+    """End those that are still there, by force after a while."""
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                end(process)
+        _, processes = psutil.wait_procs(processes, timeout=2)
 
 
-def _simulate(args) -> None:
-    from surrlab import simulation
-    from surrlab.studies import presets
-
-    preset = presets.get(args.preset)
-    ensemble = simulation.generate(
-        preset.scenario,
-        args.path,
-        n_simulations=preset.n_simulations if args.simulations is None else args.simulations,
-        shape=preset.shape,
-        seed=preset.seed,
+def _write_to_any_terminal() -> None:
+    """Where standard output cannot write ``×``, let it be ``x``."""
+    codecs.register_error(
+        "surrlab", lambda error: (PLAIN.get(error.object[error.start], "?"), error.start + 1)
     )
-    print(ensemble)
-
-
-def _train(args) -> None:
-    from surrlab import training
-    from surrlab.data import native
-    from surrlab.studies import presets
-
-    preset = presets.get(args.preset)
-    ensemble = native.open(args.ensemble)
-    if args.hold_out:
-        ensemble, _ = ensemble.split(preset.test_fraction, preset.seed)
-    model = training.train(
-        ensemble,
-        preset.train,
-        seed=args.seed,
-        path=args.model,
-        accelerator=args.accelerator or training.best_accelerator(),
-        devices=args.devices,
-        num_nodes=args.num_nodes,
-        strategy=args.strategy,
-        precision=args.precision,
-        threads=args.threads,
-    )
-    print(f"{args.model}: {len(model.history)} epochs, loss {model.history[-1]['loss']:.4f}")
-
-
-def _compress(args) -> None:
-    from surrlab import compression, evaluation, training
-    from surrlab.data import native
-
-    ensemble = native.open(args.ensemble)
-    errors = evaluation.model_errors(training.load(args.model), ensemble)["model_error"]
-    made = compression.search_and_compress(ensemble, errors * args.factor, args.path)
-    ratios = compression.ratios(made)
-    print(f"{made}: payload {ratios.payload:.1f}x, files {ratios.file:.1f}x")
-
-
-def _bench(args) -> None:
-    from surrlab.data import native
-    from surrlab.studies import notebooks, presets, throughput
-
-    presets.get(args.preset)
-    ensemble, folder = native.open(args.ensemble), args.results.resolve() / args.preset
-    compressed = args.compressed or throughput.trial(ensemble, folder)
-    (notebook,) = _notebooks("6_*.ipynb")
-    given = {
-        "preset": args.preset,
-        "results": str(folder.parent),
-        "ensemble": str(args.ensemble.resolve()),
-        "compressed": [str(path.resolve()) for path in compressed],
-        "bandwidth": args.bandwidth,
-        "latency": args.latency,
-        "processes": args.processes,
-    }
-    notebooks.run(notebook, folder / notebook.name, given, timeout=args.timeout)
-    print(json.loads((folder / "summary.json").read_text())["loading"]["sentence"])
-    print(f"figures, tables and the executed notebook: {folder}")
-
-
-def _notebooks(pattern: str) -> list[Path]:
-    found = sorted(NOTEBOOKS.glob(pattern))
-    if not found:
-        raise FileNotFoundError(f"{NOTEBOOKS} holds no notebooks: run surrlab from its checkout")
-    return found
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrlab")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,6 @@ __all__ = attach(
     __name__,
     metrics="l1 psnr total_mass total_momentum mixing_layer_thickness jet_length correlation",
     quantities="Quantity register_quantity quantities_of",
-    evaluate="evaluate model_errors scores score_directions score_labels",
+    evaluate="evaluate model_errors scores score_directions score_labels score_units score_ranges",
     verdict="verdict band Band Verdict",
 )

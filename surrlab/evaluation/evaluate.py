@@ -162,7 +162,7 @@ def score_directions(evaluation: xr.Dataset) -> dict[str, str]:
     directions = {"l1": "lower"}
     directions |= {f"psnr_{name}": "higher" for name in evaluation["field"].values}
     directions |= dict.fromkeys(_totals(evaluation), "lower")
-    if curve := evaluation.attrs.get("curve"):
+    if curve := _scored_curve(evaluation):
         directions[f"{curve}_correlation"] = "higher"
     return directions
 
@@ -173,36 +173,54 @@ def score_labels(evaluation: xr.Dataset) -> dict[str, str]:
     of = {"l1": evaluation["normalised_l1"].attrs["long_name"]}
     of |= {f"psnr_{n}": f"PSNR of {label}" for n, label in zip(names, labels, strict=True)}
     of |= {n: f"error of {evaluation[n].attrs['long_name']}" for n in _totals(evaluation)}
-    if curve := evaluation.attrs.get("curve"):
+    if curve := _scored_curve(evaluation):
         of[f"{curve}_correlation"] = evaluation[f"{curve}_correlation"].attrs["long_name"]
     return of
 
 
-def scores(evaluation: xr.Dataset) -> pd.DataFrame:
-    """Return one row per model and one column per score, indexed by seed.
+def score_units(evaluation: xr.Dataset) -> dict[str, str]:
+    """Return the unit of each score that has one of its own: the quantities'."""
+    return {name: evaluation[name].attrs["units"] for name in _totals(evaluation)}
 
-    ``l1`` is the mean over the test samples of the error in standard deviations of each field,
-    ``psnr_*`` the median over the test samples, a quantity's score the mean absolute error of the
-    total, ``<curve>_correlation`` the median over the test simulations, but for those whose true
-    curve never changes: nothing follows that. Whatever is not a number stays so, for the verdict to
-    refuse. PSNR is relative to a field's range over the whole ensemble: of a field that is large at
-    the start only, it says little later.
+
+def score_ranges(evaluation: xr.Dataset) -> dict[str, float]:
+    """Return the range that each scored quantity covers in truth, in its unit."""
+    return {name: float(np.ptp(evaluation[f"truth_{name}"].values)) for name in _totals(evaluation)}
+
+
+def scores(evaluation: xr.Dataset) -> pd.DataFrame:
+    """Return a row per model and test simulation, indexed by (seed, simulation).
+
+    A score is the mean over the samples of a simulation: ``l1`` of the error in standard deviations
+    of each field, ``psnr_*`` of the PSNR, a quantity's of its absolute error;
+    ``<curve>_correlation`` is one number already. Whatever is not a number stays so, for the
+    verdict to refuse. PSNR is relative to a field's range over the whole ensemble: of a field that
+    is large at the start only, it says little later.
     """
-    columns = {"l1": evaluation["normalised_l1"].mean("sample", skipna=False)}
-    for name in evaluation["field"].values:
-        columns[f"psnr_{name}"] = evaluation["psnr"].sel(field=name).median("sample", skipna=False)
+    simulation = evaluation["simulation"].values
+    order = list(dict.fromkeys(simulation.tolist()))
+    columns = {"l1": evaluation["normalised_l1"].values}
+    for i, name in enumerate(evaluation["field"].values):
+        columns[f"psnr_{name}"] = evaluation["psnr"].transpose(..., "field").values[..., i]
     for name in _totals(evaluation):
-        error = np.abs(evaluation[name] - evaluation[f"truth_{name}"])
-        columns[name] = error.mean("sample", skipna=False)
-    if curve := evaluation.attrs.get("curve"):
-        moving = _moving(evaluation[f"truth_{curve}"])
-        followed = evaluation[f"{curve}_correlation"]
-        median = followed.isel(test_simulation=moving if moving.any() else [0]).median(
-            "test_simulation", skipna=False
-        )
-        columns[f"{curve}_correlation"] = median if moving.any() else median * np.nan
-    frame = pd.DataFrame({name: columns[name].values for name in score_directions(evaluation)})
-    return frame.set_index(pd.Index(evaluation["seed"].values, name="seed"))
+        columns[name] = np.abs(evaluation[name] - evaluation[f"truth_{name}"]).values
+    of_simulation = [simulation == s for s in order]
+    means = {
+        name: np.stack([values[:, of].mean(axis=1) for of in of_simulation], axis=1)
+        for name, values in columns.items()
+    }
+    if curve := _scored_curve(evaluation):
+        means[f"{curve}_correlation"] = evaluation[f"{curve}_correlation"].values
+    rows = pd.MultiIndex.from_product(
+        [evaluation["seed"].values.tolist(), order], names=["seed", "simulation"]
+    )
+    return pd.DataFrame({name: values.ravel() for name, values in means.items()}, rows)
+
+
+def _scored_curve(evaluation: xr.Dataset) -> str | None:
+    """Return the curve, if its truth moves in every test simulation: nothing follows a still one."""
+    curve = evaluation.attrs.get("curve")
+    return curve if curve and _moving(evaluation[f"truth_{curve}"]).all() else None
 
 
 def _moving(curve: xr.DataArray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Sliders over fields, settings of a codec and models."""
 
-from surrlab._lazy import attach
+from surrlab._lazy import attach, require
+
+require("lab", "ipywidgets", "matplotlib", "IPython")
 
 __all__ = attach(
     __name__,

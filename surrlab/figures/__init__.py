@@ -1,6 +1,8 @@
 """A table in, a picture out."""
 
-from surrlab._lazy import attach
+from surrlab._lazy import attach, require
+
+require("lab", "matplotlib", "seaborn")
 
 __all__ = attach(
     __name__,

@@ -4,8 +4,13 @@ from surrlab._lazy import attach
 
 __all__ = attach(
     __name__,
-    config="StudyConfig",
-    results="Study open_study",
+    config="StudyConfig PRESETS GALLERY get_preset",
+    results="Study Results open_study read_table default_results",
     models="Model raw_models train_models evaluations histories",
-    experiments="table_one evolution compressed_fields variability_study generation_loss generation_errors tolerance_search by_field thresholds compressed ratios lossy_training curves pictures verdicts rows mean_model_errors lossy_models",
+    experiments=(
+        "ensemble_table evolution compressed_fields variability_study curves generation_loss "
+        "mean_model_errors compressed ratios algorithm_1 tolerance_search by_field thresholds "
+        "sample_predictions"
+    ),
+    answer="answer lossy_training lossy_models versions verdict_table generation_verdict",
 )

@@ -1,9 +1,15 @@
-"""Config."""
+"""The numbers of a study, and presets of them; the small ones take the path of the big ones."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+from surrlab.compression.version import RULES
+from surrlab.simulation.pchip_impact import PchipImpact
+from surrlab.simulation.rayleigh_taylor import RayleighTaylor
+from surrlab.simulation.scenario import Scenario
+from surrlab.training.networks import NetworkConfig
 from surrlab.training.train import TrainConfig
 
 
@@ -13,55 +19,198 @@ class StudyConfig:
 
     Parameters
     ----------
-    scenario : scenarios.Scenario
-        The benchmark.
+    scenario : Scenario or None
+        The benchmark; None for a study of an ensemble that exists already.
     n_simulations : int
         Size of the ensemble.
     shape : tuple of int
         Grid, ``(ny, nx)``.
     train : TrainConfig
         How every model is trained.
-    raw_seeds : tuple of int
-        One raw model a seed; their spread is the training variability.
-    lossy_seeds : tuple of int
-        Seeds of the lossy models of each level: common seeds, so each must be a raw seed.
-    levels : tuple of float
-        Factors on Algorithm 1's tolerance; the last is the over-compressed control.
+    looks : tuple of int
+        Numbers of common seeds at which the answer is looked for: 3, then 5 …
+    seeds_max : int
+        Where to go on to beyond the planned looks; 0: nowhere.
+    factors : tuple of float
+        Tolerance factors, from fine to coarse; the last is the control that must be noticed.
+    rule : {"field", "sample", "fixed"}
+        How tolerances are chosen.
+    codec : str
+        Name of the codec.
+    n_raw_models : int
+        Raw models whose spread is the training variability, seeds from 0; the answer trains more
+        where its looks need them.
     generation_seeds : tuple of int
-        Raw seeds of the models that are trained on the first raw model's output (Fig. 5).
+        Seeds of the models that are trained on the output of the raw model of seed 0 (Fig. 5).
+    n_test_simulations : int
+        Size of the test ensemble that a simulating study makes; 0: the held-out side of the split.
     test_fraction : float
-        Share of the simulations held out.
+        Share of the simulations held out of training.
     seed : int
         Of the parameter draw and of the split.
-    margin : float
-        Degradation that is still benign, in standard deviations of the raw models.
+    margins : mapping
+        What counts as harmless, by the beginning of a score's name, as in ``{"psnr": "0.5 dB"}``;
+        scores without one take the default's.
     timeout : int
         Seconds that one cell of a notebook may take.
     """
 
-    scenario: object
+    scenario: Scenario | None
     n_simulations: int
     shape: tuple[int, int]
     train: TrainConfig
-    raw_seeds: tuple[int, ...]
-    lossy_seeds: tuple[int, ...]
-    levels: tuple[float, ...] = (1 / 8, 1.0, 4.0)
-    generation_seeds: tuple[int, ...] = (0,)
+    looks: tuple[int, ...] = (3, 5, 8, 12)
+    seeds_max: int = 0
+    factors: tuple[float, ...] = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
+    rule: str = "field"
+    codec: str = "zfp"
+    n_raw_models: int = 5
+    generation_seeds: tuple[int, ...] = (1, 2, 3)
+    n_test_simulations: int = 120
     test_fraction: float = 0.1
     seed: int = 1
-    margin: float = 2.0
+    margins: Mapping[str, str] = field(default_factory=dict)
     timeout: int = 3600
 
     def __post_init__(self):
-        for name in ("lossy_seeds", "generation_seeds"):
-            strangers = sorted(set(getattr(self, name)) - set(self.raw_seeds))
-            if strangers:
-                raise ValueError(f"{name} holds {strangers[0]}, which is not a raw seed")
-        for name in ("raw_seeds", "lossy_seeds", "generation_seeds", "levels"):
+        for name in ("looks", "factors", "generation_seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{name} must hold values, each of them once, not {values}")
-        if not min(self.levels) > 0:
-            raise ValueError(f"levels are factors above 0, not {self.levels}")
-        if len(self.lossy_seeds) < 2:
-            raise ValueError(f"a verdict needs two or more lossy seeds, not {self.lossy_seeds}")
+            if name != "generation_seeds" and list(values) != sorted(values):
+                raise ValueError(f"{name} must increase, not be {values}")
+        if not self.factors[0] > 0:
+            raise ValueError(f"tolerance factors are above 0, not {self.factors}")
+        if self.looks[0] < 2:
+            raise ValueError(f"a verdict needs two or more common seeds, not {self.looks[0]}")
+        if self.rule not in RULES:
+            raise ValueError(f"rule is one of {', '.join(RULES)}, not {self.rule!r}")
+        if not set(self.generation_seeds) <= set(self.raw_seeds[1:]):
+            raise ValueError(
+                f"generation_seeds {self.generation_seeds} must be seeds of raw models, but for 0, "
+                f"the teacher's: 1 to {self.n_raw_models - 1}"
+            )
+
+    @property
+    def raw_seeds(self) -> tuple[int, ...]:
+        """Seeds of the raw models whose spread is the training variability."""
+        return tuple(range(self.n_raw_models))
+
+
+def _generator(start: tuple[int, int], most: int, least: int) -> NetworkConfig:
+    features = {"max_features": most, "min_features": least}
+    return NetworkConfig("generator", {"start": list(start), **features})
+
+
+RAYLEIGH_TAYLOR_START, PCHIP_START = (3, 1), (4, 4)
+"""Shapes (ny, nx) that the paper's generator starts from."""
+
+PRESETS = {
+    # Seconds: for the tests. Its models are too small to say anything.
+    "smoke": StudyConfig(
+        scenario=RayleighTaylor(),
+        n_simulations=10,
+        shape=(24, 8),
+        train=TrainConfig(
+            epochs=4,
+            learning_rate=4e-3,
+            schedule="one-cycle",
+            network=_generator(RAYLEIGH_TAYLOR_START, 32, 16),
+        ),
+        looks=(2, 3),
+        factors=(1.0, 4.0),
+        n_test_simulations=4,
+        n_raw_models=3,
+        generation_seeds=(1, 2),
+        test_fraction=0.2,
+    ),
+    "smoke-pchip": StudyConfig(
+        scenario=PchipImpact(),
+        n_simulations=10,
+        shape=(32, 32),
+        train=TrainConfig(
+            epochs=3,
+            learning_rate=4e-3,
+            schedule="one-cycle",
+            network=_generator(PCHIP_START, 32, 8),
+        ),
+        looks=(2,),
+        factors=(1.0, 4.0),
+        n_test_simulations=0,
+        n_raw_models=2,
+        generation_seeds=(1,),
+        test_fraction=0.2,
+    ),
+    # Minutes on two cores: the paper's effect, small.
+    "quick": StudyConfig(
+        scenario=RayleighTaylor(),
+        n_simulations=64,
+        shape=(48, 16),
+        train=TrainConfig(
+            epochs=20,
+            learning_rate=2e-3,
+            schedule="one-cycle",
+            network=_generator(RAYLEIGH_TAYLOR_START, 192, 24),
+        ),
+    ),
+    # The same for the second benchmark, whose fields have five times the cells.
+    "quick-pchip": StudyConfig(
+        scenario=PchipImpact(),
+        n_simulations=48,
+        shape=(64, 64),
+        train=TrainConfig(
+            epochs=20,
+            learning_rate=2e-3,
+            schedule="one-cycle",
+            network=_generator(PCHIP_START, 128, 16),
+        ),
+    ),
+    # The paper's own: 450 GB of data, and models that take a GPU day each.
+    "paper-rt": StudyConfig(
+        scenario=RayleighTaylor(),
+        n_simulations=2000,
+        shape=(768, 256),
+        train=TrainConfig(network=_generator(RAYLEIGH_TAYLOR_START, 1024, 128)),
+        n_test_simulations=0,
+        test_fraction=0.1,  # 200 simulations: Sections II and V-A agree here
+        timeout=365 * 86_400,
+    ),
+    "paper-pchip": StudyConfig(
+        scenario=PchipImpact(),
+        n_simulations=2985,
+        shape=(512, 512),
+        train=TrainConfig(
+            epochs=125,
+            batch_size=16,
+            learning_rate=5e-4,  # Section V-A; Section II says 1e-4
+            network=_generator(PCHIP_START, 1024, 128),
+        ),
+        n_test_simulations=0,
+        test_fraction=200 / 2985,  # 200 simulations: Section V-A; Section II says a tenth
+        timeout=365 * 86_400,
+    ),
+}
+
+GALLERY = {
+    # One fine simulation each: the pictures of the README.
+    "gallery-rt": replace(PRESETS["quick"], n_simulations=1, shape=(192, 64), seed=12),
+    "gallery-pchip": replace(PRESETS["quick-pchip"], n_simulations=1, shape=(128, 128), seed=1),
+}
+
+
+def get_preset(name: str) -> StudyConfig:
+    """Return a preset by name.
+
+    Raises
+    ------
+    KeyError
+        Listing the names there are.
+
+    Examples
+    --------
+    >>> get_preset("quick").shape
+    (48, 16)
+    """
+    if name not in PRESETS:
+        raise KeyError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]

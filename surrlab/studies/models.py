@@ -1,27 +1,37 @@
-"""Models."""
+"""The models of a study: trained and evaluated where they are not there yet, joined in tables."""
 
 from __future__ import annotations
 
 import functools
 import json
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
-from surrlab import _parallel, evaluation, training
-from surrlab.data.native import Ensemble
-from surrlab.studies.results import Study, keep
-from surrlab.training.train import TrainConfig
+from surrlab import _parallel
+from surrlab.compression.version import RAW, Version
+from surrlab.data.ensemble import Ensemble
+from surrlab.evaluation import evaluate as evaluation
+from surrlab.studies.results import Study, cached_table
+from surrlab.training.train import (
+    TrainConfig,
+    best_accelerator,
+    make_fabric,
+    run_config,
+    run_id,
+    train,
+)
 
 TRAINING_ERRORS = "training_errors.nc"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
-    """One model of a study: what it learns from, with which seed, and what a figure calls it.
+    """One model of a study: what it learns from, and with which seed.
 
     Parameters
     ----------
@@ -30,9 +40,9 @@ class Model:
     data : Ensemble
         Its training samples.
     seed : int
-        Of initialisation and shuffling.
-    level : float
-        Factor on Algorithm 1's tolerance; 0 for a raw model.
+        Of initialisation and order.
+    version : Version
+        What its training data have been through.
     ratio : float
         Payload ratio of its training data; 1 for a raw model.
     """
@@ -40,104 +50,132 @@ class Model:
     kind: str
     data: Ensemble
     seed: int
-    level: float = 0.0
+    version: Version = RAW
     ratio: float = 1.0
 
     @property
-    def label(self) -> str:
-        """Unique name in a table, such as ``lossy ×1 seed 3``."""
-        level = f" ×{self.level:g}" if self.kind == "lossy" else ""
-        return f"{self.kind}{level} seed {self.seed}"
+    def name(self) -> str:
+        """Unique name in a table, such as ``zfp ×1 seed 3``."""
+        what = self.version.name if self.kind == "lossy" else self.kind
+        return f"{what} seed {self.seed}"
 
 
-def raw_models(study: Study) -> list[Model]:
-    """The models whose spread is the training variability."""
-    return [Model("raw", study.train_set, seed) for seed in study.config.raw_seeds]
+def folder(study: Study, model: Model) -> Path:
+    """Return where a model is stored: ``models/<run id>``."""
+    run = run_config(model.data, study.config.train, seed=model.seed)
+    return study.path / "models" / run_id(run)
 
 
-def train_models(study: Study, models: list[Model], label: str) -> None:
+def evaluation_path(study: Study, model: Model) -> Path:
+    """Return the table of a model's errors on the test side, beside its weights."""
+    name = f"evaluation{evaluation.VERSION}-{study.test_set.digest}.nc"
+    return folder(study, model) / name
+
+
+def raw_models(study: Study, seeds: Sequence[int] | None = None) -> list[Model]:
+    """Return the raw models of some seeds; by default those whose spread is the variability."""
+    chosen = study.config.raw_seeds if seeds is None else seeds
+    return [Model("raw", study.train_set, seed) for seed in chosen]
+
+
+def train_models(study: Study, models: Sequence[Model], label: str) -> None:
     """Train and evaluate what is not there yet.
 
     On CPUs each model trains in a process of its own on one core: a small network gains little
     from a second thread, and one thread gives the same weights however many models a restart
     finds still to do. With a GPU the models train on it, one after another.
     """
-    accelerator = training.best_accelerator()
+    accelerator = best_accelerator()
     common = (study.config.train, study.test_set, study.field_statistics, accelerator)
-    # By where they are stored: levels that zfp rounds to the same tolerances share their models.
-    stored = {study.judgement(model): model for model in models}
+    # By where they are stored: versions that a codec rounds to equal tolerances share their models.
+    stored = {evaluation_path(study, model): model for model in models}
     jobs = [
-        (_train_one, (model, judgement, *common))
-        for judgement, model in stored.items()
-        if not judgement.exists()
+        (_train_one, (model, path, *common)) for path, model in stored.items() if not path.exists()
     ]
-    progress = {"label": label, "unit": "model", "total": len(stored)}
-    with nullcontext() if accelerator == "cpu" else ThreadPoolExecutor(1) as executor:
-        for _ in _parallel.run(jobs, executor=executor, **progress):
-            pass
+    executor: Executor | None = study.executor
+    if executor is None and accelerator != "cpu":
+        executor = ThreadPoolExecutor(1)
+    for _ in _parallel.run(jobs, executor=executor, label=label, unit="model", total=len(stored)):
+        pass
 
 
 def _train_one(
     model: Model,
-    judgement: Path,
+    path: Path,
     config: TrainConfig,
     test_set: Ensemble,
     statistics: xr.Dataset,
     accelerator: str,
 ) -> None:
-    """Train one model and judge it: on the test side, and for a raw one on what it learned."""
-    surrogate = training.train(
+    """Train one model and evaluate it: on the test side, and a raw one on what it learned."""
+    on_cpu = accelerator == "cpu"
+    surrogate = train(
         model.data,
         config,
         seed=model.seed,
-        path=judgement.parent,
-        accelerator=accelerator,
-        threads=1 if accelerator == "cpu" else None,
-        progress=accelerator != "cpu",
+        path=path.parent,
+        fabric=None if on_cpu else make_fabric(accelerator),
+        threads=1 if on_cpu else None,
+        progress=not on_cpu,
     )
     surrogate.network.to(accelerator)
     if model.kind == "raw":
         errors = functools.partial(evaluation.model_errors, surrogate, model.data)
-        keep(judgement.with_name(TRAINING_ERRORS), model.data.digest, errors)
-    judge = functools.partial(evaluation.evaluate, surrogate, test_set, statistics)
-    keep(judgement, test_set.digest, judge)
+        made_from = {"ensemble_digest": model.data.digest}
+        cached_table(path.with_name(TRAINING_ERRORS), made_from, errors)
+    compare = functools.partial(evaluation.evaluate, surrogate, test_set, statistics)
+    cached_table(path, {"test_digest": test_set.digest}, compare)
 
 
-def evaluations(study: Study, models: list[Model], name: str) -> xr.Dataset:
-    """What `evaluation.evaluate` found of trained models, along a ``model`` axis; ``<name>.nc``."""
-    files = [study.judgement(model) for model in models]
+def evaluations(study: Study, models: Sequence[Model], name: str) -> xr.Dataset:
+    """Return what `evaluate` found of trained models, along ``model``; kept in ``<name>.nc``."""
+    paths = [evaluation_path(study, model) for model in models]
 
     def join() -> xr.Dataset:
-        tables = [xr.load_dataset(file, engine="h5netcdf") for file in files]
+        tables = [xr.load_dataset(path, engine="h5netcdf") for path in paths]
         truth = [variable for variable in tables[0] if variable.startswith("truth_")]
         joined = xr.concat([t.drop_vars(truth) for t in tables], "model", data_vars="all")
-        return joined.merge(tables[0][truth]).assign_coords(coordinates)
+        return joined.merge(tables[0][truth]).assign_coords(_coordinates(study, models))
 
-    coordinates = _coordinates(study, models)
-    return study.table(name, [coordinates, [file.name for file in files]], join)
+    return study.results.table(name, _made_from(study, models), join)
 
 
-def histories(study: Study, models: list[Model]) -> xr.Dataset:
-    """Training loss of every model, ``loss`` (model, epoch); kept in ``history.nc``."""
-    folders = [study.folder(model) for model in models]
+def histories(study: Study, models: Sequence[Model]) -> xr.Dataset:
+    """Return the training loss of every model, ``loss`` (model, epoch); kept in ``history.nc``."""
 
     def join() -> xr.Dataset:
-        rows = [json.loads((folder / "history.json").read_text()) for folder in folders]
+        files = [folder(study, model) / "history.json" for model in models]
+        rows = [json.loads(file.read_text()) for file in files]
         loss = [[epoch["loss"] for epoch in row] for row in rows]
         epochs = [epoch["epoch"] for epoch in rows[0]]
+        coordinates = _coordinates(study, models)
         return xr.Dataset({"loss": (("model", "epoch"), loss)}, {"epoch": epochs} | coordinates)
 
-    coordinates = _coordinates(study, models)
-    return study.table("history", coordinates, join)
+    return study.results.table("history", _made_from(study, models), join)
 
 
-def _coordinates(study: Study, models: list[Model]) -> dict:
-    """What a table says of each of its models: the figures choose look and label by it."""
+def _made_from(study: Study, models: Sequence[Model]) -> dict[str, Any]:
+    """Named values that decide a table of models."""
     return {
-        "model": [m.label for m in models],
-        "kind": ("model", [m.kind for m in models]),
-        "level": ("model", [m.level for m in models]),
-        "ratio": ("model", [m.ratio for m in models]),
-        "seed": ("model", [m.seed for m in models]),
-        "folder": ("model", [study.folder(m).name for m in models]),
+        "ensemble_digest": study.ensemble.digest,
+        "test_digest": study.test_set.digest,
+        "evaluation_version": evaluation.VERSION,
+        "models": [folder(study, model).name for model in models],
+        "names": [model.name for model in models],
+    }
+
+
+def _coordinates(study: Study, models: Sequence[Model]) -> dict[str, Any]:
+    """Coordinates of ``model``: the figures choose look and label by them."""
+    versions = [model.version for model in models]
+    return {
+        "model": [model.name for model in models],
+        "kind": ("model", [model.kind for model in models]),
+        "version": ("model", [version.name for version in versions]),
+        "codec": ("model", [version.codec for version in versions]),
+        "rule": ("model", [version.rule for version in versions]),
+        "factor": ("model", [version.factor for version in versions]),
+        "ratio": ("model", [model.ratio for model in models]),
+        "seed": ("model", [model.seed for model in models]),
+        "folder": ("model", [folder(study, model).name for model in models]),
     }

@@ -1,26 +1,25 @@
-"""Run the notebooks head-less, and keep them thin.
-
-The paper's figures are told by ``notebooks/``. `run` executes one of them through papermill and
-leaves a whole notebook or none; `check` lists the house's rules that one breaks, `strip` removes
-what a session left in it.
-"""
+"""Run notebooks head-less, through papermill: a run leaves a whole notebook or none."""
 
 from __future__ import annotations
 
-import ast
 import logging
 import os
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from surrlab import _lazy
 from surrlab._files import replacing
 
-MAX_CODE_CELLS = 12
-MAX_CODE_LINES = 80
-MAX_CELL_LINES = 15
+if TYPE_CHECKING:
+    from jupyter_client import AsyncKernelManager
+    from nbformat import NotebookNode
 
+_lazy.require("lab", "papermill", "nbconvert", "ipykernel")
+
+# Whatever environment the author's session named, the kernel is this interpreter.
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -127,111 +126,20 @@ def parameters(notebook: str | Path) -> tuple[str, ...]:
     return _parameters(_read(notebook))
 
 
-def check(notebook: str | Path) -> list[str]:
-    """Rules of the house that a notebook breaks: it is text, one call, one figure, again.
-
-    At most 12 code cells and 80 code lines (blank ones do not count), 15 a cell; plain Python
-    without ``def`` and ``class``; one cell tagged ``parameters`` whose lines are all
-    ``name: type = literal  # comment``; nothing left in it by a session.
-
-    Returns
-    -------
-    list of str
-        One sentence a broken rule, with the cell's place from 1; empty if all is well.
-    """
-    nb = _read(notebook)
-    code = [(n, cell) for n, cell in enumerate(nb.cells, 1) if cell.cell_type == "code"]
-    lines = {n: [ln for ln in cell.source.splitlines() if ln.strip()] for n, cell in code}
-    tagged = [(n, cell) for n, cell in code if "parameters" in cell.metadata.get("tags", [])]
-
-    broken = [
-        f"{count} {what}, at most {most} are allowed"
-        for count, what, most in (
-            (len(code), "code cells", MAX_CODE_CELLS),
-            (sum(map(len, lines.values())), "code lines", MAX_CODE_LINES),
-            *((len(lines[n]), f"code lines in cell {n}", MAX_CELL_LINES) for n in lines),
-        )
-        if count > most
-    ]
-    for n, cell in code:
-        try:
-            nodes = list(ast.walk(ast.parse(cell.source)))
-        except SyntaxError as error:
-            broken.append(f"cell {n} is not plain Python: {error.msg} (line {error.lineno})")
-            continue
-        definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-        broken += [
-            f"cell {n} defines {node.name!r}: move it into the package"
-            for node in nodes
-            if isinstance(node, definitions)
-        ]
-    if len(tagged) != 1:
-        broken.append(f"{len(tagged)} cells are tagged 'parameters', there must be one")
-    broken += [
-        f"cell {n} must hold lines like `name: type = literal  # comment`, not {line!r}"
-        for n, _ in tagged
-        for line in lines[n]
-        if not _is_parameter(line)
-    ]
-    if nb != _stripped(nb):
-        broken.append("it holds outputs or metadata of a session: run `make format`")
-    return broken
-
-
-def strip(notebook: str | Path) -> bool:
-    """Remove outputs, counts and session metadata from a notebook; True if there were any.
-
-    Tags stay, and the kernel becomes ``python3``: without one JupyterLab stops to ask.
-    """
-    import nbformat
-
-    nb = _read(notebook)
-    clean = _stripped(nb)
-    if clean != nb:
-        _replace(Path(notebook), nbformat.writes(clean) + "\n")
-    return clean != nb
-
-
-def _read(notebook):
+def _read(notebook: str | Path) -> NotebookNode:
     import nbformat
 
     return nbformat.read(notebook, as_version=4)
 
 
-def _stripped(nb):
-    import nbformat
-
-    clean = nbformat.from_dict({**nb, "metadata": _METADATA})
-    for cell in clean.cells:
-        cell.metadata = {key: cell.metadata[key] for key in cell.metadata if key == "tags"}
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return clean
-
-
-def _is_parameter(line):
-    try:
-        (statement,) = ast.parse(line).body
-        ast.literal_eval(statement.value)
-    except (AttributeError, SyntaxError, ValueError):
-        return False
-    comment = line.encode()[statement.end_col_offset :].strip()  # ast counts bytes
-    return (
-        isinstance(statement, ast.AnnAssign)
-        and not isinstance(statement.annotation, ast.BinOp)  # papermill overlooks `int | None`
-        and comment.startswith(b"#")
-        and len(comment) > 1
-    )
-
-
-def _parameters(nb):
+def _parameters(nb: NotebookNode) -> tuple[str, ...]:
     import papermill
 
-    nb.metadata.update(_METADATA)  # whatever environment the author's session named
+    nb.metadata.update(_METADATA)
     return tuple(papermill.inspect_notebook(nb))
 
 
-def _kernel_manager():
+def _kernel_manager() -> type[AsyncKernelManager]:
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
@@ -250,7 +158,7 @@ def _kernel_manager():
     return ThisInterpreter
 
 
-def _explain(notebook, failed, error, timeout):
+def _explain(notebook: Path, failed: Path, error: Exception, timeout: int) -> str:
     from nbclient.exceptions import CellTimeoutError
     from papermill.exceptions import PapermillExecutionError
 
@@ -273,10 +181,10 @@ def _explain(notebook, failed, error, timeout):
     )
 
 
-def _replace(path, text):
+def _replace(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _say(line):
+def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

@@ -1,63 +1,168 @@
-"""Where a study lives: its numbers, the folder of its results, and the models in it.
+"""A study and the folder of its results: what is there is read, what is missing is computed.
 
-Simulations, models and tables carry a hash of what made them, so a study goes on where it stopped,
-nothing is computed twice, and changed numbers never meet stale results.
+Simulations, models and tables carry what made them, so a study goes on where it stopped, nothing is
+computed twice, and changed numbers never meet stale results. A folder belongs to one ensemble.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from surrlab import _files, evaluation, training
-from surrlab.data import native
-from surrlab.data.native import Ensemble
-from surrlab.simulation.generate import generate, scenario_of
-from surrlab.studies.config import StudyConfig
+from surrlab._files import replacing, write_json
+from surrlab.data.ensemble import Ensemble
+from surrlab.data.open import open_ensemble
+from surrlab.simulation.generate import generate
+from surrlab.studies.config import StudyConfig, get_preset
 
-if TYPE_CHECKING:
-    from surrlab.studies.models import Model
+OWNER = "study.json"
 
 
 @dataclass(frozen=True)
+class Results:
+    """The folder of a study.
+
+    Parameters
+    ----------
+    path : Path
+        ``results/<name>``: tables ``*.nc``, ``summary.json``, figures, models.
+    """
+
+    path: Path
+
+    def claim(self, ensemble: Ensemble) -> None:
+        """Make the folder this ensemble's.
+
+        Raises
+        ------
+        FileExistsError
+            If it belongs to another one.
+        """
+        owner = self.path / OWNER
+        if not owner.exists():
+            write_json(owner, {"ensemble": ensemble.name, "ensemble_digest": ensemble.digest})
+        known = json.loads(owner.read_text())
+        if known["ensemble_digest"] != ensemble.digest:
+            raise FileExistsError(
+                f"{self.path} holds the results of another ensemble ({known['ensemble']}, "
+                f"{known['ensemble_digest']}) than {ensemble.name} ({ensemble.digest}): choose "
+                "another results folder, or remove this one"
+            )
+
+    def table(
+        self, name: str, made_from: Mapping[str, Any], compute: Callable[[], xr.Dataset]
+    ) -> xr.Dataset:
+        """Return ``<name>.nc``: as stored if it was made from this, else computed and stored.
+
+        Parameters
+        ----------
+        name : str
+            Of the file.
+        made_from : mapping
+            Named values, as JSON: digests, run ids, seeds. They become attributes of the table.
+        compute : callable
+            Makes the table.
+        """
+        return cached_table(self.path / f"{name}.nc", made_from, compute)
+
+    def summarise(self, section: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Put a notebook's numbers into ``summary.json`` under its section, and return them."""
+        path = self.path / "summary.json"
+        summary = json.loads(path.read_text()) if path.exists() else {}
+        summary[section] = values
+        write_json(path, summary)
+        return values
+
+
+def read_table(path: Path) -> xr.Dataset | None:
+    """Return a stored table, with what it was made from in its attributes; None if there is none.
+
+    Raises
+    ------
+    OSError
+        If it is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        return xr.load_dataset(path, engine="h5netcdf")
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise OSError(f"{path} is damaged ({error}); remove it, and it is made again") from error
+
+
+def cached_table(
+    path: Path, made_from: Mapping[str, Any], compute: Callable[[], xr.Dataset]
+) -> xr.Dataset:
+    """Return a NetCDF table: as stored if it was made from this, computed and stored otherwise."""
+    attributes = {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in made_from.items()
+    }
+    stored = read_table(path)
+    if stored is not None and attributes.items() <= stored.attrs.items():
+        return stored
+    dataset = compute().assign_attrs(attributes)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        dataset.to_netcdf(temporary, engine="h5netcdf")
+    return dataset
+
+
+@dataclass(frozen=True, eq=False)
 class Study:
-    """A configuration and the folder of its results.
+    """A configuration, an ensemble and the folder of the results.
 
     Parameters
     ----------
     config : StudyConfig
         The numbers.
     path : Path
-        ``results/<preset>``.
-    ensemble_path : Path, optional
+        ``results/<name>``.
+    source : Path, optional
         An ensemble that exists already, in place of one that is simulated into ``path/ensemble``.
+    executor : concurrent.futures.Executor, optional
+        Where simulations, searches, compression and trainings run; by default processes here.
     """
 
     config: StudyConfig
     path: Path
-    ensemble_path: Path | None = None
+    source: Path | None = None
+    executor: Executor | None = None
+
+    @property
+    def results(self) -> Results:
+        """The folder of the results."""
+        return Results(self.path)
 
     @cached_property
     def ensemble(self) -> Ensemble:
         """The raw ensemble, simulated on first use."""
-        if self.ensemble_path is not None:
-            ensemble = native.open(self.ensemble_path)
-            scenario_of(ensemble)  # the quantities need one that this version knows
-            return ensemble
+        if self.source is not None:
+            ensemble = open_ensemble(self.source)
+        else:
+            ensemble = self._generate("ensemble", self.config.n_simulations, self.config.seed)
+        self.results.claim(ensemble)
+        return ensemble
+
+    def _generate(self, folder: str, n_simulations: int, seed: int) -> Ensemble:
+        if self.config.scenario is None:
+            raise ValueError("a study needs an ensemble, or a preset that simulates one")
         return generate(
             self.config.scenario,
-            self.path / "ensemble",
-            n_simulations=self.config.n_simulations,
+            self.path / folder,
+            n_simulations=n_simulations,
             shape=self.config.shape,
-            seed=self.config.seed,
+            seed=seed,
+            executor=self.executor,
         )
 
     @cached_property
@@ -67,7 +172,15 @@ class Study:
 
     @cached_property
     def test_set(self) -> Ensemble:
-        """The simulations that every model is judged on; raw, whatever the model saw."""
+        """The simulations that every model is judged on; raw, whatever the model saw.
+
+        Where the study simulates, an ensemble of its own: a test simulation costs about a second, a
+        training half a minute. Of an existing ensemble, the other side of the split.
+        """
+        if self.source is None and self.config.n_test_simulations:
+            # The seed of a study's own parameters must not return: its draws are its training set.
+            seed = self.config.seed + 1_000_003
+            return self._generate("test_ensemble", self.config.n_test_simulations, seed)
         return self.ensemble.split(self.config.test_fraction, self.config.seed)[1]
 
     @cached_property
@@ -77,52 +190,35 @@ class Study:
         ``high - low`` over the whole ensemble is the peak of PSNR; the scale is the standard
         deviation over the training samples, by which errors of several fields are added up.
         """
-        key = [self.ensemble.digest, self.train_set.digest]
-        return self.table("fields", key, self._field_statistics)
+        made_from = {
+            "ensemble_digest": self.ensemble.digest,
+            "training_digest": self.train_set.digest,
+        }
+        return self.results.table("fields", made_from, self._field_statistics)
 
     def _field_statistics(self) -> xr.Dataset:
-        low, high = np.inf, -np.inf
-        for simulation in self.ensemble.simulations:
-            samples = self.ensemble.read(simulation)
-            low = np.minimum(low, samples.min(axis=(0, 2, 3)))
-            high = np.maximum(high, samples.max(axis=(0, 2, 3)))
-        for name, least, most in zip(self.ensemble.fields, low, high, strict=True):
+        from surrlab.training.surrogate import Normaliser
+
+        ensemble = self.ensemble
+        low, high = np.full((2, len(ensemble.fields)), ((np.inf,), (-np.inf,)))
+        axes = (0, *range(2, 2 + ensemble.grid.ndim))
+        for simulation in ensemble.simulations:
+            samples = ensemble.read_simulation(simulation)
+            low = np.minimum(low, samples.min(axis=axes))
+            high = np.maximum(high, samples.max(axis=axes))
+        for name, least, most in zip(ensemble.field_names, low, high, strict=True):
             if least == most:
                 raise ValueError(
-                    f"{self.ensemble.path}: field {name} is {least} everywhere, always; "
+                    f"{ensemble.name}: field {name} is {least} everywhere, always; "
                     "nothing can be said of a field that never varies"
                 )
-        scale = training.Normaliser.fit(self.train_set).field_scale
-        return xr.Dataset(
-            {"low": ("field", low), "high": ("field", high), "scale": ("field", list(scale))},
-            coords={
-                "field": list(self.ensemble.fields),
-                "unit": ("field", list(self.ensemble.units.values())),
-            },
-        )
-
-    def folder(self, model: Model) -> Path:
-        """Where a model is stored: ``models/<run id>``."""
-        run = training.run_config(model.data, self.config.train, seed=model.seed)
-        return self.path / "models" / training.run_id(run)
-
-    def judgement(self, model: Model) -> Path:
-        """The table of what a model makes of the test side, beside its weights."""
-        name = f"evaluation{evaluation.VERSION}-{self.test_set.digest}.nc"
-        return self.folder(model) / name
-
-    @property
-    def time_unit(self) -> str:
-        """Unit of the samples' times."""
-        return self.ensemble.input_units[-1]
-
-    @property
-    def scenario(self):
-        """The benchmark of the ensemble."""
-        return scenario_of(self.ensemble)
+        scale = Normaliser.fit(self.train_set).field_scale
+        coords = {key: ensemble.coords[key] for key in ("field", "unit", "label")}
+        columns = {"low": low, "high": high, "scale": np.array(scale)}
+        return xr.Dataset({name: ("field", values) for name, values in columns.items()}, coords)
 
     def simulation(self, side: Ensemble, place: int) -> int:
-        """Number of the simulation at a place of one side of the split, counted from 0.
+        """Return the number of the simulation at a place of one side of the split, from 0.
 
         Raises
         ------
@@ -136,59 +232,81 @@ class Study:
             )
         return side.simulations[place]
 
-    def time(self, place: int) -> int:
-        """Place of a time of the samples, once it is known to be there.
+    def step(self, side: Ensemble, simulation: int, step: int) -> int:
+        """Return a time step of a simulation, once it is known to be there.
 
         Raises
         ------
         IndexError
             If there is none.
         """
-        if not 0 <= place < len(self.ensemble.times):
-            raise IndexError(
-                f"there is no time at place {place}: a simulation has {len(self.ensemble.times)}"
-            )
-        return place
+        side.position(simulation, step)
+        return step
 
-    def table(self, name: str, key: object, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
-        """``<name>.nc``: as stored if it was made from `key`, computed and stored otherwise."""
-        return keep(self.path / f"{name}.nc", key, compute)
+    def figure(self, name: str):
+        """Draw a figure from its saved table, keep it under ``figures/``, and return it."""
+        from surrlab.figures.catalogue import draw
 
-    def once(self, name: str, make: Callable):
-        """What `make` returned when this study was first asked for `name`."""
+        return draw(self.path, name)
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what `make` returned when this study was first asked for `name`."""
         if name not in self._made:
             self._made[name] = make()
         return self._made[name]
 
     @cached_property
-    def _made(self) -> dict:
+    def _made(self) -> dict[str, Any]:
         return {}
 
-    def summarise(self, section: str, values: dict) -> dict:
-        """Put a notebook's numbers into ``summary.json`` under its section, and return them."""
-        path = self.path / "summary.json"
-        summary = json.loads(path.read_text()) if path.exists() else {}
-        summary[section] = values
-        _files.write_json(path, summary)
-        return values
+
+def default_results() -> Path:
+    """Return where results go by default: the checkout's ``results``, else the working folder's."""
+    checkout = Path(__file__).resolve().parents[2]
+    inside = (checkout / "pyproject.toml").exists() and (checkout / "notebooks").exists()
+    return (checkout if inside else Path.cwd()) / "results"
 
 
-def open_study(config: StudyConfig, path: str | os.PathLike, ensemble: str = "") -> Study:
-    """A study in a results folder, on its own ensemble or, with `ensemble`, on an existing one."""
-    path = Path(path)
+def open_study(
+    preset: str | StudyConfig | None = None,
+    results: str | os.PathLike | None = None,
+    ensemble: str | os.PathLike | None = None,
+    *,
+    executor: Executor | None = None,
+    **settings: Any,
+) -> Study:
+    """Open a study: begun, finished or new.
+
+    Parameters
+    ----------
+    preset : str or StudyConfig, optional
+        Its numbers; ``"quick"`` by default.
+    results : path, optional
+        Folder of all results; the study's own is ``<results>/<preset>``. By default the checkout's
+        ``results``.
+    ensemble : path, optional
+        An ensemble that exists already, in place of the one that the preset simulates.
+    executor : concurrent.futures.Executor, optional
+        Where simulations, searches, compression and trainings run; by default processes here.
+    **settings
+        Other values of `StudyConfig`; None and empty ones mean the preset's.
+
+    Raises
+    ------
+    KeyError
+        If there is no such preset, or setting.
+    ValueError
+        If a setting makes no sense.
+    """
+    config = preset if isinstance(preset, StudyConfig) else get_preset(preset or "quick")
+    name = "study" if isinstance(preset, StudyConfig) else preset or "quick"
+    given = {key: v for key, v in settings.items() if not (v is None or v == "" or v == [])}
+    known = config.__dataclass_fields__
+    for key in given:
+        if key not in known:
+            raise KeyError(f"a study has no setting {key!r}; it has {', '.join(known)}")
+    given = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+    path = (Path(results).expanduser() if results else default_results()) / name
     path.mkdir(parents=True, exist_ok=True)
-    return Study(config, path, Path(ensemble) if ensemble else None)
-
-
-def keep(path: Path, key: object, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
-    """A NetCDF table: as stored if it was made from `key`, computed and stored otherwise."""
-    key = json.dumps(key)
-    if path.exists():
-        stored = xr.load_dataset(path, engine="h5netcdf")
-        if stored.attrs.get("key") == key:
-            return stored
-    dataset = compute().assign_attrs(key=key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _files.replacing(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf")
-    return dataset
+    source = Path(ensemble).expanduser() if ensemble else None
+    return Study(replace(config, **given), path, source, executor)

@@ -4,7 +4,9 @@ from surrlab._lazy import attach
 
 __all__ = attach(
     __name__,
-    networks="Generator",
-    surrogate="Surrogate Normaliser load predict save",
-    train="TrainConfig train run_config run_id Step shares best_accelerator",
+    networks="NetworkConfig Generator generator register_network",
+    batch_norm="BatchNorm",
+    surrogate="Surrogate Normaliser build interface load predict save",
+    step="Step rank_batches best_accelerator make_fabric",
+    train="TrainConfig train run_config run_id",
 )

@@ -1,70 +1,185 @@
-"""The networks: parameters and time in, the fields of one sample out (Fig. 1)."""
+"""Networks by name, and the paper's generator: parameters and time in, the fields out (Fig. 1)."""
 
 from __future__ import annotations
 
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
 import torch
-from torch import distributed, nn
+from torch import nn
+
+from surrlab.training.batch_norm import BatchNorm
+
+Factory = Callable[..., nn.Module]
+"""Called as ``factory(n_inputs, n_fields, shape, **arguments)``."""
+
+_factories: dict[str, Factory] = {}  # registered names, and "module:factory" once imported
 
 
-class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation with the statistics of the whole batch, over all ranks that share it.
+def register_network(name: str, factory: Factory) -> None:
+    """Give a network a name that `NetworkConfig` knows in this process.
 
-    Torch's own layer normalises each rank's share by itself (its synchronised one knows GPUs only),
-    so that a model would depend on how many processes trained it. Weights have the same names.
+    Parameters
+    ----------
+    name : str
+        Without a colon. A name can be registered again for an edited version of its factory.
+    factory : callable
+        ``factory(n_inputs, n_fields, shape, **arguments) -> nn.Module``; the module turns inputs
+        ``(b, n_inputs)`` into fields ``(b, n_fields, *shape)``, both normalised.
+
+    Raises
+    ------
+    ValueError
+        If the name has a colon, or belongs to another factory.
+    """
+    known = _factories.get(name)
+    if ":" in name:
+        raise ValueError(f"the name of a network has no colon, which {name!r} has")
+    if known is not None and _origin(known) != _origin(factory):
+        raise ValueError(f"the name {name!r} belongs to {_origin(known)}; choose another one")
+    _factories[name] = factory
+
+
+def _origin(factory: Factory) -> str:
+    return f"{factory.__module__}.{getattr(factory, '__qualname__', factory)}"
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class NetworkConfig:
+    """Which network, with which arguments: a value, whose repr and whose config rebuild it.
+
+    Parameters
+    ----------
+    name : str
+        A registered name, or ``"module:factory"``, which is imported when a network is built.
+    arguments : mapping, optional
+        Keyword arguments of the factory, as JSON knows them: tuples become lists.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not JSON.
+
+    Examples
+    --------
+    >>> NetworkConfig("generator", {"start": (3, 1)})
+    NetworkConfig('generator', {'start': [3, 1]})
+    >>> generator(start=(3, 1), min_features=24).build(4, 6, (48, 16))(torch.zeros(2, 4)).shape
+    torch.Size([2, 6, 48, 16])
     """
 
-    def forward(self, inputs):  # (b, c, ny, nx), of this rank -> the same
-        """Normalised maps; one process alone takes torch's own kernel."""
-        alone = not distributed.is_initialized() or distributed.get_world_size() == 1
-        if alone or not self.training:
-            return super().forward(inputs)
-        maps, mean, variance, n = _Normalise.apply(
-            inputs.to(self.weight.dtype), self.weight, self.bias, self.eps
-        )
+    name: str
+    _json: str = field(init=False)  # of the arguments, keys sorted: hashable, and never changed
+
+    def __init__(self, name: str, arguments: Mapping[str, Any] | None = None):
+        try:
+            text = json.dumps(dict(arguments or {}), sort_keys=True, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"arguments of network {name!r} must be numbers, strings, lists and dictionaries, "
+                f"as JSON has them, not {arguments}: {error}"
+            ) from error
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "_json", text)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the factory; a copy."""
+        return json.loads(self._json)
+
+    def __repr__(self):
+        return f"NetworkConfig({self.name!r}, {self.arguments})"
+
+    def __reduce__(self):
+        # A worker process has not run the user's `register_network`: the factory goes along.
+        return _unpickle, (self.name, self.arguments, _factories.get(self.name))
+
+    def config(self) -> dict[str, Any]:
+        """The value as JSON; ``NetworkConfig(**config)`` rebuilds it."""
+        return {"name": self.name, "arguments": self.arguments}
+
+    @property
+    def known(self) -> bool:
+        """Whether `build` can do without importing anything."""
+        return self.name in _factories
+
+    def build(self, n_inputs: int, n_fields: int, shape: tuple[int, ...]) -> nn.Module:
+        """A new network, its weights drawn from torch's global generator.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Length of the input vector: the simulation's parameters, then time.
+        n_fields : int
+            Number of fields of a sample.
+        shape : tuple of int
+            Of the grid.
+
+        Raises
+        ------
+        ValueError
+            If no network has the name, its module cannot be imported, or the factory refuses.
+        """
+        factory = self._factory()
+        try:
+            network = factory(n_inputs, n_fields, tuple(shape), **self.arguments)
+        except TypeError as error:  # wrong or missing arguments, most of the time
+            raise ValueError(f"{self} cannot be built: {error}") from error
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"{self} gives {type(network).__name__}, not a torch.nn.Module")
+        return network
+
+    def _factory(self) -> Factory:
+        module, colon, attribute = self.name.partition(":")
+        if not self.known and colon:
+            try:
+                factory = getattr(importlib.import_module(module), attribute)
+            except Exception as error:  # whatever the user's module does when it is imported
+                raise ValueError(
+                    f"network {self.name!r} cannot be imported ({type(error).__name__}: {error}); "
+                    "is its module installed, or on PYTHONPATH?"
+                ) from error
+            _factories[self.name] = factory
+        if not self.known:
+            raise ValueError(
+                f"no network is called {self.name!r}; there are {', '.join(sorted(_factories))}. "
+                "Register it first, or name it 'module:factory'"
+            )
+        return _factories[self.name]
+
+
+def _unpickle(name: str, arguments: dict, factory: Factory | None) -> NetworkConfig:
+    if factory is not None:
+        _factories[name] = factory
+    return NetworkConfig(name, arguments)
+
+
+def check_output(network: nn.Module, n_inputs: int, n_fields: int, shape: tuple[int, ...]) -> None:
+    """Try an untrained network on two samples, in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If it fails, or gives other than finite numbers ``(2, n_fields, *shape)``.
+    """
+    inputs, wanted = torch.linspace(-1, 1, 2 * n_inputs).reshape(2, n_inputs), (2, n_fields, *shape)
+    name, training = type(network).__name__, network.training
+    try:
         with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * n / (n - 1), self.momentum)
-        return maps.to(inputs.dtype)
-
-
-class _Normalise(torch.autograd.Function):
-    """Ioffe and Szegedy (2015), arXiv:1502.03167, with every sum taken over the ranks.
-
-    As a function of its own it keeps one map for the way back, as torch's kernel does; automatic
-    differentiation would keep four.
-    """
-
-    @staticmethod
-    def forward(ctx, maps, weight, bias, eps):
-        n, mean = maps[:, 0].numel(), maps.mean((0, 2, 3))
-        maps = maps - _by_channel(mean)
-        mine = torch.stack([torch.full_like(mean, n), mean, maps.square().sum((0, 2, 3))])
-        shares = [torch.empty_like(mine) for _ in range(distributed.get_world_size())]
-        distributed.all_gather(shares, mine)
-        counts, means, squares = torch.stack(shares, 1)
-        n = counts.sum(0)
-        centre = (counts * means).sum(0) / n
-        variance = (squares + counts * (means - centre).square()).sum(0) / n
-        scale = (variance + eps).rsqrt()
-        maps = maps.add_(_by_channel(mean - centre)).mul_(_by_channel(scale))
-        ctx.save_for_backward(maps, weight, scale, n)
-        ctx.mark_non_differentiable(centre, variance, n)
-        return maps * _by_channel(weight) + _by_channel(bias), centre, variance, n
-
-    @staticmethod
-    def backward(ctx, gradient, *_):
-        maps, weight, scale, n = ctx.saved_tensors
-        mine = torch.stack([gradient.sum((0, 2, 3)), (gradient * maps).sum((0, 2, 3))])
-        total = mine.clone()
-        distributed.all_reduce(total)
-        total = _by_channel(total / n)
-        to_maps = (gradient - total[0] - maps * total[1]) * _by_channel(weight * scale)
-        return to_maps, mine[1], mine[0], None
-
-
-def _by_channel(values):  # (..., c) -> (..., c, 1, 1)
-    return values[..., None, None]
+            fields = network.eval()(inputs)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{name} fails on inputs (2, {n_inputs}): {reason}") from error
+    finally:
+        network.train(training)
+    came = tuple(getattr(fields, "shape", ()))
+    if came != wanted:
+        raise ValueError(f"{name} turns inputs (2, {n_inputs}) into {came}, not {wanted}")
+    if not torch.isfinite(fields).all():
+        raise ValueError(f"{name} gives numbers that are not finite before it is trained")
 
 
 class Generator(nn.Module):
@@ -81,7 +196,7 @@ class Generator(nn.Module):
     n_fields : int
         Number of output channels.
     shape : tuple of int
-        Grid of the output, ``(ny, nx)``.
+        Grid of the output, of two axes.
     start : tuple of int
         Shape of the first map; `shape` must be `start` times a power of two.
     max_features, min_features : int
@@ -113,16 +228,12 @@ class Generator(nn.Module):
         min_features: int = 128,
     ):
         super().__init__()
-        shape, start = tuple(shape), tuple(start)
-        doublings = (shape[0] // start[0]).bit_length() - 1
-        if doublings < 1 or shape != (start[0] << doublings, start[1] << doublings):
-            raise ValueError(
-                f"a grid of {shape[0]} x {shape[1]} is not {start[0]} x {start[1]} doubled: "
-                "choose a start shape that reaches it"
-            )
+        if not max_features > 0 < min_features:
+            raise ValueError(f"features must be positive, not {max_features} and {min_features}")
+        doublings = _doublings(tuple(shape), tuple(start))
         hidden = [min(max_features, min_features << i) for i in reversed(range(doublings))]
         layers: list[nn.Module] = []
-        previous, kernel = n_inputs, {"kernel_size": start}
+        previous, kernel = n_inputs, dict[str, Any](kernel_size=tuple(start))
         for features in hidden:
             layers += [
                 nn.ConvTranspose2d(previous, features, **kernel, bias=False),
@@ -135,6 +246,37 @@ class Generator(nn.Module):
         self.scale = nn.Parameter(torch.ones(n_fields, 1, 1))
         self.shift = nn.Parameter(torch.zeros(n_fields, 1, 1))
 
-    def forward(self, inputs):  # (batch, n_inputs) -> (batch, n_fields, ny, nx)
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:  # (b, n_inputs) -> (b, n_fields, …)
         """Fields of a batch of samples, in the units that the network was trained in."""
         return self.layers(inputs[:, :, None, None]) * self.scale + self.shift
+
+
+def _doublings(shape: tuple[int, ...], start: tuple[int, ...]) -> int:
+    """How often a map of the `start` shape has to be doubled to become `shape`, at least once."""
+    grid = " x ".join(map(str, shape))
+    if len(shape) != 2 or any(side % 2 for side in shape):
+        raise ValueError(
+            f"the generator makes maps of two even sides, and the grid is {grid}: choose another "
+            "network"
+        )
+    doublings = (shape[0] // start[0]).bit_length() - 1
+    if doublings < 1 or shape != tuple(side << doublings for side in start):
+        raise ValueError(
+            f"a grid of {grid} is not {' x '.join(map(str, start))} doubled: choose a start shape "
+            "that reaches it"
+        )
+    return doublings
+
+
+register_network("generator", Generator)
+
+
+def generator(
+    start: tuple[int, int] = (3, 1), max_features: int = 1024, min_features: int = 128
+) -> NetworkConfig:
+    """Configuration of the paper's `Generator`, by default with its numbers for Rayleigh-Taylor.
+
+    Defaults are spelt out in the value, so that a run id holds all numbers.
+    """
+    arguments = {"start": start, "max_features": max_features, "min_features": min_features}
+    return NetworkConfig("generator", arguments)

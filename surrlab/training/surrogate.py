@@ -9,21 +9,23 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from surrlab._files import replacing, write_json
-from surrlab.data.native import Ensemble
 from surrlab.loading.loader import SampleLoader
-from surrlab.training.networks import Generator
+from surrlab.training.networks import NetworkConfig, check_output
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+    from surrlab.data.ensemble import Ensemble
+
+WEIGHTS, CONFIG, HISTORY = "model.safetensors", "config.json", "history.json"
 
 
 @dataclass(frozen=True)
@@ -52,23 +54,26 @@ class Normaliser:
         share the simulations.
         """
         rank, world_size = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
-        share = ensemble.simulations[rank::world_size]
-        count = ensemble.inputs[..., 0].size * np.prod(ensemble.grid.shape)
+        simulations = ensemble.simulations[rank::world_size]
+        count = len(ensemble.samples) * np.prod(ensemble.grid.shape)
+        over_samples = (0, *range(2, 2 + len(ensemble.grid.shape)))
 
-        def mean_of(function):
-            total = np.zeros(len(ensemble.fields))
-            if share:
-                with SampleLoader(ensemble.select(share), 64, seed=0, shuffle=False) as loader:
+        def mean_of(function):  # (b, n_fields, *shape) -> the same; its mean for each field
+            total = np.zeros(len(ensemble.field_names))
+            if simulations:
+                part = ensemble.select(simulations)
+                with SampleLoader(part, 64, seed=0, shuffle=False) as loader:
                     for _, fields in loader:
-                        total += function(fields).sum(axis=(0, 2, 3), dtype=np.float64)
-            if world_size > 1:
-                total = torch.from_numpy(total).to(fabric.device)
-                total = fabric.all_reduce(total, reduce_op="sum").cpu().numpy()
+                        total += function(fields).sum(axis=over_samples, dtype=np.float64)
+            if fabric is not None and world_size > 1:
+                summed = torch.from_numpy(total).to(fabric.device)
+                total = fabric.all_reduce(summed, reduce_op="sum").cpu().numpy()
             return total / count
 
         mean = mean_of(lambda fields: fields)
-        variance = mean_of(lambda fields: (fields - mean[:, None, None]) ** 2)
-        inputs = ensemble.inputs.reshape(-1, ensemble.inputs.shape[-1]).astype(np.float64)
+        centre = mean.reshape(-1, *(1 for _ in ensemble.grid.shape))
+        variance = mean_of(lambda fields: (fields - centre) ** 2)
+        inputs = ensemble.inputs.astype(np.float64)
         return cls(
             tuple(inputs.mean(axis=0).tolist()),
             tuple(_scale(inputs.std(axis=0)).tolist()),
@@ -81,26 +86,57 @@ def _scale(deviation: np.ndarray) -> np.ndarray:
     return np.where(deviation > 0, deviation, 1.0)  # what never changes needs no scaling
 
 
+class DeviceNormaliser:
+    """A `Normaliser` on a device: takes tensors to standard deviations and fields back.
+
+    Statistics meet a tensor in its own precision, since a base pressure in float64 may vary by less
+    than float32 resolves.
+    """
+
+    def __init__(self, normaliser: Normaliser, device: torch.device):
+        self._statistics, self._device = asdict(normaliser), device
+        self._tensors: dict[tuple[str, torch.dtype], torch.Tensor] = {}
+
+    def inputs(self, values: torch.Tensor) -> torch.Tensor:  # (b, n) -> the same, in float32
+        """Inputs in standard deviations."""
+        return ((values - self._of("input_mean", values)) / self._of("input_scale", values)).float()
+
+    def fields(self, values: torch.Tensor) -> torch.Tensor:  # (b, n_fields, …) -> float32
+        """Fields in standard deviations, as the network gives them."""
+        return ((values - self._of("field_mean", values)) / self._of("field_scale", values)).float()
+
+    def fields_in_units(self, values: torch.Tensor) -> torch.Tensor:  # (b, n_fields, …)
+        """A network's output in the fields' units."""
+        return values * self._of("field_scale", values) + self._of("field_mean", values)
+
+    def _of(self, name: str, like: torch.Tensor) -> torch.Tensor:  # (n, 1, …)
+        key = name, like.dtype
+        if key not in self._tensors:  # once, since a copy to a GPU waits for it
+            values = self._statistics[name]
+            self._tensors[key] = torch.tensor(values, dtype=like.dtype, device=self._device)
+        return self._tensors[key].reshape(-1, *(1 for _ in like.shape[2:]))
+
+
 @dataclass(frozen=True)
 class Surrogate:
     """A trained model: the network, its statistics, and how it was made.
 
     Parameters
     ----------
-    network : Generator
+    network : torch.nn.Module
         In evaluation mode, on the CPU unless moved.
     normaliser : Normaliser
         Statistics of its training data.
     config : dict
-        What `training.run_config` said when it was trained.
+        What `run_config` said when it was trained.
     history : list of dict
         Training loss (mean absolute error of normalised fields), rate and seconds of each epoch.
     """
 
-    network: Generator
+    network: nn.Module
     normaliser: Normaliser
-    config: dict
-    history: list[dict]
+    config: dict[str, Any]
+    history: list[dict[str, Any]]
 
     def require(self, ensemble: Ensemble) -> None:
         """Refuse an ensemble that this model was not made for.
@@ -114,33 +150,44 @@ class Surrogate:
             ours = self.config["interface"][name]
             if ours != theirs:
                 raise ValueError(
-                    f"the model was trained on {name} {ours}; {ensemble.path} has {theirs}"
+                    f"the model was trained on {name} {ours}; {ensemble.name} has {theirs}"
                 )
 
 
-def interface(ensemble: Ensemble) -> dict:
-    """What a model must share with an ensemble: names of inputs and fields, and the grid."""
+def interface(ensemble: Ensemble) -> dict[str, list]:
+    """What a model must share with an ensemble: names of inputs and fields, shape of the grid."""
     return {
         "inputs": list(ensemble.input_names),
-        "fields": list(ensemble.fields),
+        "fields": list(ensemble.field_names),
         "grid": list(ensemble.grid.shape),
     }
 
 
-def build(run: dict) -> Generator:
-    """The untrained network of a run, its weights drawn from the run's ``init`` seed."""
-    train, interface = run["train"], run["interface"]
+def build(run: dict[str, Any], *, check: bool = False) -> nn.Module:
+    """The untrained network of a run, its weights drawn from the run's ``init`` seed.
+
+    Parameters
+    ----------
+    run : dict
+        From `run_config`.
+    check : bool
+        Try it on two samples.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network, it refuses its arguments or the grid, or fails the check.
+    """
+    inputs, fields, grid = (run["interface"][name] for name in ("inputs", "fields", "grid"))
+    sizes = len(inputs), len(fields), tuple(grid)
     torch.manual_seed(run["seeds"]["init"])
-    network = Generator(
-        len(interface["inputs"]),
-        len(interface["fields"]),
-        tuple(interface["grid"]),
-        tuple(train["start"]),
-        train["max_features"],
-        train["min_features"],
-    )
+    network = NetworkConfig(**run["train"]["network"]).build(*sizes)
+    if check:
+        check_output(network, *sizes)
     # 1.3 to 1.7 times faster than the default format on CPUs; what tensor cores want on GPUs.
-    return network.to(memory_format=torch.channels_last)
+    if len(grid) == 2:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def predict(surrogate: Surrogate, inputs: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
@@ -149,7 +196,7 @@ def predict(surrogate: Surrogate, inputs: np.ndarray, *, batch_size: int = 64) -
     Parameters
     ----------
     surrogate : Surrogate
-        From `training.train` or `load`.
+        From `train` or `load`.
     inputs : array ``(..., n)``
         Parameters, then time, as ``Ensemble.inputs`` holds them.
     batch_size : int
@@ -157,7 +204,7 @@ def predict(surrogate: Surrogate, inputs: np.ndarray, *, batch_size: int = 64) -
 
     Returns
     -------
-    array ``(..., 6, ny, nx)`` float32
+    array ``(..., n_fields, *shape)`` float32
 
     Raises
     ------
@@ -170,17 +217,16 @@ def predict(surrogate: Surrogate, inputs: np.ndarray, *, batch_size: int = 64) -
             f"the model takes {len(names)} inputs ({', '.join(names)}), not {inputs.shape[-1]}"
         )
     device = next(surrogate.network.parameters()).device
-    scales = scales_on(surrogate.normaliser, device)
+    statistics = DeviceNormaliser(surrogate.normaliser, device)
     rows = np.ascontiguousarray(inputs, dtype=np.float32).reshape(-1, inputs.shape[-1])
     out = []
     with torch.inference_mode():
         for i in range(0, len(rows), batch_size):
             batch = torch.from_numpy(rows[i : i + batch_size]).to(device)
-            fields = surrogate.network((batch - scales["input_mean"]) / scales["input_scale"])
-            fields = fields * scales["field_scale"] + scales["field_mean"]
+            fields = statistics.fields_in_units(surrogate.network(statistics.inputs(batch)))
             out.append(fields.contiguous().cpu().numpy())
-    fields = np.concatenate(out)
-    return fields.reshape(*inputs.shape[:-1], *fields.shape[1:])
+    joined = np.concatenate(out)
+    return joined.reshape(*inputs.shape[:-1], *joined.shape[1:])
 
 
 def save(surrogate: Surrogate, path: str | os.PathLike) -> None:
@@ -189,47 +235,52 @@ def save(surrogate: Surrogate, path: str | os.PathLike) -> None:
     path.mkdir(parents=True, exist_ok=True)
     with replacing(path / WEIGHTS) as temporary:
         save_file(tensors(surrogate.network), temporary)
-    write_json(path / "history.json", surrogate.history)
+    write_json(path / HISTORY, surrogate.history)
     write_json(path / CONFIG, {**surrogate.config, "normaliser": asdict(surrogate.normaliser)})
 
 
-def load(path: str | os.PathLike) -> Surrogate:
+def load(path: str | os.PathLike, *, trust: bool = False) -> Surrogate:
     """A model that `save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        Folder of the model.
+    trust : bool
+        Import the module of a network that the folder calls ``"module:factory"``: that runs code of
+        the folder's choice. One that this process has registered or built is used in any case.
 
     Raises
     ------
     FileNotFoundError
         If the folder holds no finished model.
+    ValueError
+        If its network would have to be imported, or an older version of surrlab wrote it.
     """
     path = Path(path)
-    if not (path / CONFIG).exists():
-        raise FileNotFoundError(f"{path} holds no finished model: it has no {CONFIG}")
-    run = json.loads((path / CONFIG).read_text())
-    normaliser = Normaliser(**{k: tuple(v) for k, v in run.pop("normaliser").items()})
+    run, normaliser = read_config(path)
+    network_config = NetworkConfig(**run["train"]["network"])
+    if ":" in network_config.name and not (trust or network_config.known):
+        raise ValueError(
+            f"the model in {path} wants to import the network {network_config.name!r}; if you "
+            "trust it, load it with trust=True"
+        )
     with torch.random.fork_rng():
         network = build(run)
     network.load_state_dict(load_file(path / WEIGHTS))
-    network.eval()
-    return Surrogate(network, normaliser, run, json.loads((path / "history.json").read_text()))
+    return Surrogate(network.eval(), normaliser, run, json.loads((path / HISTORY).read_text()))
 
 
-def tensors(network: Generator) -> dict[str, torch.Tensor]:
+def read_config(path: Path) -> tuple[dict[str, Any], Normaliser]:
+    """The run and the statistics of a finished model's folder."""
+    if not (path / CONFIG).exists():
+        raise FileNotFoundError(f"{path} holds no finished model: it has no {CONFIG}")
+    run = json.loads((path / CONFIG).read_text())
+    if "network" not in run.get("train", {}):
+        raise ValueError(f"{path} holds a model of surrlab 0.1: remove it, and train it again")
+    return run, Normaliser(**{k: tuple(v) for k, v in run.pop("normaliser").items()})
+
+
+def tensors(network: nn.Module) -> dict[str, torch.Tensor]:
     """The weights as safetensors takes them."""
     return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-
-
-def scales_on(normaliser: Normaliser, device) -> dict[str, torch.Tensor]:
-    """The statistics on a device, of the shapes in which they meet a batch."""
-    scales = {k: torch.tensor(v, device=device) for k, v in asdict(normaliser).items()}
-    for name in ("field_mean", "field_scale"):
-        scales[name] = scales[name][:, None, None]
-    return scales
-
-
-def normalise(inputs, fields, scales, device):
-    """A batch on a device, in standard deviations: what the network meets."""
-    inputs = torch.from_numpy(inputs).to(device, non_blocking=True)
-    fields = torch.from_numpy(fields).to(device, non_blocking=True)
-    inputs = (inputs - scales["input_mean"]) / scales["input_scale"]
-    fields = (fields - scales["field_mean"]) / scales["field_scale"]
-    return inputs, fields.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,9 @@
+from surrlab.compression.compress import Ratios as Ratios
+from surrlab.compression.compress import compress as compress
+from surrlab.compression.compress import ratios as ratios
+from surrlab.compression.compress import search_and_compress as search_and_compress
+from surrlab.compression.compress import table as table
+from surrlab.compression.search import find_sample_tolerance as find_sample_tolerance
+from surrlab.compression.search import find_tolerance as find_tolerance
+from surrlab.compression.search import find_tolerances as find_tolerances
+from surrlab.compression.zfp import Zfp as Zfp

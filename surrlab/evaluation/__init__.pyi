@@ -1,0 +1,17 @@
+from surrlab.evaluation.evaluate import VERSION as VERSION
+from surrlab.evaluation.evaluate import better as better
+from surrlab.evaluation.evaluate import evaluate as evaluate
+from surrlab.evaluation.evaluate import labels as labels
+from surrlab.evaluation.evaluate import model_errors as model_errors
+from surrlab.evaluation.evaluate import scores as scores
+from surrlab.evaluation.metrics import correlation as correlation
+from surrlab.evaluation.metrics import jet_length as jet_length
+from surrlab.evaluation.metrics import l1 as l1
+from surrlab.evaluation.metrics import mixing_layer_thickness as mixing_layer_thickness
+from surrlab.evaluation.metrics import psnr as psnr
+from surrlab.evaluation.metrics import total_mass as total_mass
+from surrlab.evaluation.metrics import total_momentum as total_momentum
+from surrlab.evaluation.verdict import Band as Band
+from surrlab.evaluation.verdict import Verdict as Verdict
+from surrlab.evaluation.verdict import band as band
+from surrlab.evaluation.verdict import verdict as verdict

@@ -1,0 +1,5 @@
+from surrlab.explorer.widget import Explorer as Explorer
+from surrlab.explorer.widget import explore as explore
+from surrlab.explorer.widget import explore_field as explore_field
+from surrlab.explorer.widget import picture as picture
+from surrlab.explorer.widget import picture_field as picture_field

@@ -1,0 +1,275 @@
+"""The ladder: versions of growing tolerance, tested in a fixed order, and the answer of a study.
+
+Versions are tested from the finest up, each one only if all finer ones passed, so that the chance
+of recommending any harmful version is that of a single test (fixed-sequence testing: Maurer,
+Hothorn and Lehmacher 1995). Harm is claimed in the opposite order, from the control down. Nothing
+here trains: `plan` says which models are needed next, `answer` what they show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from surrlab.new_variability import LOOKS, checked_looks
+from surrlab.new_verdict import Verdict
+
+RAW = 0.0
+"""Tolerance factor that stands for raw data."""
+
+PASSED = ("benign", "small")
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Which versions a study may train, and how often.
+
+    Attributes
+    ----------
+    factors : tuple of float
+        Tolerance factors, ascending; the last is the control, which must come out harmful.
+    looks : tuple of int
+        Numbers of common seeds at which a version is looked at.
+    seeds : tuple of int
+        Seeds in the order in which they are trained, one for each of the most models.
+    further : tuple of int
+        Stages past the planned looks, for who goes on. Verdicts keep the planned `looks`, whose
+        `level` has something left for them.
+    give_up : bool
+        Whether to give up a version that is `Verdict.hopeless`.
+
+    Raises
+    ------
+    ValueError
+        If factors or looks do not ascend, or seeds are too few or occur twice.
+    """
+
+    factors: tuple[float, ...] = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
+    looks: tuple[int, ...] = LOOKS
+    seeds: tuple[int, ...] = tuple(range(LOOKS[-1]))
+    further: tuple[int, ...] = ()
+    give_up: bool = True
+
+    def __post_init__(self):
+        stages = checked_looks(self.stages)
+        ascending = all(a < b for a, b in pairwise((RAW, *self.factors)))
+        if len(self.factors) < 2 or not ascending:
+            raise ValueError(
+                f"a ladder has two or more ascending positive factors, not {self.factors}"
+            )
+        if len(set(self.seeds)) < len(self.seeds) or len(self.seeds) < stages[-1]:
+            raise ValueError(f"a ladder needs {stages[-1]} different seeds, not {self.seeds}")
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """All numbers of common seeds at which there may be a look."""
+        return (*self.looks, *self.further)
+
+    @property
+    def control(self) -> float:
+        """The coarsest version, which must come out harmful."""
+        return self.factors[-1]
+
+    def finished(self, factor: float, verdicts: Mapping[float, Verdict]) -> bool:
+        """Whether a version needs no more models: decided, at its last look, or hopeless.
+
+        Giving up where a shift is beyond its margin saves models and can only lower the chance of
+        a wrong recommendation. Finest version and control are not given up: there the answer hangs
+        on whether harm is shown.
+        """
+        if factor not in verdicts:
+            return False
+        found = verdicts[factor]
+        decided = found.state != "undecided" or len(found.seeds) >= self.stages[-1]
+        return decided or (self.give_up and found.hopeless and factor in self.factors[1:-1])
+
+
+def recommend(ladder: Ladder, verdicts: Mapping[float, Verdict]) -> float | None:
+    """The coarsest version that passes, as do all finer ones; None where the finest does not.
+
+    The control itself is never recommended. No order among the true costs is assumed.
+    """
+    best = None
+    for factor in ladder.factors[:-1]:
+        if factor not in verdicts or verdicts[factor].state not in PASSED:
+            break
+        best = factor
+    return best
+
+
+def harmful_from(ladder: Ladder, verdicts: Mapping[float, Verdict]) -> float | None:
+    """The finest version that is harmful, as is every coarser one that was tested."""
+    worst = None
+    for factor in reversed(ladder.factors):
+        if factor in verdicts:
+            if verdicts[factor].state != "harmful":
+                break
+            worst = factor
+    return worst
+
+
+def plan(
+    ladder: Ladder, verdicts: Mapping[float, Verdict], trained: Mapping[float, Sequence[int]]
+) -> list[tuple[float, tuple[int, ...]]]:
+    """The models to train next, as (factor, seeds); raw models first. Empty: `answer` can be given.
+
+    The rule: the control, and the finest unfinished version below the first that does not pass,
+    each go on to their next look. A passing control ends the study, and so does a finest version
+    that is finished and does not pass.
+
+    Parameters
+    ----------
+    ladder : Ladder
+        The versions and looks.
+    verdicts : mapping
+        The verdict on each version that has one.
+    trained : mapping
+        Seeds of the models that exist of each factor, `RAW` included.
+
+    Raises
+    ------
+    ValueError
+        If a version has the models of its next look but no verdict on them.
+    """
+    control, finest = verdicts.get(ladder.control), verdicts.get(ladder.factors[0])
+    if control is not None and control.state in PASSED:
+        return []
+    if ladder.finished(ladder.factors[0], verdicts) and finest.state not in PASSED:
+        return []
+    next_up = None
+    for factor in ladder.factors[:-1]:
+        found = verdicts.get(factor)
+        if not ladder.finished(factor, verdicts):
+            next_up = factor
+        if found is None or found.state not in PASSED:
+            break
+    needed: dict[float, tuple[int, ...]] = {}
+    for factor in (next_up, ladder.control):
+        if factor is None or ladder.finished(factor, verdicts):
+            continue
+        seen = len(verdicts[factor].seeds) if factor in verdicts else 0
+        seeds = ladder.seeds[: next(look for look in ladder.stages if look > seen)]
+        needed[RAW] = max(needed.get(RAW, ()), seeds, key=len)
+        needed[factor] = seeds
+        if all(set(seeds) <= set(trained.get(f, ())) for f in (RAW, factor)):
+            raise ValueError(
+                f"×{factor:g} has models of {len(seeds)} seeds and no verdict on them: judge first"
+            )
+    missing = {
+        factor: tuple(seed for seed in seeds if seed not in trained.get(factor, ()))
+        for factor, seeds in needed.items()
+    }
+    return [(factor, seeds) for factor, seeds in missing.items() if seeds]
+
+
+def answer(
+    ladder: Ladder,
+    verdicts: Mapping[float, Verdict],
+    ratios: Mapping[float, tuple[float, float]],
+    go_on: str = "",
+) -> dict:
+    """The answer of a study: one sentence, one number, and a table of four columns.
+
+    Parameters
+    ----------
+    ladder : Ladder
+        The versions and looks.
+    verdicts : mapping
+        The verdict on each version that has one.
+    ratios : mapping
+        Payload and file ratio of each version that was compressed.
+    go_on : str
+        How to go on where something is undecided, such as a command and its minutes.
+
+    Returns
+    -------
+    dict
+        Ready for JSON. ``state``: ``"recommended"``, ``"not at all"``, ``"yardstick"`` (the control
+        does not fail) or ``"undecided"``; ``sentence``; of the recommended version
+        ``tolerance_factor``, ``ratio_payload``, ``ratio_file`` and ``bounds`` (a number and a unit
+        per score), None or empty where there is none; ``rows``, a dict per version with
+        ``tolerance_factor``, ``stored_at``, ``on_disk``, ``noticed`` and ``because``.
+    """
+    open_ = False  # whether more models could say more
+    best, worst = recommend(ladder, verdicts), harmful_from(ladder, verdicts)
+    control, finest = verdicts.get(ladder.control), verdicts.get(ladder.factors[0])
+
+    def at(factor):
+        return f"1/{_ratio(ratios[factor][0])}" if factor in ratios else f"×{factor:g}"
+
+    if control is not None and control.state in PASSED:
+        state, best = "yardstick", None
+        sentence = (
+            f"The yardstick is too coarse: even at {at(ladder.control)} these scores and margins "
+            f"find no harm ({control.reason}), so that they cannot tell a good version from a bad"
+        )
+    elif finest is not None and finest.state == "harmful":
+        state = "not at all"
+        sentence = (
+            f"Not at all with this codec: already at {at(ladder.factors[0])} the model gets "
+            f"clearly worse ({finest.reason})"
+        )
+    elif best is None or control is None or control.state != "harmful":
+        state, open_ = "undecided", True
+        at_, what = (ladder.factors[0], "") if best is None else (ladder.control, "the control ")
+        why = verdicts[at_].reason if at_ in verdicts else "no models yet"
+        sentence, best = f"Undecided at {what}{at(at_)}: {why}", None
+    else:
+        state = "recommended"
+        above = ladder.factors[ladder.factors.index(best) + 1]
+        open_ = verdicts.get(above) is None or verdicts[above].state == "undecided"
+        sentence = _recommendation(verdicts[best], *ratios[best])
+        sentence += f". At {at(worst)} it clearly gets worse"
+        sentence += f"; at {at(above)} it is undecided" * open_
+    sentence += f"; to go on: {go_on}." if open_ and go_on else "."
+    chosen = verdicts[best].table if best is not None else None
+    return {
+        "state": state,
+        "sentence": sentence,
+        "tolerance_factor": best,
+        "ratio_payload": None if best is None else float(ratios[best][0]),
+        "ratio_file": None if best is None else float(ratios[best][1]),
+        "bounds": {}
+        if chosen is None
+        else {
+            name: {"bound": float(row["bound"]), "unit": row["unit"]}
+            for name, row in chosen[chosen["margin"].notna()].iterrows()
+        },
+        "rows": [
+            _row(factor, verdicts.get(factor), ratios.get(factor)) for factor in ladder.factors
+        ],
+    }
+
+
+def _recommendation(found, payload, file) -> str:
+    costs = [
+        f"{cost.size} {'worse ' if i == 0 else ''}in {cost.place}"
+        for i, cost in enumerate(found.costs())
+    ]
+    listed = " and ".join(filter(None, [", ".join(costs[:-1]), costs[-1]]))
+    where = "" if found.n_simulations else ", for these test simulations"
+    return (
+        f"Store the training data at 1/{_ratio(payload)} (1/{_ratio(file)} on disk): the model "
+        f"gets at most {listed} ({100 * found.confidence:g} %{where})"
+    )
+
+
+NOTICED = {"benign": "no", "small": "a little", "harmful": "yes", "undecided": "undecided"}
+
+
+def _row(factor, found, ratio) -> dict:
+    """A row of the four-column table."""
+    return {
+        "tolerance_factor": factor,
+        "stored_at": f"1/{_ratio(ratio[0])}" if ratio else "",
+        "on_disk": f"1/{_ratio(ratio[1])}" if ratio else "",
+        "noticed": NOTICED[found.state] if found else "not trained",
+        "because": found.reason if found else "",
+        "state": found.state if found else "not trained",
+    }
+
+
+def _ratio(ratio) -> str:
+    """A ratio that is not promised larger than it is: rounded down."""
+    return f"{int(ratio)}" if ratio >= 10 else f"{int(10 * ratio) / 10:g}"

@@ -1,0 +1,205 @@
+"""What compression costs a model: train what the answer needs, judge it, say it in a sentence.
+
+Section V of the paper trains every version; here a ladder of versions is tested in a fixed order,
+and only what the answer needs is trained (`evaluation.ladder`). Everything is resumable: which
+models come next follows from the verdicts alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from surrlab.compression.version import Version
+from surrlab.evaluation import ladder as ladders
+from surrlab.evaluation.evaluate import (
+    score_directions,
+    score_labels,
+    score_ranges,
+    score_units,
+    scores,
+)
+from surrlab.evaluation.ladder import Ladder
+from surrlab.evaluation.variability import band_share
+from surrlab.evaluation.verdict import Verdict, verdict
+from surrlab.studies.experiments import compressed, ratios
+from surrlab.studies.models import Model, evaluations, raw_models, train_models
+from surrlab.studies.results import Study
+
+STEP = 4
+"""Seeds between two looks of a study that goes on beyond its planned ones."""
+
+
+def versions(study: Study) -> dict[str, Version]:
+    """Return the versions of a study's ladder by name, from fine to coarse."""
+    config = study.config
+    made = [Version(config.codec, config.rule, factor) for factor in config.factors]
+    return {version.name: version for version in made}
+
+
+def make_ladder(study: Study) -> Ladder:
+    """Return the plan of a study: versions, looks, seeds."""
+    looks, most = study.config.looks, study.config.seeds_max
+    further = tuple(sorted({*range(looks[-1] + STEP, most, STEP), most} - {0})) if most else ()
+    further = tuple(look for look in further if look > looks[-1])
+    last = (further or looks)[-1]
+    return Ladder(tuple(versions(study)), looks, tuple(range(last)), further)
+
+
+def lossy_models(study: Study, version: Version, seeds: Iterable[int]) -> list[Model]:
+    """Return the models that learn from a version."""
+    data, ratio = compressed(study, version), ratios(study, version).payload
+    return [Model("lossy", data, seed, version, ratio) for seed in seeds]
+
+
+def lossy_training(study: Study) -> tuple[xr.Dataset, dict[str, Verdict]]:
+    """Train raw and lossy models until the answer can be given (Section V, Figs. 6-10).
+
+    Returns
+    -------
+    evaluation : Dataset
+        `evaluate` of all models, along ``model``.
+    verdicts : dict of str to Verdict
+        The last verdict on each version that was trained, by its name.
+    """
+    plan, known = make_ladder(study), versions(study)
+    trained: dict[str, tuple[int, ...]] = {ladders.RAW: study.config.raw_seeds}
+    found: dict[str, Verdict] = {}
+    while missing := ladders.plan(plan, found, trained):
+        for name, seeds in missing:
+            trained[name] = (*trained.get(name, ()), *seeds)
+        models = [m for name, seeds in missing for m in _models(study, known, name, seeds)]
+        label = ", ".join(name for name, _ in missing)
+        train_models(study, models, f"train {label}")
+        for name, _ in missing:
+            if name != ladders.RAW:
+                found[name] = _judge(study, known[name], trained)
+        for name in [n for n in found if n not in dict(missing)]:  # more raw models: look again
+            found[name] = _judge(study, known[name], trained)
+    order = [ladders.RAW, *(name for name in known if name in trained)]
+    models = [m for name in order for m in _models(study, known, name, trained[name])]
+    return evaluations(study, models, "lossy_training"), {n: found[n] for n in known if n in found}
+
+
+def _models(
+    study: Study, known: Mapping[str, Version], name: str, seeds: Sequence[int]
+) -> list[Model]:
+    if name == ladders.RAW:
+        return raw_models(study, seeds)
+    return lossy_models(study, known[name], seeds)
+
+
+def _judge(study: Study, version: Version, trained: Mapping[str, Sequence[int]]) -> Verdict:
+    """Return the verdict on a version with the models that it has."""
+    seeds = trained[version.name]
+    raw = evaluations(study, raw_models(study, seeds), f"judged/{version.folder}-raw")
+    lossy = evaluations(study, lossy_models(study, version, seeds), f"judged/{version.folder}")
+    return judge(study, raw, lossy)
+
+
+def judge(study: Study, raw: xr.Dataset, lossy: xr.Dataset) -> Verdict:
+    """Return the verdict on evaluated models, with the study's margins and looks."""
+    return verdict(
+        scores(raw),
+        scores(lossy),
+        margins=dict(study.config.margins),
+        better=score_directions(raw),
+        labels=score_labels(raw),
+        units=score_units(raw),
+        ranges=score_ranges(raw),
+        looks=study.config.looks,
+    )
+
+
+def verdict_table(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verdict]) -> xr.Dataset:
+    """Return the verdicts over (version, score), for the figures; kept in ``verdicts.nc``.
+
+    Returns
+    -------
+    Dataset
+        ``label``, ``unit``, ``shift``, ``low``, ``high``, ``bound``, ``margin`` and ``state``
+        (version, score); ``verdict``, ``reason``, ``n_seeds``, ``inside`` (version), the last the
+        share of points inside the raw models' ±2σ band; attribute ``inside_raw``, the share that
+        another raw model reaches.
+    """
+    known = versions(study)
+
+    def join() -> xr.Dataset:
+        tables = {name: one.table for name, one in found.items()}
+        joined = pd.concat(tables, names=["version"], sort=False).to_xarray()
+        joined = joined.reindex(version=list(found), score=list(next(iter(tables.values())).index))
+        inside, by_chance = _inside(evaluation, list(found))
+        each = [known[name] for name in found]
+        columns = {
+            "verdict": [one.state for one in found.values()],
+            "reason": [one.reason for one in found.values()],
+            "n_seeds": [len(one.seeds) for one in found.values()],
+            "inside": inside,
+        }
+        coords = {
+            "codec": [version.codec for version in each],
+            "rule": [version.rule for version in each],
+            "factor": [version.factor for version in each],
+            "ratio": [ratios(study, version).payload for version in each],
+            "ratio_file": [ratios(study, version).file for version in each],
+        }
+        return (
+            joined.assign({name: ("version", values) for name, values in columns.items()})
+            .assign_coords({name: ("version", values) for name, values in coords.items()})
+            .assign_attrs(confidence=next(iter(found.values())).confidence, inside_raw=by_chance)
+        )
+
+    made_from = {key: evaluation.attrs[key] for key in ("ensemble_digest", "test_digest", "models")}
+    made_from |= {"margins": dict(study.config.margins), "looks": list(study.config.looks)}
+    return study.results.table("verdicts", made_from, join)
+
+
+def _inside(evaluation: xr.Dataset, names: Sequence[str]) -> tuple[list[float], float]:
+    """The paper's criterion: share of samples inside the raw models' ±2σ band of Fig. 3."""
+    quantity = evaluation.attrs.get("momentum")
+    if quantity is None:
+        return [np.nan] * len(names), np.nan
+    version, curves = evaluation["version"].values, evaluation[quantity].values
+    raw = curves[version == ladders.RAW]
+    shares = [band_share(raw, curves[version == name]) for name in names]
+    return [one.share for one in shares], shares[0].by_chance
+
+
+def answer(study: Study) -> dict[str, Any]:
+    """Return the answer of a study: one sentence, one number, and a row per version.
+
+    Returns
+    -------
+    dict
+        As JSON: ``sentence``, ``ratio_payload``, ``ratio_file``, ``tolerance_factor``, ``bounds``,
+        ``state`` and ``rows`` (`evaluation.ladder.answer`).
+    """
+    evaluation, found = lossy_training(study)
+    verdict_table(study, evaluation, found)
+    known = versions(study)
+    measured = {name: ratios(study, known[name]) for name in found}
+    result = ladders.answer(make_ladder(study), found, measured, _going_on(study))
+    chosen = result.pop("version")
+    result["tolerance_factor"] = known[chosen].factor if chosen else None
+    for row in result["rows"]:
+        row["tolerance_factor"] = known[row["version"]].factor
+    return result
+
+
+def _going_on(study: Study) -> str:
+    """Return the command that trains more seeds."""
+    last = make_ladder(study).seeds[-1] + 1
+    return f"surrlab study --preset {study.path.name} --seeds-max {last + STEP}"
+
+
+def generation_verdict(study: Study, table: xr.Dataset) -> Verdict | None:
+    """Return the verdict on students of another model's output; None for a single student."""
+    kind = table["kind"].values
+    students = table.isel(model=kind == "generated")
+    if students.sizes["model"] < 2:
+        return None
+    return judge(study, table.isel(model=kind == "raw"), students)

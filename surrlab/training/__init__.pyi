@@ -1,0 +1,13 @@
+from surrlab.training.networks import Generator as Generator
+from surrlab.training.surrogate import Normaliser as Normaliser
+from surrlab.training.surrogate import Surrogate as Surrogate
+from surrlab.training.surrogate import load as load
+from surrlab.training.surrogate import predict as predict
+from surrlab.training.surrogate import save as save
+from surrlab.training.train import Step as Step
+from surrlab.training.train import TrainConfig as TrainConfig
+from surrlab.training.train import best_accelerator as best_accelerator
+from surrlab.training.train import run_config as run_config
+from surrlab.training.train import run_id as run_id
+from surrlab.training.train import shares as shares
+from surrlab.training.train import train as train

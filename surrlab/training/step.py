@@ -1,0 +1,113 @@
+"""One step of training on the devices that a Fabric manages, and the Fabric itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from surrlab.loading.loader import SampleLoader
+from surrlab.training.batch_norm import synchronise
+from surrlab.training.surrogate import DeviceNormaliser, Normaliser
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+class Step:
+    """A network on a fabric's devices; a call is one step of Adam.
+
+    Parameters
+    ----------
+    fabric : lightning_fabric.Fabric
+        A launched one.
+    network : torch.nn.Module
+        From `build`; it is moved.
+    rate : float
+        Learning rate, until a call gives another.
+    normaliser : Normaliser
+        Statistics of the training data.
+    """
+
+    def __init__(self, fabric: Fabric, network: nn.Module, rate: float, normaliser: Normaliser):
+        self.fabric = fabric
+        self.network = synchronise(network, fabric.device) if fabric.world_size > 1 else network
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
+        self._model, self._optimizer = fabric.setup(self.network, self.optimizer)
+        self._statistics = DeviceNormaliser(normaliser, fabric.device)
+        self.network.train()
+
+    def __call__(
+        self, inputs: np.ndarray, fields: np.ndarray, size: int, rate: float
+    ) -> torch.Tensor:
+        """Learn from this rank's part of a batch of `size` samples.
+
+        Returns the part's loss, so weighted that its mean over the ranks is the loss of the batch.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        x, y = self._normalised(inputs, fields)
+        loss = (self._model(x) - y).abs()
+        # Eq. (1). Gradients are averaged over the ranks, whose parts may differ in size.
+        loss = loss.mean() * (len(x) * self.fabric.world_size / size)
+        self._optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self._optimizer.step()
+        return loss.detach()
+
+    def _normalised(self, inputs: np.ndarray, fields: np.ndarray):
+        """A batch on the device in standard deviations, in the network's memory format."""
+        x = torch.from_numpy(inputs).to(self.fabric.device, non_blocking=True)
+        y = torch.from_numpy(fields).to(self.fabric.device, non_blocking=True)
+        x, y = self._statistics.inputs(x), self._statistics.fields(y)
+        return x, y.contiguous(memory_format=torch.channels_last) if y.ndim == 4 else y
+
+
+def rank_batches(
+    loader: SampleLoader, n_samples: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """This rank's part of every batch of an epoch of `n_samples`, and the whole batch's size."""
+    for batch, (inputs, fields) in enumerate(loader, 1):
+        # The last batch has what is left: less than the others, or more (see `SampleLoader`).
+        rest = n_samples - (batch - 1) * loader.batch_size
+        yield inputs, fields, loader.batch_size if batch < len(loader) else rest
+
+
+def best_accelerator() -> str:
+    """``"cuda"`` where there is one, else ``"cpu"``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def make_fabric(
+    accelerator: str | None = None,
+    devices: int | str = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
+    precision: str = "32-true",
+) -> Fabric:
+    """A Fabric for `train`, not launched yet.
+
+    Parameters
+    ----------
+    accelerator : str, optional
+        By default the best there is.
+    devices, num_nodes, strategy, precision
+        As `lightning_fabric.Fabric` takes them. Only with more than one device does it look for
+        torchrun, Slurm and the like: on a login node, or in a batch job without ``srun``, they
+        would be found although nobody started a second process.
+    """
+    from lightning_fabric import Fabric  # 1 s that reading a finished study need not pay
+    from lightning_fabric.plugins.environments import LightningEnvironment
+
+    single = str(devices) == "1" and num_nodes == 1
+    return Fabric(
+        accelerator=accelerator or best_accelerator(),
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        precision=precision,  # type: ignore[arg-type]
+        plugins=[LightningEnvironment()] if single else None,
+    )
