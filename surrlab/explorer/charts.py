@@ -1,21 +1,36 @@
-"""The explorer's charts, and charts as SVG: small plots in the page's own text colour.
+"""The explorer's charts: described once, drawn as SVG for the screen and by matplotlib for paper.
 
-`error_chart`, `spectrum_chart` and `curve_chart` describe what `svg` draws for the screen within a
-millisecond and `figures.charts` for paper.
+`error_chart`, `spectrum_chart` and `curve_chart` are descriptions. `svg` draws one in the page's
+own text colour within a millisecond; `field_figure` and `model_figure` are the pages on paper.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+import textwrap
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from surrlab._text import number, sentence, superscript, with_unit
-from surrlab.explorer.comparison import Curves
-from surrlab.explorer.html import escape, headline
+from surrlab._text import number, quantity, sentence, superscript, times, tolerance, with_unit
+from surrlab.explorer.comparison import TRUTH, Curves, ModelView
+from surrlab.explorer.html import DIFFERENCE, FIELD, escape, headline
 from surrlab.explorer.settings import FieldView
-from surrlab.figures.charts import Band, Chart, ChartAxis, Curve, Dash, Histogram, Mark
+from surrlab.figures.charts import (
+    Band,
+    Chart,
+    ChartAxis,
+    Curve,
+    Dash,
+    Histogram,
+    Mark,
+    Picture,
+    draw_chart,
+    draw_pictures,
+    verbatim,
+)
+from surrlab.figures.style import STATE_COLORS
 
 DECODED, ERROR = "#d97706", "#4a90d9"
 VERSION_COLORS = ("#3c9d5b", "#d97706", "#d6453d", "#a366c9", "#4a90d9")
@@ -101,6 +116,81 @@ def curve_chart(curves: Curves, time: float) -> Chart:
     )
 
 
+# --------------------------------------------------------------------------- the pages on paper
+
+
+def field_figure(view: FieldView) -> Figure:
+    """Truth, decoded field and difference; histogram of the errors; power spectrum; numbers."""
+    sample, field = view.sample, view.sample.field
+    tall = sample.grid.y.length > 1.5 * sample.grid.x.length
+    figure = Figure(figsize=(12, 6) if tall else (12, 8.6), dpi=110, layout="constrained")
+    title = f"{field.label} of {sample.title}" if sample.title else field.label
+    figure.suptitle(verbatim(f"{title}: {headline(view)}"), x=0.01, ha="left", fontsize=12)
+    if tall:
+        left, right = figure.subfigures(1, 2, width_ratios=(6, 5))
+        errors, spectra = right.subplots(2, 1)
+    else:
+        left, right = figure.subfigures(2, 1, height_ratios=(5, 4))
+        errors, spectra = right.subplots(1, 2)
+    decoded = f"decoded, {times(view.ratio)}"
+    differences = (-sample.color_limit, sample.color_limit)
+    pictures = [
+        _picture("truth", sample.truth, sample, sample.limits, field.label),
+        _picture(decoded, view.decoded, sample, sample.limits, field.label),
+        _picture("decoded − truth", view.difference, sample, differences, "decoded − truth"),
+    ]
+    axes, look = left.subplots(1, 3), {"aspect": 25, "shrink": 0.9}
+    draw_pictures(left, axes[:2], pictures[:2], **look)
+    draw_pictures(left, axes[2:], pictures[2:], extend="both", **look)
+    draw_chart(errors, error_chart(view))
+    draw_chart(spectra, spectrum_chart(view))
+    psnr = f"PSNR {view.psnr:.1f} dB" if math.isfinite(view.psnr) else "PSNR not defined"
+    losses = f"L1 {quantity(view.l1, field.unit)}   L∞ {quantity(view.linf, field.unit)}"
+    line = f"tolerance {tolerance(view.tolerance, field.unit)}   {losses}   {psnr}"
+    right.supxlabel(verbatim(line), fontsize=9)
+    return figure
+
+
+def model_figure(view: ModelView) -> Figure:
+    """Truth and models, their differences from the truth, the curve with its band, verdicts."""
+    n, tall = len(view.panels), view.grid.y.length > view.grid.x.length
+    figure = Figure(figsize=(12, 10.5 if tall else 9), dpi=110, layout="constrained")
+    title = f"{view.field.label} of {view.title}: does the model notice what its data lost?"
+    figure.suptitle(verbatim(title), x=0.01, ha="left", fontsize=12)
+    top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2))
+    rows = top.subplots(2, n, squeeze=False)
+    rows[1, 0].set_axis_off()  # the truth's difference from itself
+    differences, look = (-view.color_limit, view.color_limit), {"aspect": 40, "shrink": 0.5}
+    panels, truth = view.panels.items(), view.panels[TRUTH]
+    fields = [_picture(name, v, view, view.limits, view.field.label) for name, v in panels]
+    draw_pictures(top, rows[0], fields, **look)
+    if n > 1:
+        errors = [_picture("", v - truth, view, differences, "model − truth") for _, v in panels]
+        draw_pictures(top, rows[1, 1:], errors[1:], extend="both", **look)
+    left, right = bottom.subplots(1, 2, width_ratios=(3, 2))
+    right.set_axis_off()
+    if view.curves is None:
+        left.set_axis_off()
+    else:
+        draw_chart(left, curve_chart(view.curves, view.time))
+    for i, row in enumerate(view.verdicts):
+        # A lamp, and its word: colour alone would say nothing in grey.
+        y, look = 0.92 - 0.33 * i, {"transform": right.transAxes, "clip_on": False}
+        right.plot(0.02, y, "o", ms=14, color=STATE_COLORS.get(row.state, "0.5"), mec="k", **look)
+        heading, reason = f"{row.name}: {row.state}", textwrap.fill(row.reason, 62)
+        right.text(0.07, y, verbatim(heading), va="center", weight="bold", fontsize=10, **look)
+        right.text(0.07, y - 0.06, verbatim(reason), va="top", fontsize=8, **look)
+    return figure
+
+
+def _picture(title: str, values: np.ndarray, of, limits, label: str) -> Picture:
+    """A field of a `SampleField` or `ModelView`; a difference if its limits are opposite."""
+    x, y = of.grid.x, of.grid.y
+    cmap = DIFFERENCE if limits[0] == -limits[1] and limits != of.limits else FIELD
+    extent = (x.low, x.high, y.low, y.high)
+    return Picture(title, with_unit(label, of.field.unit), values, limits, cmap, extent)
+
+
 # ---------------------------------------------------------------------------------- SVG renderer
 
 
@@ -117,7 +207,7 @@ def svg(chart: Chart, size: tuple[int, int] = (360, 232)) -> str:
         f'<span><svg width="24" height="10" aria-hidden="true">{_swatch(element)}</svg>'
         f"{escape(element.label)}</span>"
         for element in chart.elements
-        if element.label and not isinstance(element, Histogram) and not chart.notice
+        if element.label and not chart.notice
     )
     return (
         f'<figure class="sl-chart" style="width:{width}px">'

@@ -16,8 +16,9 @@ import numpy as np
 import xarray as xr
 
 from surrlab.compression.version import Version
-from surrlab.data.ensemble import Ensemble
+from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
 from surrlab.data.fields import Field, Grid
+from surrlab.data.open import open_ensemble
 from surrlab.explorer.settings import cached, new_cache
 from surrlab.studies.results import read_table
 
@@ -116,26 +117,24 @@ class ResultTables:
     def __init__(self, path: Path | None, truth: Ensemble):
         self.path, self.truth, self.notes = path, truth, []
 
-    def read(self, name: str, *columns: str, test: bool = False) -> xr.Dataset | None:
-        """A table with these columns that belongs to the ensemble, or None.
-
-        With `test` its samples must be the held-out ones of its attribute ``test_digest``, too.
-        """
+    def read(self, name: str, *columns: str) -> xr.Dataset | None:
+        """A table with these columns that was made from the ensemble, or None."""
         path = self.path / f"{name}.nc" if self.path else None
-        table = read_table(path) if path and path.exists() else None
+        table = read_table(path) if path else None
         if table is None:
             return None
-        fits = table.attrs.get("ensemble_digest") == self.truth.digest
-        fits = fits and set(columns) <= set(map(str, table.variables))
-        if fits and test:
-            simulations = set(table["simulation"].values.tolist())
-            fits = simulations <= set(self.truth.simulations)
-        if not fits:
-            self.notes.append(
-                f"{path} was made from another ensemble, or by another version: left out."
-            )
-            return None
-        return table
+        if table.attrs.get("ensemble_digest") == self.truth.digest:
+            if set(columns) <= set(map(str, table.variables)):
+                return table
+        self.leave_out(name)
+        return None
+
+    def leave_out(self, name: str) -> None:
+        """Note that a table does not belong to the ensemble."""
+        path = self.path / f"{name}.nc"
+        self.notes.append(
+            f"{path} was made from another ensemble, or by another version: left out."
+        )
 
 
 def by_simulation(table: xr.Dataset, values: np.ndarray) -> dict[int, np.ndarray]:
@@ -144,13 +143,70 @@ def by_simulation(table: xr.Dataset, values: np.ndarray) -> dict[int, np.ndarray
     return {s: values[simulation == s] for s in dict.fromkeys(simulation.tolist())}
 
 
-class TrainedModels:
-    """The models of a study on the held-out simulations of an ensemble.
+class SampleReader:
+    """Samples of an ensemble on two axes, and their colour limits.
 
     Parameters
     ----------
-    truth : Ensemble
-        The raw ensemble.
+    ensemble : Ensemble
+        What is read.
+    """
+
+    def __init__(self, ensemble: Ensemble):
+        self.ensemble, self._limits = ensemble, {}
+        self.cache = new_cache()
+
+    def read(self, simulation: int, step: int) -> np.ndarray:
+        """Fields of a sample, ``(fields, ny, nx)``."""
+        position = self.ensemble.position(simulation, step)
+        return cached(self.cache, ("sample", position), lambda: self.ensemble.read(position))
+
+    def limits(self, simulation: int, name: str) -> tuple[float, float]:
+        """Least and largest value of a field over all times of a simulation.
+
+        Raises
+        ------
+        ValueError
+            If the field holds NaN or infinite values.
+        """
+        if simulation not in self._limits:
+            samples = map(self.ensemble.read, self.ensemble.of(simulation))
+            ends = np.array([(s.min(axis=(1, 2)), s.max(axis=(1, 2))) for s in samples])
+            self._limits[simulation] = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
+        low, high = (float(v[self.ensemble.index(name)]) for v in self._limits[simulation])
+        if not math.isfinite(high - low):
+            raise ValueError(
+                f"field {name} of simulation {simulation} in {self.ensemble.name} holds NaN or "
+                "infinite values; it cannot be compressed or shown"
+            )
+        return low, high
+
+    def color_limit(self, errors: np.ndarray | None, limits: tuple[float, float]) -> float:
+        """Where the colours of a difference end: 4 times the median model error of a simulation.
+
+        Without a model 2 % of the field's range.
+        """
+        low, high = limits
+        typical = 0.0 if errors is None else np.median(errors)
+        return float(4 * typical or 0.02 * (high - low) or 0.02 * abs(high) or 1.0)
+
+    def title(self, simulation: int, step: int) -> str:
+        """Which sample it is; empty for an array."""
+        if isinstance(self.ensemble, InMemoryEnsemble):
+            return ""
+        time = self.ensemble.run(simulation).times[step]
+        return f"simulation {simulation} at {time:g} {self.ensemble.time_unit}"
+
+
+class TrainedModels:
+    """The models of a study on samples that none of them learned from.
+
+    Parameters
+    ----------
+    test_set : Ensemble
+        The true test samples.
+    held_out : bool
+        Whether they are simulations of the study's own ensemble, and not an ensemble of their own.
     table : Dataset
         Evaluation of the models over (model, sample, field).
     verdicts : Dataset or None
@@ -159,28 +215,35 @@ class TrainedModels:
         The results folder.
     """
 
-    def __init__(self, truth: Ensemble, table: xr.Dataset, verdicts, path: Path):
-        self.truth, self.table, self.path, self._verdicts = truth, table, path, verdicts
+    def __init__(self, test_set: Ensemble, held_out: bool, table: xr.Dataset, verdicts, path: Path):
+        self.test_set, self.table, self.path = test_set, table, path
+        self.held_out = test_set.simulations if held_out else ()
+        self._verdicts, self._samples = verdicts, SampleReader(test_set)
         self.raw = (table["kind"] == "raw").values
-        self.simulations = tuple(dict.fromkeys(table["simulation"].values.tolist()))
-        self._cache = new_cache()
+        l1 = table["l1"].transpose("model", "sample", "field").values[self.raw].mean(axis=0)
+        self.errors = by_simulation(table, l1)
+        """Mean absolute error ``(T, fields)`` of the raw models on each simulation."""
 
     @classmethod
     def read(cls, tables: ResultTables) -> Self | None:
         """The models of a study, raw and lossy or raw alone; None where there are none."""
         columns = ("l1", "kind", "codec", "rule", "factor", "ratio", "folder", "time")
         for name in ("lossy_training", "variability"):
-            table = tables.read(name, *columns, test=True)
-            if table is not None:
-                verdicts = tables.read("verdicts", "verdict", "reason", "codec", "rule", "factor")
-                return cls(tables.truth, table, verdicts, tables.path)
+            table = tables.read(name, *columns)
+            if table is None:
+                continue
+            test_set, held_out = _test_set(tables, table)
+            if test_set is None:
+                tables.leave_out(name)
+                continue
+            verdicts = tables.read("verdicts", "verdict", "reason", "codec", "rule", "factor")
+            return cls(test_set, held_out, table, verdicts, tables.path)
         return None
 
     @property
-    def errors(self) -> dict[int, np.ndarray]:
-        """Mean absolute error ``(T, fields)`` of the raw models on each simulation."""
-        l1 = self.table["l1"].transpose("model", "sample", "field").values
-        return by_simulation(self.table, l1[self.raw].mean(axis=0))
+    def simulations(self) -> tuple[int, ...]:
+        """Numbers of the test simulations."""
+        return self.test_set.simulations
 
     def folder(self, model: int) -> Path:
         """Folder with a model's weights."""
@@ -203,22 +266,22 @@ class TrainedModels:
         from surrlab import training
 
         surrogate = cached(
-            self._cache, ("model", model), lambda: training.load(self.folder(model))
+            self._samples.cache, ("model", model), lambda: training.load(self.folder(model))
         )
-        inputs = self.truth.inputs[np.array(self.truth.of(simulation))]
-        if 4 * math.prod(self.truth.sample_shape) * len(inputs) > _WHOLE:
+        inputs = self.test_set.inputs[np.array(self.test_set.of(simulation))]
+        if 4 * math.prod(self.test_set.sample_shape) * len(inputs) > _WHOLE:
             return cached(
-                self._cache,
+                self._samples.cache,
                 ("prediction", model, simulation, step),
                 lambda: training.predict(surrogate, inputs[step]),
             )
         whole = ("prediction", model, simulation)
-        return cached(self._cache, whole, lambda: training.predict(surrogate, inputs))[step]
+        return cached(self._samples.cache, whole, lambda: training.predict(surrogate, inputs))[step]
 
     def curves(self, simulation: int) -> Curves | None:
-        """The benchmark's curve in time; None where no model was evaluated on the simulation."""
+        """The benchmark's curve in time; None where the benchmark names none."""
         table, name = self.table, self.table.attrs.get("curve")
-        if simulation not in self.simulations or not name or name not in table:
+        if not name or name not in table:
             return None
         here = table["simulation"].values == simulation
         values = table[name].transpose("model", "sample").values[:, here]
@@ -227,13 +290,32 @@ class TrainedModels:
         return Curves(
             label=table[name].attrs.get("long_name", name),
             unit=table[name].attrs.get("units", ""),
-            time_unit=self.truth.time_unit,
+            time_unit=self.test_set.time_unit,
             times=table["time"].values[here],
             truth=truth.values[here],
             mean=raw.mean(axis=0),
             two_sigma=2 * raw.std(axis=0, ddof=1) if len(raw) > 1 else np.zeros(raw.shape[1]),
             n_raw=len(raw),
             versions={panel: values[i] for panel, i in self.models.items() if panel != RAW},
+        )
+
+    def view(self, simulation: int, step: int, name: str) -> ModelView:
+        """A field of a test sample as simulated, and as one model of each version predicts it."""
+        samples, place = self._samples, self.test_set.index(name)
+        limits = samples.limits(simulation, name)
+        panels = {TRUTH: samples.read(simulation, step)[place]}
+        for panel, model in self.models.items():
+            panels[panel] = self.predict(model, simulation, step)[place]
+        return ModelView(
+            title=samples.title(simulation, step),
+            field=self.test_set.fields[place],
+            panels=panels,
+            grid=self.test_set.grid,
+            limits=limits,
+            color_limit=samples.color_limit(self.errors[simulation][:, place], limits),
+            time=self.test_set.run(simulation).times[step],
+            curves=self.curves(simulation),
+            verdicts=self.verdicts,
         )
 
     @functools.cached_property
@@ -247,6 +329,21 @@ class TrainedModels:
             VersionVerdict(_label(row), str(row["verdict"].item()), str(row["reason"].item()))
             for row in rows
         )
+
+
+def _test_set(tables: ResultTables, table: xr.Dataset) -> tuple[Ensemble | None, bool]:
+    """The test samples of a table, and whether they are simulations of the study's ensemble."""
+    simulations, digest = set(table["simulation"].values.tolist()), table.attrs.get("test_digest")
+    if simulations <= set(tables.truth.simulations):
+        one = tables.truth.select(s for s in tables.truth.simulations if s in simulations)
+        if one.digest == digest:
+            return one, True
+    path = tables.path / "test_ensemble"
+    try:
+        own = open_ensemble(path)
+    except (OSError, ValueError):
+        return None, False
+    return (own, False) if own.digest == digest else (None, False)
 
 
 def _label(row: xr.Dataset) -> str:

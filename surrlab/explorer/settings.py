@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ import scipy.fft
 from cachetools import LRUCache
 
 from surrlab.compression.codecs import Codec, checked
+from surrlab.compression.version import Version
 from surrlab.data.fields import Field, Grid
 from surrlab.evaluation import metrics
 from surrlab.evaluation.quantities import Quantity
@@ -50,19 +51,20 @@ def cached(cache: LRUCache, key: Hashable, make: Callable[[], Any]) -> Any:
 
 
 def codecs_for(
-    codec: type[Codec], low: float, high: float, tolerances: tuple[float, ...] = ()
+    codec: type[Codec], low: float, high: float, anchor: float = 0.0, stored: float = 0.0
 ) -> tuple[Codec, ...]:
     """Codecs for a field with values from `low` to `high`: the lossless one, then fine to coarse.
 
     Parameters
     ----------
     codec : type
-        The class of codec.
+        Class of the codecs.
     low, high : float
         Range of the field.
-    tolerances : tuple of float
-        Tolerances of stored versions, the most important one first: the codecs are the neighbours
-        of that one, so that it is among them.
+    anchor : float
+        A tolerance that must be among them, if it is above 0.
+    stored : float
+        Coarsest tolerance that is stored of the simulation.
 
     Examples
     --------
@@ -73,20 +75,17 @@ def codecs_for(
     """
     # At 16 times the range nearly nothing is left: zfp's mean error is some 1/16 of its tolerance.
     coarsest = 16 * ((high - low) or abs(high) or 1.0)
-    known = [bound for bound in tolerances if bound > 0]
-    one = codec(known[0]) if known else codec(coarsest)
+    one = codec(anchor or coarsest)
     while one.coarser().tolerance <= coarsest:
         one = one.coarser()
-    # A poor model bears any error; but coarser settings on which all is lost look the same.
-    for _ in range(6):
-        if one.tolerance < max(known, default=0.0):
-            one = one.coarser()
-    while one.tolerance > 64 * coarsest:
+    while one.tolerance > coarsest:
         one = one.finer()
-    chosen = [one]
-    while len(chosen) < N_TOLERANCES:
-        chosen.append(chosen[-1].finer())
-    return (codec.lossless(), *reversed(chosen))
+    for _ in range(6):  # a poor model bears any error; but settings that lose all look the same
+        one = one.coarser() if one.tolerance < stored else one
+    codecs = [one]
+    while len(codecs) < N_TOLERANCES:
+        codecs.append(codecs[-1].finer())
+    return (codec.lossless(), *reversed(codecs))
 
 
 class Total(NamedTuple):
@@ -157,7 +156,7 @@ class SampleField:
     def _evaluate(self, values: np.ndarray) -> list[float]:
         fields = {**self.fields, self.field.name: values}
         return [
-            float(one.evaluate(fields, self.parameters, self.constants, self.grid))
+            float(one.function(fields, self.parameters, self.constants, self.grid))
             for one in self.quantities.values()
         ]
 
@@ -187,6 +186,8 @@ class FieldSettings:
         The field, float32 or float64, finite.
     codecs : sequence of Codec
         From fine to coarse, the lossless one first.
+    versions : mapping, optional
+        Tolerance of this field in each version of the study.
     cache : LRUCache, optional
         Keeps decoded fields, under keys that begin with `key`.
     key : hashable
@@ -198,8 +199,16 @@ class FieldSettings:
         If a codec cannot encode the field.
     """
 
-    def __init__(self, sample: SampleField, codecs, cache: LRUCache | None = None, key=()):
-        self.sample, self.codecs, self._key = sample, tuple(codecs), key
+    def __init__(
+        self,
+        sample: SampleField,
+        codecs: Sequence[Codec],
+        versions: Mapping[Version, float] | None = None,
+        cache: LRUCache | None = None,
+        key: Hashable = (),
+    ):
+        self.sample, self.codecs, self.versions = sample, tuple(codecs), dict(versions or {})
+        self._key = key
         self._cache = new_cache() if cache is None else cache
         values = sample.truth
         checked(values)

@@ -25,9 +25,9 @@ from surrlab.data.native import MANIFEST, is_native
 from surrlab.data.open import open_ensemble
 from surrlab.evaluation.quantities import quantities_of
 from surrlab.explorer.comparison import (
-    TRUTH,
     ModelView,
     ResultTables,
+    SampleReader,
     TrainedModels,
     by_simulation,
 )
@@ -37,7 +37,6 @@ from surrlab.explorer.settings import (
     SampleField,
     cached,
     codecs_for,
-    new_cache,
 )
 
 NO_MODELS = "There are no evaluated models of this ensemble here: run `make study` to have some."
@@ -102,7 +101,7 @@ class ResultsView:
         The results folder with tables and models.
     notes : sequence of str
         What is missing, in sentences.
-    model_errors : dict, optional
+    errors : dict, optional
         Mean absolute errors ``(T, fields)`` of a model on each simulation, where known.
 
     Raises
@@ -119,16 +118,16 @@ class ResultsView:
             )
         self.truth, self.notes = truth, list(notes)
         self.stored = tuple(sorted(stored, key=lambda one: one.order))
-        self._cache, self._limits = new_cache(), {}
+        self._samples = SampleReader(truth)
         tables = ResultTables(path, truth)
         self.models = TrainedModels.read(tables)
         self._statistics = tables.read("fields", "low", "high")
         search = tables.read("tolerance_search", "model_error")
-        self._errors = {} if self.models is None else self.models.errors_on(truth)
+        self._errors = dict(errors or {})
+        if self.models is not None and self.models.held_out:
+            self._errors |= self.models.errors
         if search is not None:
-            errors_of_search = by_simulation(search, search["model_error"].values)
-            self._errors |= {s: errors_of_search[s] for s in errors_of_search}
-        self._errors |= errors or {}
+            self._errors |= by_simulation(search, search["model_error"].values)
         self.notes += tables.notes
         try:
             self.quantities = quantities_of(truth)
@@ -157,34 +156,6 @@ class ResultsView:
         """Numbers of the simulations."""
         return self.truth.simulations
 
-    def sample(self, ensemble: Ensemble, simulation: int, step: int) -> np.ndarray:
-        """Fields of a sample of the truth or of the test samples, ``(fields, ny, nx)``."""
-        key = ("sample", ensemble is self.truth, simulation, step)
-        return cached(
-            self._cache, key, lambda: ensemble.read(ensemble.position(simulation, step))
-        )
-
-    def limits(self, ensemble: Ensemble, simulation: int, name: str) -> tuple[float, float]:
-        """Least and largest value of a true field over all times of a simulation.
-
-        Raises
-        ------
-        ValueError
-            If the field holds NaN or infinite values.
-        """
-        key = (ensemble is self.truth, simulation)
-        if key not in self._limits:
-            samples = (ensemble.read(position) for position in ensemble.of(simulation))
-            ends = np.array([(s.min(axis=(1, 2)), s.max(axis=(1, 2))) for s in samples])
-            self._limits[key] = np.stack([ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)], axis=1)
-        low, high = self._limits[key][ensemble.index(name)].tolist()
-        if not math.isfinite(high - low):
-            raise ValueError(
-                f"field {name} of simulation {simulation} in {ensemble.name} holds "
-                "NaN or infinite values; it cannot be compressed or shown"
-            )
-        return low, high
-
     @property
     def has_model_errors(self) -> bool:
         """Whether anything is known of what models get wrong."""
@@ -195,21 +166,12 @@ class ResultsView:
         errors = self._errors.get(simulation)
         return None if errors is None else float(errors[step, self.truth.index(name)])
 
-    def _color_limit(self, errors: np.ndarray | None, limits: tuple[float, float]) -> float:
-        """Where the colours of a difference end: 4 times the model error of a typical sample.
-
-        Without a model 2 % of the field's range.
-        """
-        low, high = limits
-        typical = 0.0 if errors is None else np.median(errors)
-        return float(4 * typical or 0.02 * (high - low) or 0.02 * abs(high) or 1.0)
-
     def _peak(self, simulation: int, name: str) -> float:
         """Range of the true field, over the ensemble if that is known, or over the simulation."""
         if self._statistics is not None:
             one = self._statistics.sel(field=name)
             return float(one["high"] - one["low"])
-        low, high = self.limits(self.truth, simulation, name)
+        low, high = self._samples.limits(simulation, name)
         return high - low
 
     @property
@@ -231,14 +193,14 @@ class ResultsView:
         }
         error = self.model_error(simulation, step, name)
         if error is not None and not any(is_algorithm_1(version) for version in found):
-            values = self.sample(self.truth, simulation, step)[place]
+            values = self._samples.read(simulation, step)[place]
             chosen = Version(self.codec.name, "field", 1.0)
             found[chosen] = compression.find_tolerance(values, error, self.codec).tolerance
         return found
 
     def _table(self, version: StoredVersion, simulation: int) -> np.ndarray:
         key = ("tolerances", version.name, simulation)
-        return cached(self._cache, key, lambda: version.tolerances(simulation))
+        return cached(self._samples.cache, key, lambda: version.tolerances(simulation))
 
     def is_stored(self, simulation: int) -> bool:
         """Whether a compressed version holds this simulation."""
@@ -266,20 +228,23 @@ class ResultsView:
             If the field cannot be read or encoded.
         """
         key = (simulation, step, name)
-        return cached(self._cache, ("settings", *key), lambda: self._field_settings(*key))
+        return cached(self._samples.cache, ("settings", *key), lambda: self._field_settings(*key))
 
     def _field_settings(self, simulation: int, step: int, name: str) -> FieldSettings:
-        truth, tolerances = self.truth, self.tolerances(simulation, step, name)
-        sample, place = self.sample(truth, simulation, step), truth.index(name)
-        limits, errors = self.limits(truth, simulation, name), self._errors.get(simulation)
+        truth, place = self.truth, self.truth.index(name)
+        # First of all: it says which field holds NaN, where codecs would say that something does.
+        limits, errors = self._samples.limits(simulation, name), self._errors.get(simulation)
+        sample = self._samples.read(simulation, step)
         parameters = zip(truth.input_names[:-1], truth.run(simulation).parameters, strict=True)
         field = SampleField(
-            title=self.title(truth, simulation, step),
+            title=self._samples.title(simulation, step),
             field=truth.fields[place],
             truth=np.ascontiguousarray(sample[place]),
             grid=truth.grid,
             limits=limits,
-            color_limit=self._color_limit(None if errors is None else errors[:, place], limits),
+            color_limit=self._samples.color_limit(
+                None if errors is None else errors[:, place], limits
+            ),
             peak=self._peak(simulation, name),
             model_error=self.model_error(simulation, step, name),
             fields=dict(zip(truth.field_names, sample, strict=True)),
@@ -287,49 +252,33 @@ class ResultsView:
             constants=truth.metadata.get("benchmark", {}).get("constants", {}),
             quantities=self.quantities,
         )
-        codecs = codecs_for(self.codec, *limits, tolerances)
+        tolerances = self.tolerances(simulation, step, name)
+        anchor = next((t for v, t in tolerances.items() if is_algorithm_1(v)), 0.0)
+        coarsest = [
+            self._table(one, simulation)[:, place].max()
+            for one in self.stored
+            if simulation in one.ensemble.simulations
+        ]
+        codecs = codecs_for(self.codec, *limits, anchor, max(coarsest, default=0.0))
         key = (simulation, step, name)
-        return FieldSettings(field, codecs, tolerances, self._cache, key)
+        return FieldSettings(field, codecs, tolerances, self._samples.cache, key)
 
     def field_view(self, simulation: int, step: int, name: str, setting: int) -> FieldView:
         """A field at a setting of its codec, and what is lost."""
         return self.field_settings(simulation, step, name).view(setting)
 
-    def title(self, ensemble: Ensemble, simulation: int, step: int) -> str:
-        """Which sample it is; empty for an array."""
-        if isinstance(ensemble, InMemoryEnsemble):
-            return ""
-        time = ensemble.run(simulation).times[step]
-        return f"simulation {simulation} at {time:g} {ensemble.time_unit}"
-
     # ------------------------------------------------------------------------------------ models
 
     @property
     def held_out(self) -> tuple[int, ...]:
-        """Simulations of the truth that no model learned from, where models were evaluated."""
-        return () if self.models is None else tuple(self.models.errors_on(self.truth))
+        """Simulations of the truth that no model learned from."""
+        return () if self.models is None else self.models.held_out
 
     def model_view(self, simulation: int, step: int, name: str) -> ModelView:
-        """A field of a test sample as simulated, as a raw model and one per version predict it."""
+        """A field of a test sample as simulated, and as one model of each version predicts it."""
         if self.models is None:
             raise ValueError(NO_MODELS)
-        test = self.models.test_set
-        place = test.index(name)
-        panels = {TRUTH: self.sample(test, simulation, step)[place]}
-        for panel, model in self.models.models.items():
-            panels[panel] = self.models.predict(model, simulation, step)[place]
-        limits = self.limits(test, simulation, name)
-        return ModelView(
-            title=self.title(test, simulation, step),
-            field=test.fields[place],
-            panels=panels,
-            grid=test.grid,
-            limits=limits,
-            color_limit=self._color_limit(self.models.errors[simulation][:, place], limits),
-            time=test.run(simulation).times[step],
-            curves=self.models.curves(simulation),
-            verdicts=self.models.verdicts,
-        )
+        return self.models.view(simulation, step, name)
 
 
 def is_algorithm_1(version: Version) -> bool:
