@@ -1,28 +1,78 @@
-"""Tables as the studies keep them, invented: what the tests of the figures draw."""
+"""Tables as the studies keep them, invented: what the tests of the figures draw.
+
+They know nothing of the package: a table says its labels and units itself.
+"""
+
+import functools
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from surrlab.data.fields import Grid
-from surrlab.simulation.scenario import LABELS, NAMES, units
-
-GRID = Grid(48, 16, (-1 / 6, 1 / 6), (-0.5, 0.5))
+FIELDS = {
+    "density": ("density", "g/cm³"),
+    "velocity_x": ("velocity x", "cm/s"),
+    "velocity_y": ("velocity y", "cm/s"),
+    "pressure": ("pressure", "g/(cm s²)"),
+    "energy": ("specific internal energy", "cm²/s²"),
+    "material": ("material", "1"),
+}
+X, Y = (-1 / 6, 1 / 6), (-0.5, 0.5)
 TIMES = np.linspace(0, 10, 51)
+FACTORS = (0.125, 1.0, 4.0)
 RATIOS = {0.125: 10.93, 1.0: 21.7, 4.0: 34.6}
+LABELS = {
+    0.125: "10.9× (tolerance ×1/8)",
+    1.0: "21.7× (tolerance ×1)",
+    4.0: "34.6× (tolerance ×4)",
+}
 SCORES = {
-    "l1": "L1 error",
-    **{f"psnr_{name}": f"PSNR of {label}" for name, label in LABELS.items()},
-    "mass": "error of total mass",
-    "momentum_x": "error of total x-momentum",
-    "momentum_y": "error of total y-momentum",
-    "thickness_correlation": "correlation of mixing-layer thickness",
+    "l1": ("L1 error", 5.0, "%"),
+    **{f"psnr_{name}": (f"PSNR of {label}", 0.5, "dB") for name, (label, _) in FIELDS.items()},
+    "mass": ("error of total mass", 2.0, "% of range"),
+    "momentum_x": ("error of total x-momentum", 2.0, "% of range"),
+    "momentum_y": ("error of total y-momentum", 2.0, "% of range"),
+    "thickness_correlation": ("correlation of mixing-layer thickness", 0.01, "1"),
 }
 
 
+def field_coords(names=tuple(FIELDS)):
+    labels, units = zip(*(FIELDS[name] for name in names), strict=True)
+    return {"field": list(names), "label": ("field", list(labels)), "unit": ("field", list(units))}
+
+
+def sample_coords(lengths, times=TIMES):
+    """Simulations 0, 3, 6, … with so many samples each."""
+    lengths = list(lengths)
+    steps = np.concatenate([np.arange(n) for n in lengths])
+    return {
+        "simulation": ("sample", np.repeat(3 * np.arange(len(lengths)), lengths)),
+        "step": ("sample", steps),
+        "time": ("sample", times[steps], {"units": "s"}),
+    }
+
+
+def model_coords(factors, seeds, ratios=RATIOS, codec="zfp", rule="field"):
+    """Of models with these factors, 0 being raw, as `Version` has them."""
+    raw = [not factor for factor in factors]
+    names = ["raw" if r else f"{codec} ×{f:g}" for r, f in zip(raw, factors, strict=True)]
+    return {
+        "model": [f"{name} seed {seed}" for name, seed in zip(names, seeds, strict=True)],
+        "kind": ("model", ["raw" if r else "lossy" for r in raw]),
+        "version": ("model", names),
+        "codec": ("model", ["" if r else codec for r in raw]),
+        "rule": ("model", [rule] * len(raw)),
+        "factor": ("model", [float(factor) for factor in factors]),
+        "ratio": ("model", [ratios.get(factor, 1.0) for factor in factors]),
+        "seed": ("model", list(seeds)),
+        "folder": ("model", [f"{k:04x}" for k in range(len(raw))]),
+    }
+
+
+@functools.cache
 def sample_stack(n=51, blur=0.0):
     """A Rayleigh-Taylor-like mixing layer that grows, ``(n, 6, ny, nx)``."""
-    x, y = np.meshgrid(GRID.x_centres, GRID.y_centres)
+    x, y = (low + (high - low) * (np.arange(m) + 0.5) / m for (low, high), m in ((X, 16), (Y, 48)))
+    x, y = np.meshgrid(x, y)
     fields = []
     for t in np.linspace(0, 1, n):
         front = y - 0.3 * t * np.cos(6 * np.pi * x) * (1 + 0.3 * np.sin(20 * x * t))
@@ -35,80 +85,86 @@ def sample_stack(n=51, blur=0.0):
     return np.array(fields, np.float32)
 
 
-def evaluation_table(n_raw=5, ratios=RATIOS, n_lossy=2, n_simulations=4, seed=0):
-    """An evaluation in which the last level is harmful."""
+def evaluation_table(
+    n_raw=5, factors=FACTORS, n_lossy=2, lengths=(51,) * 4, seed=0, **versions
+) -> xr.Dataset:
+    """An evaluation in which the version of factor 4 is harmful."""
     rng = np.random.default_rng(seed)
-    levels = [0.0] * n_raw + [level for level in ratios for _ in range(n_lossy)]
-    seeds = [*range(n_raw), *(s for _ in ratios for s in range(n_lossy))]
-    names = [f"x{level:g} {s}" for level, s in zip(levels, seeds, strict=True)]
-    harm = np.array([6.0 * (level == 4.0) for level in levels])
-    shape = (len(levels), n_simulations, len(TIMES))
+    of_model = [0.0] * n_raw + [factor for factor in factors for _ in range(n_lossy)]
+    seeds = [*range(n_raw), *(s for _ in factors for s in range(n_lossy))]
+    harm = np.array([6.0 * (factor == 4.0) for factor in of_model])
+    samples = sample_coords(lengths)
+    time, place = samples["time"][1], samples["simulation"][1] // 3
+    shape = (len(of_model), len(time))
 
     def noisy(truth, scale):
-        drift = rng.normal(size=(*shape[:2], 1)) + harm[:, None, None]
-        return truth + scale * (drift * np.sin(TIMES) + 0.3 * rng.normal(size=shape))
+        drift = rng.normal(size=(shape[0], len(lengths)))[:, place] + harm[:, None]
+        return truth + scale * (drift * np.sin(time) + 0.3 * rng.normal(size=shape))
 
-    def in_time(values, unit, label):
-        dims = ("model", "simulation", "time")
-        return xr.Variable(dims[-values.ndim :], values, {"units": unit, "long_name": label})
-
-    ramp = np.broadcast_to(TIMES / 10, shape[1:]) * (1 + np.arange(n_simulations)[:, None] / 9)
+    ramp = time / 10 * (1 + place / 9)
     truth = {
-        "mass": (np.full(shape[1:], 0.9), "g/cm", "total mass"),
-        "momentum_x": (np.zeros(shape[1:]), "g/s", "total x-momentum"),
+        "mass": (np.full(len(time), 0.9), "g/cm", "total mass"),
+        "momentum_x": (np.zeros(len(time)), "g/s", "total x-momentum"),
         "momentum_y": (-0.05 * ramp**2, "g/s", "total y-momentum"),
         "thickness": (0.3 * ramp, "cm", "mixing-layer thickness"),
     }
-    base = rng.normal(38, 4, (1, *shape[1:], 6)) + 2 * np.arange(6)
-    psnr = base + rng.normal(0, 0.4, (shape[0], 1, 1, 6)) - harm[:, None, None, None]
-    sample = ("model", "simulation", "time")
-    correlation = 1 - np.abs(rng.normal(0.01, 0.005, shape[:2])) * (1 + harm[:, None])
-    return xr.Dataset(
-        {
-            "psnr": ((*sample, "field"), psnr),
-            "normalised_l1": (sample, 10 ** (-psnr.mean(-1) / 40)),
-            "thickness_correlation": (sample[:2], correlation),
-            **{name: in_time(noisy(t, 0.003), *told) for name, (t, *told) in truth.items()},
-            **{f"truth_{name}": in_time(t, *told) for name, (t, *told) in truth.items()},
-        },
-        coords={
-            "model": names,
-            "kind": ("model", ["raw" if level == 0 else "lossy" for level in levels]),
-            "level": ("model", levels),
-            "ratio": ("model", [ratios.get(level, 1.0) for level in levels]),
-            "seed": ("model", seeds),
-            "simulation": 3 * np.arange(n_simulations),
-            "time": ("time", TIMES, {"units": "s"}),
-            "field": list(NAMES),
-        },
-        attrs={"curve": "thickness", "momentum": "momentum_y"},
-    )
+    base = rng.normal(38, 4, (1, len(time), 6)) + 2 * np.arange(6)
+    psnr = base + rng.normal(0, 0.4, (shape[0], 1, 6)) - harm[:, None, None]
+    both = ("model", "sample")
+    correlation = np.abs(rng.normal(0.01, 0.005, (shape[0], len(lengths)))) * (1 + harm[:, None])
+    variables = {
+        "psnr": ((*both, "field"), psnr, {"long_name": "PSNR", "units": "dB"}),
+        "normalised_l1": (both, 10 ** (-psnr.mean(-1) / 40)),
+        "thickness_correlation": (("model", "test_simulation"), 1 - correlation),
+    }
+    for name, (values, unit, label) in truth.items():
+        attributes = {"units": unit, "long_name": label}
+        variables[name] = both, noisy(values, 0.003), attributes
+        variables[f"truth_{name}"] = "sample", values, attributes
+    coords = field_coords() | samples | model_coords(of_model, seeds, **versions)
+    coords["test_simulation"] = 3 * np.arange(len(lengths))
+    return xr.Dataset(variables, coords, {"curve": "thickness", "momentum": "momentum_y"})
+
+
+def one(table, simulation):
+    """One simulation of a table, as studies keep it for Figs. 3 and 6."""
+    table = table.isel(sample=table["simulation"].values == simulation)
+    return table.sel(test_simulation=[simulation])
+
+
+def generation_table():
+    """An evaluation of raw models and of two that learned from a model's output."""
+    table = evaluation_table(factors=(4.0,))
+    kind, generated = table["kind"].values, table["kind"].values == "lossy"
+    change = {"kind": ("model", np.where(generated, "generated", kind))}
+    for name, raw in (("version", "raw"), ("codec", ""), ("factor", 0.0), ("ratio", 1.0)):
+        change[name] = "model", np.where(generated, raw, table[name].values)
+    return table.assign_coords(change)
 
 
 def threshold_table():
-    exponent = np.arange(-22, 4)
     scale = 2.0 ** np.array([[0], [-2], [-1], [2], [4], [-2]])
-    bits = (
-        1
-        + np.log2(1 + 2.0**18 * scale / 2.0 ** (exponent + 20)) * np.linspace(0.8, 1.3, 6)[:, None]
-    )
+    steps = 2.0 ** np.arange(26)
+    bits = 1 + np.log2(1 + 2.0**20 * scale / steps) * np.linspace(0.8, 1.3, 6)[:, None]
     return xr.Dataset(
         {
-            "error": (("field", "exponent"), 0.07 * 2.0**exponent * np.ones((6, 1))),
-            "ratio": (("field", "exponent"), 32 / bits),
+            "error": (("field", "setting"), 0.07 * 2.0**-22 * steps * np.ones((6, 1))),
+            "ratio": (("field", "setting"), 32 / bits),
             "model_error": ("field", 0.01 * scale[:, 0]),
             "roundoff": ("field", 6e-8 * np.array([1, 0.1, 0.1, 10, 40, 1])),
         },
-        coords={"field": list(NAMES), "exponent": exponent},
+        coords=field_coords(),
     )
 
 
-def tolerance_table(n=12):
+def tolerance_table(lengths=(51,) * 12):
     rng = np.random.default_rng(1)
-    growth = np.exp(rng.normal(0, 0.7, (n, 51, 6))) * (0.1 + TIMES[:, None] / 10)
+    samples = sample_coords(lengths)
+    time = samples["time"][1]
+    growth = np.exp(rng.normal(0, 0.7, (len(time), 6))) * (0.1 + time[:, None] / 10)
     model_error = 0.01 * growth * 3.0 ** np.arange(6)
     tolerance = 2 ** np.floor(np.log2(10 * model_error))
-    dims = ("simulation", "time", "field")
+    dims = ("sample", "field")
     return xr.Dataset(
         {
             "tolerance": (dims, tolerance),
@@ -116,82 +172,136 @@ def tolerance_table(n=12):
             "model_error": (dims, model_error),
             "nbytes": (dims, np.ceil(60 * np.arange(1, 7) * (0.1 + growth / 3))),
         },
-        coords={
-            "simulation": np.arange(n),
-            "time": ("time", TIMES, {"units": "s"}),
-            "field": list(NAMES),
-            "unit": ("field", list(units().values())),
-        },
+        coords=samples | field_coords(),
         attrs={"raw_field_nbytes": 4 * 48 * 16},
     )
 
 
+def state_of(low, bound):
+    """State of a score from its limits in units of the margin."""
+    if low > 1:
+        return "harmful"
+    if bound > 1:
+        return "undecided"
+    return "small" if low > 0 else "benign"
+
+
 def verdict_table():
-    """As `studies.verdicts` keeps it: a benign, an unclear and a harmful level."""
+    """As studies keep it: a benign, a small, an undecided and a harmful version; one untrained."""
     rng = np.random.default_rng(2)
-    columns = {name: [] for name in ("shift", "low", "high", "state")}
-    for centre, state in ((0.0, "benign"), (1.2, None), (30.0, "harmful")):
-        shift = centre + rng.normal(0, 0.5 + 0.3 * abs(centre), 11)
-        half = rng.uniform(0.4, 1.2, 11) * (1 + centre / 10)
-        found = np.where(shift + half < 2, "benign", "inconclusive")
-        row = (shift, shift - half, shift + half, found if state is None else [state] * 11)
-        for column, values in zip(columns.values(), row, strict=True):
-            column.append(values)
-    dims = ("level", "metric")
+    factors = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+    ratios = (10.93, 13.4, 17.1, 21.7, np.nan, 34.6)
+    margin = np.array([margin for _, margin, _ in SCORES.values()])
+    centres, halves = (0.0, 0.3, 0.5, 0.9, np.nan, 16.0), (0.4, 0.25, 0.3, 0.6, np.nan, 3.0)
+    shift = np.array([c + rng.normal(0, 0.12 + 0.2 * abs(c), 11) for c in centres])
+    half = np.array([h * rng.uniform(0.7, 1.2, 11) for h in halves])
+    low, bound = shift - 1.2 * half, shift + half
+    states = np.array([[state_of(*ends) for ends in zip(*row, strict=True)]
+                       for row in zip(low, bound, strict=True)], object)  # fmt: skip
+    states[4] = "not trained"
+    order = ("harmful", "undecided", "small", "benign")
+    verdicts = [next((s for s in order if s in row), "not trained") for row in states]
+    names = [f"zfp ×{label}" for label in ("1/8", "1/4", "1/2", "1", "2", "4")]
+    reasons = [
+        f"L1 error rises by at most {5 * most:.2g} % (95 %), within its margin of 5 %"
+        for most in bound[:, 0]
+    ]
+    dims = ("version", "score")
+    labels, _, units = zip(*SCORES.values(), strict=True)
     return xr.Dataset(
-        {name: (dims, np.array(rows)) for name, rows in columns.items()}
-        | {"sigma": (dims, np.ones((3, 11))), "label": (dims, [list(SCORES.values())] * 3)},
-        {"level": list(RATIOS), "metric": list(SCORES), "ratio": ("level", list(RATIOS.values()))},
-        {"margin": 2.0, "confidence": 0.95},
-    )
+        {
+            **{name: (dims, values * margin) for name, values in
+               (("shift", shift), ("low", low), ("high", 2 * shift - low), ("bound", bound))},
+            "state": (dims, states.astype(str)),
+            "label": ("score", list(labels)),
+            "unit": ("score", list(units)),
+            "margin": ("score", margin),
+            "verdict": ("version", verdicts),
+            "reason": ("version", reasons),
+        },
+        {
+            "version": names,
+            "score": list(SCORES),
+            "codec": ("version", ["zfp"] * 6),
+            "rule": ("version", ["field"] * 6),
+            "factor": ("version", list(factors)),
+            "ratio": ("version", list(ratios)),
+            "ratio_file": ("version", [0.9 * ratio for ratio in ratios]),
+        },
+        {"confidence": 0.95},
+    )  # fmt: skip
 
 
 def history_table():
-    table = evaluation_table(n_lossy=2)
-    loss = np.exp(-np.arange(25) / 8) + 0.13 + 0.003 * np.arange(table.sizes["model"])[:, None]
-    coords = {name: table[name] for name in ("model", "kind", "level", "ratio", "seed")}
+    factors = [0.0] * 5 + [factor for factor in FACTORS for _ in range(2)]
+    loss = np.exp(-np.arange(25) / 8) + 0.13 + 0.003 * np.arange(len(factors))[:, None]
+    coords = model_coords(factors, [*range(5), *([0, 1] * 3)])
     return xr.Dataset({"loss": (("model", "epoch"), loss)}, coords | {"epoch": np.arange(25)})
 
 
-def generation_errors():
-    rng = np.random.default_rng(3)
-    names = ["trained on simulations"] * 900 + ["trained on a model's output"] * 300
-    return pd.DataFrame({"model": names, "l1": np.exp(rng.normal(-2, 0.25, 1200))})
-
-
-def fields_table(samples, rows, grid=GRID, names=("density", "pressure", "energy"), **told):
-    """Samples ``(n, 6, ny, nx)`` as fields over (row, y, x), as `studies` keeps pictures."""
-    ((row, _),) = rows.items()
-    unit = units()
-    return xr.Dataset(
-        {
-            name: ((row, "y", "x"), samples[:, NAMES.index(name)], {"units": unit[name]})
-            for name in names
-        },
-        rows,
-        {"x_extent": list(grid.x), "y_extent": list(grid.y), "title": "simulation 3", **told},
-    )
+def fields_table(samples, row, names=("density", "pressure", "energy"), x=X, y=Y, **attributes):
+    """Samples ``(n, 6, ny, nx)`` as fields over (row, field, y, x); `row` is its name."""
+    chosen = samples[:, [list(FIELDS).index(name) for name in names]]
+    axes = {}
+    for name, (low, high), n in (("y", y, samples.shape[2]), ("x", x, samples.shape[3])):
+        centres = low + (high - low) * (np.arange(n) + 0.5) / n
+        axes[name] = name, centres, {"units": "cm", "extent": [low, high]}
+    coords = field_coords(names) | axes
+    dims = (row, "field", "y", "x")
+    return xr.Dataset({"fields": (dims, chosen)}, coords, {"title": "simulation 3", **attributes})
 
 
 def evolution_table(names=("density",), columns=8):
-    shown = np.linspace(0, 50, columns).round().astype(int)
-    rows = {"time": ("time", TIMES[shown], {"units": "s"})}
-    told = {"title": "density ratio 4", "story": "Heavy gas falls."}
-    return fields_table(sample_stack()[shown], rows, names=names, **told)
+    steps = np.linspace(0, 50, columns).round().astype(int)
+    attributes = {"title": "density ratio 4", "description": "Heavy gas falls."}
+    table = fields_table(sample_stack()[steps], "sample", names, **attributes)
+    return table.assign_coords(time=("sample", TIMES[steps], {"units": "s"}))
 
 
 def pictures_table(names=("density", "pressure", "energy")):
     samples = np.stack([sample_stack(blur=blur)[30] for blur in (0.0, 0.01, 0.02, 0.2)])
-    labels = ["simulation", "raw model", "21.7× model", "34.6× model"]
-    return fields_table(samples, {"model": labels}, names=names)
+    table = fields_table(samples, "model", names)
+    return table.assign_coords(model=["simulation", "raw model", "21.7× model", "34.6× model"])
 
 
 def compressed_table():
     samples = np.stack([sample_stack(blur=blur)[30] for blur in (0.0, 0.002, 0.02)])
-    loss = np.array([[0.0] * 6, [0.0042] * 6, [0.314] * 6])
-    table = fields_table(samples, {"version": np.arange(3)})
-    return table.assign(loss=(("version", "field"), loss)).assign_coords(
-        field=list(NAMES), ratio=("version", [1.0, 20.3, 49.6])
+    loss = np.array([[0.0] * 3, [0.0042] * 3, [0.314] * 3])
+    table = fields_table(samples, "version").assign(loss=(("version", "field"), loss))
+    return table.assign_coords(ratio=("version", [1.0, 20.3, 49.6]))
+
+
+STORAGES = {"disk": 120.0, "network": 500.0, "this machine": np.inf, "memory": np.inf}
+
+
+def ratio_coords(ratios=(1.0, 10.8, 20.5)):
+    names = ["raw", *(f"zfp ×{2.0**k:g}" for k in range(1, len(ratios)))]
+    return {"version": names, "ratio": ("version", list(ratios))}
+
+
+def rate_table(memory=(900.0, 400.0, 500.0), storages=STORAGES):
+    """Storages as a model of them has it: no faster than their bytes, nor than decoding."""
+    speeds, versions = np.array([*storages.values()]), ratio_coords()
+    rates = np.minimum(speeds[:, None] * versions["ratio"][1], memory)
+    noise = 1 + 0.02 * np.array([-1, 0, 3])
+    return xr.Dataset(
+        {"rate": (("storage", "version", "round"), rates[..., None] * noise, {"units": "MB/s"})},
+        {"storage": list(storages), "bandwidth": ("storage", speeds), **versions},
+    )
+
+
+def epoch_table(compute=(4.0, 2.0), data=((5.0, 2.0, 1.0), (5.0, 1.5, 0.8)), nbytes=600e6):
+    rounds = np.array([1.0, 1.1, 3.0])
+    data, compute = np.array(data), np.array(compute)
+    both = np.maximum(data, compute[:, None])
+    return xr.Dataset(
+        {
+            "data": (("processes", "version", "round"), data[..., None] * rounds),
+            "both": (("processes", "version", "round"), both[..., None] * rounds),
+            "compute": (("processes", "round"), compute[:, None] * rounds),
+        },
+        {"processes": [1, 2], **ratio_coords()},
+        {"epoch_nbytes": nbytes, "storage": "120 MB/s, page cache in use", "bandwidth": 120.0},
     )
 
 
@@ -217,16 +327,16 @@ def bars(figure):
 TABLES = {
     "evolution": evolution_table(("density", "velocity_y")),
     "history": history_table(),
-    "raw_curves": evaluation_table(ratios={}).sel(simulation=[6]),
-    "generation_loss": evaluation_table(ratios={4.0: 1.0}).assign_coords(
-        kind=("model", ["raw"] * 5 + ["generated"] * 2)
-    ),
+    "raw_curves": one(evaluation_table(factors=()), 6),
+    "generation_loss": generation_table(),
     "thresholds": threshold_table(),
     "tolerance_search": tolerance_table(),
     "compressed_fields": compressed_table(),
-    "curves": evaluation_table().sel(simulation=[6]),
-    "lossy_training": evaluation_table(n_raw=10, n_lossy=5),
+    "curves": one(evaluation_table(n_lossy=5), 6),
+    "lossy_training": evaluation_table(n_raw=10, n_lossy=5, lengths=(51, 51, 40, 51)),
     "pictures": pictures_table(),
     "verdicts": verdict_table(),
+    "loading_rates": rate_table(),
+    "epoch_times": epoch_table(),
 }
-"""A table for each plate but those of notebook 6, by the name of its file."""
+"""A table for each figure, by the name of its file."""

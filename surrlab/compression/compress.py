@@ -32,6 +32,7 @@ from surrlab.compression.tolerances import (
     broadcast_to_ensemble,
     read_finite,
 )
+from surrlab.compression.version import Version
 from surrlab.compression.zfp import Zfp
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
@@ -57,6 +58,7 @@ def compress(
     *,
     codec: type[Codec] = Zfp,
     executor: Executor | None = None,
+    version: Version | None = None,
 ) -> native.NativeEnsemble:
     """Write `ensemble` again with every field within its tolerance.
 
@@ -77,6 +79,8 @@ def compress(
         Makes a codec of a tolerance.
     executor : concurrent.futures.Executor, optional
         Where simulations are compressed; by default a pool of processes.
+    version : Version, optional
+        What a study calls the result; it stands in the manifest.
 
     Raises
     ------
@@ -90,7 +94,8 @@ def compress(
     """
     bounds = broadcast_to_ensemble(tolerances, ensemble, "tolerance")
     encode = ToleranceSearch.of(ensemble, "fixed", [1.0] * len(ensemble.fields), codec)
-    return _build(ensemble, path, {"tolerances": _hash(bounds)}, bounds, encode, executor)
+    request = {"tolerances": _hash(bounds), **_named(version)}
+    return _build(ensemble, path, request, bounds, encode, executor)
 
 
 def search_and_compress(
@@ -102,6 +107,7 @@ def search_and_compress(
     scale: Sequence[float] | None = None,
     codec: type[Codec] = Zfp,
     executor: Executor | None = None,
+    version: Version | None = None,
 ) -> native.NativeEnsemble:
     """Find every field's tolerance with Algorithm 1 and store the streams that the search ends on.
 
@@ -111,6 +117,7 @@ def search_and_compress(
     encode = ToleranceSearch.of(ensemble, rule, scale, codec)
     errors = broadcast_to_ensemble(model_errors, ensemble, "model error")
     request = {"model_errors": _hash(errors), "rule": rule, "scale": encode.scale}
+    request |= _named(version)
     return _build(ensemble, path, request, errors, encode, executor)
 
 
@@ -144,6 +151,10 @@ def ratios(ensemble: Ensemble) -> Ratios:
     payload = int(table(ensemble)["nbytes"].sum())
     files = ensemble.file_nbytes
     return Ratios(ensemble.raw_nbytes / payload, ensemble.raw_nbytes / files if files else math.nan)
+
+
+def _named(version: Version | None) -> dict:
+    return {} if version is None else {"version": version.config()}
 
 
 def _hash(values: np.ndarray) -> str:

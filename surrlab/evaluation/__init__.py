@@ -7,5 +7,8 @@ __all__ = attach(
     metrics="l1 psnr total_mass total_momentum mixing_layer_thickness jet_length correlation",
     quantities="Quantity register_quantity quantities_of",
     evaluate="evaluate model_errors scores score_directions score_labels score_units score_ranges",
-    verdict="verdict band Band Verdict",
+    margins="Margin",
+    variability="band Band band_share",
+    verdict="verdict Verdict",
+    ladder="Ladder",
 )

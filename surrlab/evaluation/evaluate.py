@@ -158,7 +158,7 @@ def _attributes(followed: Mapping[str, Quantity]) -> dict[str, dict[str, str]]:
 
 
 def score_directions(evaluation: xr.Dataset) -> dict[str, str]:
-    """Return the scores that a verdict compares, in order: ``"higher"`` or ``"lower"`` is better."""
+    """Return the scores that a verdict compares, and whether higher or lower is better."""
     directions = {"l1": "lower"}
     directions |= {f"psnr_{name}": "higher" for name in evaluation["field"].values}
     directions |= dict.fromkeys(_totals(evaluation), "lower")
@@ -218,7 +218,7 @@ def scores(evaluation: xr.Dataset) -> pd.DataFrame:
 
 
 def _scored_curve(evaluation: xr.Dataset) -> str | None:
-    """Return the curve, if its truth moves in every test simulation: nothing follows a still one."""
+    """Return the curve if its truth moves in all test simulations: nothing follows a still one."""
     curve = evaluation.attrs.get("curve")
     return curve if curve and _moving(evaluation[f"truth_{curve}"]).all() else None
 

@@ -1,121 +1,52 @@
-"""Is a model trained on lossy data still one of the family? The criterion of Section III-A.
+"""The verdict: how much worse are models of lossy data, in the user's units and with a bound.
 
-`band` is the grey band of Fig. 3. `verdict` makes the paper's criterion, "inside the ±2σ band of
-the raw models", a statement with an error rate. The functions between them are its arithmetic on
-plain arrays, which ``benchmarks/verdict.py`` runs by the thousand to measure that rate.
+`verdict` takes two tables of scores; the state of a score is the `position` of its limits.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
-FURTHER_SEEDS_LIMIT = 1000
-"""Where `verdict` stops asking how many more seeds would settle it."""
+from surrlab.evaluation.margins import Margin, choose, direction, known_unit, quantity, short
+from surrlab.evaluation.variability import LOOKS, checked_looks, level, limits, per_cent, two_way
 
-
-class Band(NamedTuple):
-    """Mean and standard deviation over raw models, arrays of one shape."""
-
-    mean: np.ndarray
-    sigma: np.ndarray
-
-    def inside(self, curve, width=2.0):  # (..., T) -> (...)
-        """Fraction of a curve, over its last axis, that lies within ``mean ± width · sigma``."""
-        return np.mean(np.abs(curve - self.mean) <= width * self.sigma, axis=-1)
+STATES = ("benign", "small", "harmful", "undecided")
 
 
-def band(values, axis=0) -> Band:
-    """Mean and spread over raw models of anything that each of them predicts (Fig. 3).
+def position(low, bound, margin):  # (...) each -> (...) of str
+    """State of each score: where its limits lie relative to its margin, and nothing else.
 
-    Parameters
-    ----------
-    values : array_like
-        One curve, field or number a raw model, the models along `axis`.
-    axis : int
-        The axis that the result lacks.
-
-    Returns
-    -------
-    Band
-        ``mean`` and ``sigma`` (K − 1 in the divisor), float64; models that agree have sigma 0.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two models.
-
-    Examples
-    --------
-    >>> mean, sigma = band([[1.0, 5.0], [3.0, 5.0]])
-    >>> mean.tolist(), sigma.round(3).tolist()
-    ([2.0, 5.0], [1.414, 0.0])
-    >>> float(band([[1.0, 5.0], [3.0, 5.0]]).inside([4.0, 6.0]))
-    0.5
+    ``harmful``: `low` is beyond the margin. ``small``: `bound` is within it, and `low` above zero.
+    ``benign``: `bound` is within it. ``undecided``: none of them. ``not judged``: no margin (NaN).
     """
-    values = np.asarray(values, np.float64)
-    if values.shape[axis] < 2:
-        raise ValueError(f"a band needs at least two raw models, not {values.shape[axis]}")
-    # Rounding in the mean leaves equal values a spread of 1e-17: decide on the values.
-    sigma = np.where(np.ptp(values, axis) == 0, 0.0, values.std(axis, ddof=1))
-    return Band(values.mean(axis), sigma)
+    low, bound, margin = (np.asarray(a, float) for a in (low, bound, margin))
+    within = bound <= margin
+    return np.select(
+        [np.isnan(margin), low > margin, within & (low > 0), within],
+        ["not judged", "harmful", "small", "benign"],
+        "undecided",
+    )
 
 
-def paired_error(paired_sd, sigma, n_pairs):  # (...) twice -> (...) twice
-    """Standard error of a mean paired shift, and its degrees of freedom.
-
-    A pair of two raw models, whose expected squared difference is 2σ², joins the `n_pairs`. Without
-    it, two or three pairs that happen to agree would look certain, and Student's t at one degree of
-    freedom could call nothing harmful. The price is some caution where common seeds help a lot.
-
-    Where ``sigma`` is zero there is nothing to add, and the pairs speak alone.
-    """
-    known = np.greater(sigma, 0)
-    squares = (n_pairs - 1) * np.square(paired_sd) + 2 * np.square(sigma)
-    dof = n_pairs - 1 + known
-    return np.sqrt(squares / dof / n_pairs), dof
+def overall(states) -> str:
+    """State of a version from those of its scores: any harmful, all within, or undecided."""
+    judged = set(states) - {"not judged"}
+    if "harmful" in judged or "undecided" in judged:
+        return "harmful" if "harmful" in judged else "undecided"
+    return "small" if "small" in judged else "benign"
 
 
-def p_harmful(shift, error, dof, sigma, n_raw, margin):  # (...) -> (...)
-    """Evidence against harm: small where the true shift exceeds `margin` · the true σ.
+class Cost(NamedTuple):
+    """What a kind of scores loses at most: "4.1 %", "more" "L1"; for short, so much in "L1"."""
 
-    The one-sided p-value of Student's t, averaged over the values of σ that `n_raw` models leave
-    possible (σ̂² (K − 1)/σ² follows χ² with K − 1 degrees of freedom): a generalised p-value. Its
-    complement is the p-value of the opposite claim, that the shift stays below the margin.
-
-    References
-    ----------
-    Tsui and Weerahandi, Generalized p-values in significance testing of hypotheses in the presence
-    of nuisance parameters, J. Am. Stat. Assoc. 84 (1989).
-    """
-    shift, error, dof, sigma = (np.asarray(a, float)[..., None] for a in (shift, error, dof, sigma))
-    # The trapezoid rule in log χ² converges fast, also far out where Holm's thresholds lie.
-    log_chi2 = np.linspace(*np.log(special.chdtri(n_raw - 1, [1 - 1e-7, 1e-9])), 96)
-    chi2 = np.exp(log_chi2)
-    log_density = (n_raw - 1) / 2 * log_chi2 - chi2 / 2
-    weight = np.exp(log_density - log_density.max())
-    excess = shift - margin * sigma * np.sqrt((n_raw - 1) / chi2)
-    certain = np.where(excess > 0, np.inf, -np.inf)  # where nothing varies, the sign decides
-    t = np.divide(excess, error, out=certain, where=error > 0)
-    return special.stdtr(dof, -t) @ (weight / weight.sum())
-
-
-def decide(p, alpha):  # (..., M) -> (..., M) three times
-    """Adjusted p-values, and which metrics are harmed and which are safe.
-
-    Harm in *any* of M metrics is enough, so that `p` is adjusted by Holm's method; safety must hold
-    in *every* metric, which needs no adjustment (an intersection–union test).
-    """
-    order = np.argsort(p, axis=-1)
-    steps = np.arange(p.shape[-1], 0, -1) * np.take_along_axis(p, order, -1)
-    adjusted = np.empty_like(p)
-    np.put_along_axis(adjusted, order, np.maximum.accumulate(steps, -1).clip(max=1), -1)
-    return adjusted, adjusted <= alpha, 1 - p <= alpha
+    size: str
+    worse: str
+    noun: str
+    place: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,79 +56,108 @@ class Verdict:
     Attributes
     ----------
     state : str
-        ``"benign"``, ``"harmful"`` or ``"inconclusive"``.
+        One of `STATES`: ``"benign"`` (every bound within its margin, nothing worse for certain),
+        ``"small"`` (every bound within its margin, something worse for certain), ``"harmful"``
+        (some shift beyond its margin for certain) or ``"undecided"``.
     reason : str
-        Why, in a sentence.
-    further_seeds : int or None
-        More common seeds that would settle an inconclusive verdict, were the present means and
-        spreads exact; 0 where it is settled, None where not even `FURTHER_SEEDS_LIMIT` would do.
+        Why, in a sentence in the user's units.
     table : pandas.DataFrame
-        A row a metric. ``label``, what people read for it; ``shift`` (positive = degradation), its
-        interval ``low`` to ``high`` and ``sigma``, the spread between raw models, in the metric's
-        unit; ``effect`` = shift/sigma; ``p_harmful`` (adjusted by Holm's method), small where harm
-        is shown; ``p_benign``, small where its absence is; ``state``, that of the metric.
+        A row per score. ``label``, what people read for it; ``shift`` (positive = worse), its
+        interval ``low`` to ``high`` for all scores at once, ``bound`` ("at most") and ``margin``,
+        all in ``unit``; ``worse``, whether "more" or "less" of it is worse; ``state``, which is
+        `position` of these numbers. A score without a margin (NaN) is reported, not judged.
+    looks : tuple of int
+        The planned looks.
     seeds : list
         The common seeds.
-    n_raw : int
-        Raw models that sigma comes from.
-    margin, confidence : float
-        As given.
+    n_simulations : int or None
+        Test simulations that count as a random sample; None where the scores name none, so that
+        the verdict holds for these test simulations only.
+    confidence : float
+        One minus the error rate of each kind of claim, over all looks.
     """
 
     state: str
     reason: str
-    further_seeds: int | None
     table: pd.DataFrame
+    looks: tuple[int, ...]
     seeds: list
-    n_raw: int
-    margin: float
+    n_simulations: int | None
     confidence: float
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether some shift is beyond its margin: more seeds will hardly bring it within."""
+        return bool((self.table["shift"] >= self.table["margin"]).any())
+
     def config(self) -> dict:
-        """Everything, ready for JSON; an infinite effect (sigma 0) becomes None."""
-        finite = self.table.astype(object).replace([np.inf, -np.inf], None)
-        return {**vars(self), "table": finite.to_dict("index")}
+        """Everything, ready for JSON; infinite limits and missing margins become None."""
+        table = self.table.astype(object).replace([np.inf, -np.inf], np.nan)
+        scores = table.where(table.notna(), None).to_dict("index")
+        rest = {name: value for name, value in vars(self).items() if name != "table"}
+        return {**rest, "looks": list(self.looks), "scores": scores}
+
+    def costs(self) -> list[Cost]:
+        """The largest bound of each kind of judged scores; 0 where even that is no loss.
+
+        It bounds the largest true loss of the kind without any adjustment: the bound of the score
+        that truly loses most fails at the error rate of one score.
+        """
+        table, found = self.table[self.table["margin"].notna()], []
+        kinds = [_kind(name, row) for name, row in table.iterrows()]
+        for kind in dict.fromkeys(kinds):
+            rows = table[[k == kind for k in kinds]]
+            one, (_, unit, noun, place) = rows["label"].iloc[0], kind
+            if kind[0] != "l1" and len(rows) == 1:
+                noun = place = one
+            size = quantity(short(max(rows["bound"].max(), 0), up=True), unit)
+            found.append(Cost(size, rows["worse"].iloc[0], noun, place))
+        return found
 
 
-def verdict(raw, lossy, *, better, labels=None, margin=2.0, confidence=0.95) -> Verdict:
-    """Whether lossy training data made worse models than the seed alone does.
+def verdict(
+    raw: pd.DataFrame,
+    lossy: pd.DataFrame,
+    *,
+    margins: dict[str, str | Margin | None] | None = None,
+    better: dict[str, str] | None = None,
+    labels: dict[str, str] | None = None,
+    units: dict[str, str] | None = None,
+    ranges: dict[str, float] | None = None,
+    confidence: float = 0.95,
+    looks: tuple[int, ...] = LOOKS,
+    primary: str = "l1",
+) -> Verdict:
+    """How much worse models of lossy data are than models of raw data, and whether that matters.
 
-    For each metric the *degradation* is the mean shift from raw to lossy models of common seeds,
-    and σ the spread of all raw models. Compression is
-
-    - *harmful* if for some metric the degradation exceeds ``margin`` · σ,
-    - *benign* if for every metric it stays below ``margin`` · σ,
-
-    each at the given confidence, and the verdict is *inconclusive* otherwise. Both sides allow for
-    the noise in the shift and for the fact that a few raw models know σ poorly.
-
-    How often it is wrong, with 11 correlated metrics, K = 3 to 30 raw and K' = 2 to 10 lossy
-    models, as ``python benchmarks/verdict.py --scores benchmarks/raw_scores.csv`` measures it:
-
-    - False alarms: models without a shift are called harmful in at most 0.1 % of cases, with a
-      shift of exactly 2σ in all metrics in at most 4.1 %; a shift of exactly 2σ is called benign in
-      at most 4.1 %. (Student's t against 2σ̂, as if σ were known: up to 53 % and 17 %.) With the
-      correlations of 16 real raw models 4.4 % and 4.2 %; those models against each other, split at
-      random into raw and "lossy" ones of other seeds, are never called harmful. With heavy or
-      skewed tails, or lossy models of twice the spread, no rate exceeds 6 %.
-    - Power: an over-compressed control (four times Algorithm 1's tolerance; L1 shifts by 40σ,
-      pressure PSNR by 29σ) is called harmful in 100 % with K = 5, in 88 % or more with K = 3.
-      Models without a shift are called benign in 1–2 % with K = 5 and K' = 2, in 12–29 % with 5 and
-      3, in 38–65 % with 5 and 5, in 89–98 % with 10 and 10, and inconclusive otherwise.
+    The *shift* of a score is the mean difference between the lossy and the raw model of a common
+    seed, turned so that positive is worse. Its limits allow for the seeds and, where the tables
+    name them, for the test simulations (`two_way`), for the number of scores (`limits`) and for
+    looking again with more seeds (`level`). ``docs/validation.md`` says how often it is wrong.
 
     Parameters
     ----------
     raw, lossy : pandas.DataFrame
-        A row a model, indexed by seed; a column a metric, one finite number a model.
-    better : dict
-        The metrics to judge, each ``"lower"`` or ``"higher"``; other columns are ignored.
-    labels : dict, optional
-        What people read for a metric; its own name where there is none.
-    margin : float
-        Degradation that still counts as harmless, in units of σ. Where all raw models score the
-        same it is zero: lossy models that score the same are benign, surely worse ones harmful.
+        A column per score, finite numbers. A row per model, indexed by ``seed``, or a row per model
+        and test simulation, indexed by (``seed``, ``simulation``).
+    margins : dict, optional
+        Margins as text or `Margin`, on top of `DEFAULT_MARGINS`; None takes one away. The key with
+        the longest match at the beginning of a score's name counts; ``correlation`` also covers
+        names that end with it, and ``quantity`` every other score that has a range.
+    better : dict, optional
+        ``"lower"`` or ``"higher"``, where it is not the rule: higher for ``psnr…`` and
+        ``…correlation``, lower for all others.
+    labels, units : dict, optional
+        What people read for a score, and its unit; without a unit that of its margin.
+    ranges : dict, optional
+        Range that the true quantity covers, in the score's unit, for margins in "% of range";
+        not needed where that is the unit of the score itself.
     confidence : float
-        One minus the error rate of each claim; also that of the intervals.
+        One minus the error rate of each kind of claim.
+    looks : tuple of int
+        Numbers of common seeds at which the scores are looked at, planned beforehand.
+    primary : str
+        The score that training minimises: a quarter of the error rate of harm is its own.
 
     Returns
     -------
@@ -206,113 +166,192 @@ def verdict(raw, lossy, *, better, labels=None, margin=2.0, confidence=0.95) -> 
     Raises
     ------
     KeyError
-        If a table lacks a metric.
+        If the lossy table lacks a score, or an argument names none of the scores.
     ValueError
-        If there are fewer than two common seeds, a seed occurs twice, a score is not finite, or an
-        argument makes no sense.
+        If there are fewer than two common seeds or test simulations, a row is missing or occurs
+        twice, a score is not a finite number, a margin does not fit its score, or no score has one.
 
     Examples
     --------
-    >>> seeds = [1, 2, 3, 4, 5]
+    >>> seeds = pd.Index([1, 2, 3, 4, 5], name="seed")
     >>> raw = pd.DataFrame({"psnr_pressure": [40.3, 40.4, 40.5, 40.4, 40.6]}, index=seeds)
-    >>> lossy = pd.DataFrame({"psnr_pressure": [37.5, 37.4, 37.7]}, index=seeds[:3])
-    >>> label = {"psnr_pressure": "PSNR of pressure"}
-    >>> found = verdict(raw, lossy, better={"psnr_pressure": "higher"}, labels=label)
-    >>> found.state, found.seeds, found.further_seeds
-    ('harmful', [1, 2, 3], 0)
-    >>> print(found.reason.partition(",")[0])
-    PSNR of pressure falls by 2.9 dB (95 % interval 2.6 to 3.1)
+    >>> lossy = pd.DataFrame({"psnr_pressure": [37.5, 37.4, 37.7, 37.4, 37.5]}, index=seeds)
+    >>> found = verdict(raw, lossy, labels={"psnr_pressure": "PSNR of pressure"})
+    >>> found.state
+    'harmful'
+    >>> print(found.reason.partition(", and")[0])
+    PSNR of pressure falls by 2.9 dB, at least 2.6 (95 %, for these test simulations)
     """
-    if not better or not set(better.values()) <= {"lower", "higher"}:
-        raise ValueError(f"better must map each metric to 'lower' or 'higher', not {better}")
-    if not (0 <= margin < np.inf and 0.5 < confidence < 1):
-        raise ValueError(f"need margin >= 0 and 0.5 < confidence < 1, not {margin}, {confidence}")
-    sign = np.where([direction == "lower" for direction in better.values()], 1, -1)
-    family, lossy_scores = _scores("raw", raw, better), _scores("lossy", lossy, better)
-    seeds = [seed for seed in family.index if seed in lossy_scores.index]
-    strangers = [seed for seed in lossy_scores.index if seed not in family.index]
+    labels, units, ranges = labels or {}, units or {}, ranges or {}
+    looks = checked_looks(looks)
+    if not 0.5 < confidence < 1:
+        raise ValueError(f"confidence lies between 0.5 and 1, such as 0.95, not {confidence}")
+    names = [str(name) for name in raw.columns]
+    if missing := [name for name in names if name not in lossy.columns]:
+        raise KeyError(f"lossy scores lack {', '.join(missing)}; they have {', '.join(lossy)}")
+    for what, given in (("better", better), ("units", units), ("ranges", ranges)):
+        if strange := [name for name in given or {} if name not in names]:
+            raise KeyError(f"{what} names {', '.join(strange)}; the scores are {', '.join(names)}")
+    seeds, strangers, simulations, old, new = _paired(raw, lossy, names)
+    sign = np.array([direction(name, better or {}) for name in names])
+    found = choose(names, margins or {}, units, ranges)
+    values, scale = (new - old) * sign[:, None, None], np.abs(old).max((-2, -1))
+    unit = [units.get(name, known_unit(name)) for name in names]
+    for i, (name, margin) in enumerate(zip(names, found, strict=True)):
+        if margin is None:
+            continue
+        if margin.unit == "%":
+            mean = old[i].mean()
+            if not mean > 0:
+                raise ValueError(
+                    f"the margin of {name} is {margin} of the raw models' mean, which is {mean:g} "
+                    "and must be positive: give the margin in the score's own unit"
+                )
+            values[i], scale[i] = per_cent(values[i], old[i]), 100 * scale[i] / mean
+        elif margin.unit == "% of range" != unit[i]:
+            values[i], scale[i] = 100 / ranges[name] * values[i], 100 / ranges[name] * scale[i]
+        if margin.unit != "1":
+            unit[i] = margin.unit
+    shift, (error, dof) = values.mean((-2, -1)), two_way(values)
+    rounding = 1e-12 * scale  # neither a spread nor a shift
+    shift = np.where(np.abs(shift) > rounding, shift, 0.0)
+    error = np.where(error > rounding, error, 0.0)
+    margin = np.array([np.nan if m is None else m.size for m in found])
+    judged = ~np.isnan(margin)
+    within, harm = (level(len(seeds), looks, 1 - confidence, late=late) for late in (False, True))
+    weights = _weights(names, judged, primary)
+    low, high, bound = limits(shift, error, dof, within, harm, weights)
+    table = pd.DataFrame(
+        {
+            "label": [labels.get(name, name) for name in names],
+            "shift": shift,
+            "low": low,
+            "high": high,
+            "bound": bound,
+            "margin": margin,
+            "unit": unit,
+            "worse": np.where(sign > 0, "more", "less"),
+            "state": position(low, bound, margin),
+        },
+        index=pd.Index(names, name="score"),
+    )
+    state = overall(table["state"])
+    draft = Verdict(state, "", table, looks, seeds, simulations, confidence)
+    reason = _reason(draft)
+    if strangers:
+        reason += f"; left out for want of a raw model: seeds {', '.join(map(str, strangers))}"
+    return Verdict(state, reason, table, looks, seeds, simulations, confidence)
+
+
+def _weights(names, judged, primary) -> np.ndarray:
+    """Share of each score in the error rate of harm; the primary score has a quarter or more."""
+    share = judged / judged.sum()
+    first = judged & np.array([name == primary for name in names])
+    if first.any() and judged.sum() > 4:
+        share = np.where(first, 0.25, 0.75 * judged / (judged.sum() - 1))
+    return np.where(judged, share, 1 / judged.sum())
+
+
+def _paired(raw, lossy, names):
+    """Common seeds, strangers, number of simulations, and scores (M, K, S) of both tables."""
+    tables = {"raw": raw, "lossy": lossy}
+    depth = {name: table.index.nlevels for name, table in tables.items()}
+    if set(depth.values()) not in ({1}, {2}):
+        raise ValueError("index both tables by seed, or both by (seed, simulation)")
+    crossed = depth["raw"] == 2
+    for which, table in tables.items():
+        if not table.index.is_unique:
+            twice = table.index[table.index.duplicated()].unique().tolist()
+            raise ValueError(f"{which} scores have more than one row for {twice}")
+    seen = {n: t.index.get_level_values(0).unique().tolist() for n, t in tables.items()}
+    seeds = [seed for seed in seen["raw"] if seed in seen["lossy"]]
+    strangers = [seed for seed in seen["lossy"] if seed not in seen["raw"]]
     if len(seeds) < 2:
         raise ValueError(
             f"a verdict needs two or more seeds that raw and lossy models share, not {len(seeds)}; "
-            f"raw: {family.index.tolist()}; lossy without a raw model: {strangers}"
+            f"raw: {seen['raw']}; lossy: {seen['lossy']}"
         )
-    n, k = len(seeds), len(family)
-    pairs = sign * (lossy_scores.loc[seeds] - family.loc[seeds]).to_numpy()
-    (shift, paired_sd), (_, sigma) = band(pairs), band(family)
-
-    def evidence(n_pairs, n_raw):
-        return p_harmful(shift, *paired_error(paired_sd, sigma, n_pairs), sigma, n_raw, margin)
-
-    def settled(further):
-        _, harmful, benign = decide(evidence(n + further, max(k, n + further)), 1 - confidence)
-        return harmful.any() or benign.all()
-
-    adjusted, harmful, benign = decide(evidence(n, k), 1 - confidence)
-    error, dof = paired_error(paired_sd, sigma, n)
-    half = special.stdtrit(dof, (1 + confidence) / 2) * error
-    unbounded = np.where(shift == 0, 0, np.copysign(np.inf, shift))
-    table = pd.DataFrame(
-        {
-            "label": [(labels or {}).get(metric, metric) for metric in better],
-            "shift": shift,
-            "low": shift - half,
-            "high": shift + half,
-            "sigma": sigma,
-            "effect": np.divide(shift, sigma, out=unbounded, where=sigma > 0),
-            "p_harmful": adjusted,
-            "p_benign": 1 - evidence(n, k),
-            "state": np.select([harmful, benign], ["harmful", "benign"], "inconclusive"),
-        },
-        index=pd.Index(better, name="metric"),
-    )
-    state = "harmful" if harmful.any() else "benign" if benign.all() else "inconclusive"
-    further = 0
-    if state == "inconclusive":
-        numbers = [*range(1, FURTHER_SEEDS_LIMIT + 1), None]
-        further = numbers[bisect_left(numbers[:-1], True, key=settled)]
-    reason = _reason(table, state, further, better, margin, confidence)
-    if strangers:
-        reason += f"; left out for want of a raw model: seeds {', '.join(map(str, strangers))}"
-    return Verdict(state, reason, further, table, seeds, k, margin, confidence)
+    cases = raw.loc[[seeds[0]]].index.get_level_values(1).tolist() if crossed else [None]
+    if crossed and len(cases) < 2:
+        raise ValueError(
+            "one test simulation says nothing about others: give two or more, or leave the "
+            "simulation out of the tables to judge for this one alone"
+        )
+    rows = pd.MultiIndex.from_product([seeds, cases]) if crossed else pd.Index(seeds)
+    arrays = []
+    for which, table in tables.items():
+        mine = table[table.index.get_level_values(0).isin(seeds)]
+        if odd := mine.index.symmetric_difference(rows).tolist():
+            raise ValueError(f"{which} models and the first raw one differ in rows: {odd[:3]}")
+        try:
+            scores = mine.loc[rows, names].astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{which} scores must be numbers: {error}") from None
+        for name, column in scores.items():
+            for row, value in column[~np.isfinite(column)].items():
+                where = "seed {}, simulation {}".format(*row) if crossed else f"seed {row}"
+                raise ValueError(f"{which} score {name} of {where} is {value}; it must be finite")
+        arrays.append(scores.to_numpy().T.reshape(len(names), len(seeds), len(cases)))
+    return seeds, strangers, len(cases) if crossed else None, *arrays
 
 
-def _scores(name, table, better) -> pd.DataFrame:
-    """The judged columns of a table as float64, refused where a verdict would be nonsense."""
-    if missing := [metric for metric in better if metric not in table]:
-        raise KeyError(f"{name} scores lack {', '.join(missing)}; they have {', '.join(table)}")
-    if not table.index.is_unique:
-        twice = table.index[table.index.duplicated()].unique().tolist()
-        raise ValueError(f"{name} scores have more than one row for seeds {twice}")
-    scores = table[list(better)].astype(np.float64)
-    for metric, column in scores.items():
-        for seed, value in column[~np.isfinite(column)].items():
-            raise ValueError(f"{name} score {metric} of seed {seed} is {value}; it must be finite")
-    return scores
+def _kind(name, row) -> tuple[str, str, str, str]:
+    """Scores of one kind share a bound: key, unit, noun and short noun of several of them."""
+    unit = row["unit"]
+    if name == "l1":
+        return "l1", unit, "L1", "L1"
+    if name.startswith("l1_"):
+        return "l1_", unit, "L1 in any field", "L1 of any field"
+    if name.startswith("psnr"):
+        return "psnr", unit, "PSNR in any field", "any field"
+    if name.endswith("correlation"):
+        return "correlation", unit, "correlation of any curve", "correlation of any curve"
+    if unit == "% of range":
+        return "quantity", unit, "error in any quantity", "any quantity"
+    return name, unit, row["label"], row["label"]
 
 
-def _reason(table, state, further, better, margin, confidence) -> str:
-    """The sentence of a verdict, told by the metric that matters most."""
-    concerned = table[table["state"] == state]
-    metric = concerned["effect" if state == "harmful" else "p_benign"].idxmax()
-    row = table.loc[metric]
-    name, unit = row["label"], " dB" if metric.startswith("psnr_") else ""
-    verb = "rises" if (row["shift"] > 0) == (better[metric] == "lower") else "falls"
-    low, high = sorted(np.sign(row["shift"] or 1) * row[["low", "high"]])
-    size = f"{_short(abs(row['effect']))} times the spread between raw models"
-    told = (
-        f"{name} {verb} by {_short(abs(row['shift']))}{unit} ({100 * confidence:g} % interval "
-        f"{_short(low)} to {_short(high)}), {size if row['sigma'] else 'where raw models agree'}"
-    )
-    count = f"{len(concerned)} of {len(table)} metrics"
+def _reason(found) -> str:
+    """The sentence of a verdict, in the user's units."""
+    table, state, n = found.table, found.state, len(found.seeds)
+    sure = f"{100 * found.confidence:g} %"
+    judged = table[table["state"] != "not judged"]
+    where = "" if found.n_simulations else ", for these test simulations"
+    concerned = judged[judged["state"] == state]
+    count = f"{len(concerned)} of {len(judged)} scores"
+
+    def tell(row):
+        verb = "rises" if (row["shift"] >= 0) == (row["worse"] == "more") else "falls"
+        return f"{row['label']} {verb} by {quantity(short(abs(row['shift'])), row['unit'])}"
+
     if state == "harmful":
-        return f"{told}; beyond the margin of {margin:g} for certain: {count}"
-    if state == "benign":
-        return f"no metric is worse by {margin:g} times the spread; nearest to it: {told}"
-    hope = f"too close to the margin for {FURTHER_SEEDS_LIMIT:,} more common seeds to settle it"
-    if further:
-        hope = f"about {further} more common seed{'s' * (further > 1)} would settle it"
-    return f"these runs cannot tell for {count}; nearest to harm: {told}; {hope}"
+        row = concerned.loc[(concerned["low"] / concerned["margin"]).idxmax()]
+        margin = Margin(row["margin"], row["unit"])
+        told = f"{tell(row)}, at least {short(row['low'], down=True)} ({sure}{where}), "
+        told += f"and the margin is {margin}; beyond it for certain: {count}"
+    elif state == "undecided":
+        row = concerned.loc[(concerned["bound"] / concerned["margin"]).idxmax()]
+        margin = Margin(row["margin"], row["unit"])
+        later = [look for look in found.looks if look > n]
+        told = f"{n} common seeds cannot tell for {count}: {tell(row)}, "
+        if np.isfinite(row["bound"]):
+            told += f"at most {short(row['bound'], up=True)} ({sure}{where})"
+        elif n < found.looks[0]:
+            told += "without a bound yet"
+        else:
+            told += "the same in every seed, and without a spread there is no bound"
+        told += f", and the margin is {margin}; "
+        told += f"next look: {later[0]} seeds" if later else "that was the last planned look"
+    else:
+        costs = [f"{c.size} {c.worse} {c.noun}" for c in found.costs()]
+        told = f"at most {_listed(costs)} ({sure}{where})"
+        if state == "small":
+            row = concerned.loc[(concerned["low"] / concerned["margin"]).idxmax()]
+            told += f"; small but real: {tell(row)}"
+    if silent := table.index[table["state"] == "not judged"].tolist():
+        told += f"; reported without a margin, not judged: {', '.join(silent)}"
+    return told
 
 
-def _short(number) -> str:
-    return f"{number:.2g}" if abs(number) < 10 else f"{number:,.0f}"
+def _listed(parts) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

@@ -1,4 +1,4 @@
-"""A table in, a picture out."""
+"""A table in, a figure out: every figure of the paper, drawn from a study's saved tables."""
 
 from surrlab._lazy import attach, require
 
@@ -6,5 +6,5 @@ require("lab", "matplotlib", "seaborn")
 
 __all__ = attach(
     __name__,
-    catalogue="PLATES draw draw_all",
+    catalogue="FIGURES FigureSpec draw draw_all",
 )

@@ -1,6 +1,6 @@
-"""Which figure is drawn from which saved table: the one list that notebooks and command share.
+"""The list of figures: which one is drawn from which saved table.
 
-A notebook calls `draw` when its table is there; ``surrlab figures`` draws all of them again, years
+A study draws a figure when its table is there; ``surrlab figures`` draws all of them again, years
 later and without the ensemble, the models or any computing.
 """
 
@@ -14,85 +14,88 @@ from typing import NamedTuple
 import xarray as xr
 from matplotlib.figure import Figure
 
-from surrlab import _files, studies
-from surrlab.figures import data, loading, models
+from surrlab.figures import data, images, loading, models
 
 
-class Plate(NamedTuple):
-    """A figure: the table that it is drawn from, the notebook that makes both, and how."""
+class FigureSpec(NamedTuple):
+    """A figure: the table that it is drawn from, the notebook that makes both, the function."""
 
     table: str
     notebook: str
-    figure: Callable[[xr.Dataset], Figure]
+    function: Callable[[xr.Dataset], Figure]
 
 
-def _of_one(draw: Callable[[xr.Dataset, int], Figure]) -> Callable[[xr.Dataset], Figure]:
+def _of_one(function: Callable[[xr.Dataset, int], Figure]) -> Callable[[xr.Dataset], Figure]:
     """A figure of the only simulation in its table."""
-    return lambda table: draw(table, table["simulation"].item())
+    return lambda table: function(table, int(table["simulation"].values[0]))
 
 
-def _generation_loss(table: xr.Dataset) -> Figure:
-    return models.generation_loss(studies.generation_errors(table))
-
-
-PLATES = {
-    "evolution": Plate("evolution", "1_ensemble", data.evolution),
-    "history": Plate("history", "2_variability", models.history),
-    "momentum_band": Plate("raw_curves", "2_variability", _of_one(models.momentum_band)),
-    "generation_loss": Plate("generation_loss", "3_generation_loss", _generation_loss),
-    "thresholds": Plate("thresholds", "4_tolerance_search", data.thresholds),
-    "compressed": Plate("compressed_fields", "4_tolerance_search", data.compressed),
-    "tolerances": Plate("tolerance_search", "4_tolerance_search", data.tolerances),
-    "momentum_band_lossy": Plate("curves", "5_lossy_training", _of_one(models.momentum_band)),
-    "totals": Plate("curves", "5_lossy_training", _of_one(models.totals)),
-    "psnr": Plate("lossy_training", "5_lossy_training", models.psnr),
-    "correlation": Plate("lossy_training", "5_lossy_training", models.correlation),
-    "side_by_side": Plate("pictures", "5_lossy_training", models.side_by_side),
-    "verdict": Plate("verdicts", "5_lossy_training", models.verdict),
-    "throughput": Plate("loading_rates", "6_loading", loading.throughput),
-    "epoch_time": Plate("epoch_times", "6_loading", loading.epoch_time),
+FIGURES = {
+    "evolution": FigureSpec("evolution", "1_ensemble", images.evolution),
+    "history": FigureSpec("history", "2_variability", models.history),
+    "momentum_band": FigureSpec("raw_curves", "2_variability", _of_one(models.momentum_band)),
+    "generation_loss": FigureSpec("generation_loss", "3_generation_loss", models.generation_loss),
+    "thresholds": FigureSpec("thresholds", "4_tolerance_search", data.thresholds),
+    "compressed": FigureSpec("compressed_fields", "4_tolerance_search", images.compressed),
+    "tolerances": FigureSpec("tolerance_search", "4_tolerance_search", data.tolerances),
+    "momentum_band_lossy": FigureSpec("curves", "5_lossy_training", _of_one(models.momentum_band)),
+    "totals": FigureSpec("curves", "5_lossy_training", _of_one(models.totals)),
+    "psnr": FigureSpec("lossy_training", "5_lossy_training", models.psnr),
+    "correlation": FigureSpec("lossy_training", "5_lossy_training", models.correlation),
+    "side_by_side": FigureSpec("pictures", "5_lossy_training", images.side_by_side),
+    "verdict": FigureSpec("verdicts", "5_lossy_training", models.verdict),
+    "throughput": FigureSpec("loading_rates", "6_loading", loading.throughput),
+    "epoch_time": FigureSpec("epoch_times", "6_loading", loading.epoch_time),
 }
 """Every figure of a study by the name of its file, in the order of the notebooks."""
 
 
 def draw(results: str | os.PathLike, name: str) -> Figure:
-    """Draw a figure from its saved table, keep it as ``figures/<name>.png``, and return it.
+    """Draw a figure from its saved table, store it as ``figures/<name>.png``, and return it.
 
     Parameters
     ----------
     results : path
         Folder of a study.
     name : str
-        One of `PLATES`.
+        One of `FIGURES`.
 
     Raises
     ------
+    KeyError
+        If there is no such figure.
     FileNotFoundError
         If the table is not there, naming the notebook that makes it.
     ValueError
-        If the table lacks what the figure needs: another version made it.
+        If the table lacks what the figure needs.
     """
-    results, plate = Path(results), PLATES[name]
-    path = results / f"{plate.table}.nc"
+    if name not in FIGURES:
+        raise KeyError(f"there is no figure {name!r}; there are {', '.join(FIGURES)}")
+    spec = FIGURES[name]
+    path = Path(results) / f"{spec.table}.nc"
     if not path.exists():
-        raise FileNotFoundError(f"{name}: there is no {path}; {plate.notebook}.ipynb makes it")
-    table = xr.load_dataset(path, engine="h5netcdf")
+        raise FileNotFoundError(f"{name}: there is no {path}; {spec.notebook}.ipynb makes it")
+    # Times are numbers: xarray would turn those in "hours" or "seconds" into timedelta64.
+    table = xr.load_dataset(path, engine="h5netcdf", decode_times=False)
     try:
-        figure = plate.figure(table)
+        figure = spec.function(table)
     except KeyError as error:
         raise ValueError(
-            f"{name}: {path} lacks {error}; another version made it, {plate.notebook}.ipynb makes "
+            f"{name}: {path} lacks {error}; another version made it, {spec.notebook}.ipynb makes "
             "it again"
         ) from error
-    kept = results / "figures" / f"{name}.png"
-    kept.parent.mkdir(exist_ok=True)
-    with _files.replacing(kept) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    except ValueError as error:
+        raise ValueError(f"{name}: {path}: {error}") from error
+    image = path.parent / "figures" / f"{name}.png"
+    image.parent.mkdir(exist_ok=True)
+    temporary = image.with_name(f"{image.name}.{os.getpid()}.tmp")
+    figure.savefig(temporary, format="png", dpi=110)
+    temporary.replace(image)  # a reader finds the old picture or the new one, never a half
     return figure
 
 
 def draw_all(results: str | os.PathLike) -> tuple[list[str], list[str]]:
-    """Draw every figure whose table is there; return their names, and what is said of the others.
+    """Draw every figure whose table is there; return their names, and why others are missing.
 
     Raises
     ------
@@ -100,7 +103,7 @@ def draw_all(results: str | os.PathLike) -> tuple[list[str], list[str]]:
         If the folder holds none of the tables.
     """
     drawn, missing = [], []
-    for name in PLATES:
+    for name in FIGURES:
         try:
             draw(results, name)
             drawn.append(name)

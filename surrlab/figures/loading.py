@@ -1,6 +1,6 @@
-"""The pictures of Section VI-C: what a storage delivers, and what an epoch waits for.
+"""Figures of Section VI-C: how fast batches are loaded, and how long an epoch waits for them.
 
-A saved table in, a matplotlib `Figure` out, as in `figures`.
+A saved table in, a matplotlib `Figure` out.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from surrlab.figures.style import foot, listing, panels, percent, styles
+from surrlab._text import listing, percent
+from surrlab.figures.style import RATIO, RAW, add_caption, subplots, version_styles
 
-_RAW = "0.7"
 _STALL = "#b07aa1"
+_ABOVE = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
 
 
 def throughput(rates: xr.Dataset) -> Figure:
@@ -21,76 +22,83 @@ def throughput(rates: xr.Dataset) -> Figure:
     Parameters
     ----------
     rates : Dataset
-        ``rate`` (storage, ratio, round) in MB/s of uncompressed data, the first ratio 1 (raw);
-        coordinate ``bandwidth`` of each storage in MB/s, or infinite.
+        ``rate`` (storage, version, round) in MB/s of uncompressed data, the raw version first;
+        coordinates ``ratio`` of ``version`` and ``bandwidth`` of ``storage`` in MB/s, or infinite.
     """
     title = "How fast is a batch ready? Over each bar its gain over raw data on the same storage"
-    figure, axes = panels(title, 4, 1, rates.sizes["storage"], sharey=True)
-    colours = [_RAW, *(style["color"] for style in styles(rates.sizes["ratio"] - 1))]
-    for ax, name in zip(axes[0], rates["storage"].values, strict=True):
-        one = rates.sel(storage=name)
-        median, bandwidth = one["rate"].median("round").values, float(one["bandwidth"])
-        places = np.arange(len(median))
-        ax.bar(places, median, color=colours, alpha=0.75)
-        for place, values in zip(places, one["rate"].transpose("ratio", "round"), strict=True):
+    figure, axes = subplots(title, 4, 1, rates.sizes["storage"], sharey=True)
+    colors = [RAW["color"], *(s["color"] for s in version_styles(rates.sizes["version"] - 1))]
+    for ax, storage in zip(axes[0], rates["storage"].values, strict=True):
+        measured = rates.sel(storage=storage)
+        bandwidth = float(measured["bandwidth"])
+        rate = measured["rate"].transpose("version", "round").values
+        median, places = np.median(rate, axis=1), np.arange(len(rate))
+        ax.bar(places, median, color=colors, alpha=0.75)
+        for place, values in enumerate(rate):
             ax.plot(np.full(values.size, place), values, "_", color="0.2", ms=9)
             gain = f"{median[place] / median[0]:.2g}×" if place else ""
-            ax.annotate(gain, (place, float(values.max())), (0, 4), **_ABOVE)
+            ax.annotate(gain, (place, values.max()), (0, 4), **_ABOVE)
         if np.isfinite(bandwidth):
             ax.axhline(bandwidth, color="black", ls="--", lw=1.2, label="bandwidth of the storage")
-        ax.set_title(
-            f"{name}\n({bandwidth:g} MB/s)" if np.isfinite(bandwidth) else name, fontsize=9
-        )
-        ax.set_xticks(places, _names(rates), fontsize=8)
+        heading = f"{storage}\n({bandwidth:g} MB/s)" if np.isfinite(bandwidth) else storage
+        ax.set_title(heading, fontsize=9)
+        ax.set_xticks(places, _ratio_labels(rates), fontsize=8)
         ax.set_xlabel("ratio (payload)")
     axes[0, 0].set_ylabel("MB/s of uncompressed data")
     median = rates["rate"].median("round")
-    gain = (median / median.isel(ratio=0)).isel(ratio=slice(1, None)).max("ratio").to_series()
-    told = listing({name: f"{value:.2g}×" for name, value in gain.items()})
+    gains = (median / median.isel(version=0)).isel(version=slice(1, None)).max("version")
+    best = {str(gain["storage"].item()): f"{float(gain):.2g}×" for gain in gains}
     caption = (
-        "What the network gets counts, not what the disk gave; dashes are single measurements, "
-        f"bars their medians. Best gain over raw data: {told}."
+        "Counted are the bytes that the network gets, not those that the storage delivered; dashes "
+        "are single measurements, bars their medians. Best gain over raw data: "
+        f"{listing(best)}."
     )
-    return foot(figure, caption)
+    return add_caption(figure, caption)
 
 
 def epoch_time(epochs: xr.Dataset) -> Figure:
-    """Fig. 12: time of an epoch against the number of processes; what is red, the network waits.
+    """Fig. 12: time of an epoch against the number of processes, and its share spent waiting.
 
     Parameters
     ----------
     epochs : Dataset
-        ``data`` and ``both`` (processes, ratio, round), ``compute`` (processes, round), seconds;
-        attribute ``storage`` in words.
+        ``data`` and ``both`` (processes, version, round), ``compute`` (processes, round), seconds;
+        coordinate ``ratio`` of ``version``, the raw one first; attribute ``storage`` in words.
     """
     title = f"What does an epoch wait for? Storage: {epochs.attrs['storage']}"
-    figure, axes = panels(title, 4, 1, epochs.sizes["processes"], sharey=True)
-    middle = epochs.median("round")
+    figure, axes = subplots(title, 4, 1, epochs.sizes["processes"], sharey=True)
+    middle, labels = epochs.median("round"), _ratio_labels(epochs)
     for ax, n in zip(axes[0], middle["processes"].values, strict=True):
-        one = middle.sel(processes=n)
-        places, both, compute = np.arange(one.sizes["ratio"]), one["both"], float(one["compute"])
-        ax.bar(places + 0.2, both, 0.4, color=_STALL, alpha=0.75, label="both: the network waits")
+        epoch = middle.sel(processes=n)
+        places, compute = np.arange(len(labels)), float(epoch["compute"])
+        data, both = epoch["data"].values, epoch["both"].values
+        ax.bar(places + 0.2, both, 0.4, color=_STALL, alpha=0.75, label="epoch: the network waits")
         learning = np.minimum(both, compute)
-        ax.bar(places + 0.2, learning, 0.4, color="0.45", label="both: it computes")
-        ax.bar(places - 0.2, one["data"], 0.4, color="#9ec9e2", label="data alone")
+        ax.bar(places + 0.2, learning, 0.4, color="0.45", label="epoch: it computes")
+        ax.bar(places - 0.2, data, 0.4, color="#9ec9e2", label="loading alone")
         ax.axhline(compute, color="black", ls="--", lw=1.2, label="computing alone")
-        ax.set_title(f"{n} process{'es' if n > 1 else ''}", fontsize=10)
-        ax.set_xticks(places, _names(one))
-        ax.set_xlabel("compression ratio of the training data (payload)")
+        ax.set_title(_processes(n), fontsize=10)
+        ax.set_xticks(places, labels)
+        ax.set_xlabel(RATIO)
     axes[0, 0].set_ylabel("time of an epoch (s)")
     last = middle.isel(processes=-1)
-    stall = (1 - last["compute"] / last["both"]).clip(0)
-    told = listing(dict(zip(_names(last), map(percent, stall), strict=True)))
-    n = int(last["processes"])
+    stall = (1 - last["compute"] / last["both"]).clip(0).values
+    names = [label.replace("\n", " ") for label in labels]
+    shares = listing(dict(zip(names, map(percent, stall), strict=True)))
     caption = (
         "What an epoch takes beyond computing alone, the network waits. Share of an epoch with "
-        f"{n} process{'es' if n > 1 else ''}: {told}."
+        f"{_processes(int(last['processes']))}: {shares}."
     )
-    return foot(figure, caption)
+    return add_caption(figure, caption)
 
 
-_ABOVE = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
+def _processes(n: int) -> str:
+    return f"{n} process{'es' if n > 1 else ''}"
 
 
-def _names(table: xr.Dataset) -> list[str]:
-    return ["raw" if ratio == 1 else f"{ratio:.1f}×" for ratio in table["ratio"].values]
+def _ratio_labels(table: xr.Dataset) -> list[str]:
+    """The versions by their ratio; where two of them look alike, with their names."""
+    labels = ["raw", *(f"{ratio:.1f}×" for ratio in table["ratio"].values[1:])]
+    if len(set(labels)) == len(labels):
+        return labels
+    return [*map("{}\n{}".format, labels, table["version"].values)]

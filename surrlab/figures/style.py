@@ -1,7 +1,8 @@
-"""What all figures share: the look of a model, panels, and the foot with caption and legend.
+"""The look that all figures share: colours of models, fields and states, panels, captions.
 
-Truth is black, raw models are grey, and a level of compression keeps its colour and line (`styles`)
-in every figure. Colours darken with the level, so that the order survives a grey printer.
+The truth is black, raw models are grey, and a version of the training data keeps its colour and
+line in every figure. Colours darken with compression, so that the order survives a grey printer.
+Labels and units come from the tables; nothing here knows the name of a field or a quantity.
 """
 
 from __future__ import annotations
@@ -9,81 +10,181 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
+from matplotlib.mlab import GaussianKDE
 
-from surrlab.simulation.scenario import LABELS, NAMES
+from surrlab import _text
 
-TRUTH = {"color": "black", "lw": 1.6, "zorder": 4}
-RAW = {"color": "0.7", "lw": 1.0}
-RAW_CENTRE = {"color": "0.25", "ls": "--", "lw": 1.2, "zorder": 1.5}
-BAND = {"color": "0.87", "lw": 0, "zorder": 0}
+Style = dict[str, Any]
+
+TRUTH: Style = {"color": "black", "lw": 1.6, "zorder": 4}
+RAW: Style = {"color": "0.7", "lw": 1.0}
+RAW_MEAN: Style = {"color": "0.25", "ls": "--", "lw": 1.2, "zorder": 3}
+BAND: Style = {"color": "0.87", "lw": 0, "zorder": 0}
+THIN: Style = {"lw": 0.8}
+"""Added to the style of a version where each of its models is a curve."""
+GENERATED: Style = {"color": "#00798c", "ls": (0, (4, 1.5))}
+"""Models that learned from another model's output; no version has this look."""
+STATE_COLORS = {
+    "benign": "#3c9d5b",
+    "small": "#9aad2e",
+    "undecided": "#d97706",
+    "harmful": "#d6453d",
+}
+"""Colour of each state of a verdict, from the best to the worst."""
 LINES = ((0, (9, 1.5)), (0, (4, 1.5)), "-.", (0, (1.5, 1)), (0, (6, 1, 1, 1, 1, 1)), (0, (9, 4)))
 MARKERS = "os^Dvp"
 RATIO = "compression ratio of the training data (payload)"
-FIELD_STYLES = {
-    name: {"color": colour, "ls": line}
-    for name, colour, line in zip(
-        NAMES,
-        ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#777777"),
-        ("-", *LINES[1:]),
-        strict=True,
-    )
-}
+_FIELD_COLORS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#777777")
+_FIELD_LINES = ("-", *LINES[1:])
 _CAPTION_WIDTH = 144  # characters that fit into the common width
-_LINE = 0.165  # height of a line of the foot, in inches
+_LINE_HEIGHT = 0.165  # of a line of the caption, in inches
 
 
-def styles(n: int) -> list[dict]:
-    """Colour and line of `n` levels, from the least compressed: three are green, red and blue."""
-    import seaborn as sns
+def version_styles(n: int) -> list[Style]:
+    """Colour and line of `n` versions, the least compressed first; three: green, red, blue."""
+    stops = ["#58b558", "#cf7420", "#c9302c", "#7b2a8c", "#14307e"]
+    palette = LinearSegmentedColormap.from_list("versions", stops)(np.linspace(0, 1, n))
+    return [{"color": to_hex(c), "ls": LINES[i % len(LINES)]} for i, c in enumerate(palette)]
 
-    palette = sns.blend_palette(["#58b558", "#cf7420", "#c9302c", "#7b2a8c", "#14307e"], n)
-    return [{"color": c, "ls": LINES[i % len(LINES)]} for i, c in enumerate(palette.as_hex())]
+
+def field_styles(n: int) -> list[Style]:
+    """Colour and line of `n` fields by position; 36 differ in one or both."""
+    size = len(_FIELD_COLORS)
+    lines = (_FIELD_LINES[(i + i // size) % len(_FIELD_LINES)] for i in range(n))
+    return [{"color": _FIELD_COLORS[i % size], "ls": line} for i, line in enumerate(lines)]
 
 
-def level_label(level: float, ratio: float) -> str:
-    """What a figure calls a level: its payload ratio, then its factor on the tolerances.
+class Group(NamedTuple):
+    """Models of one version: label, ``short`` label for captions, look, and their table."""
 
-    >>> level_label(0.125, 10.93)
-    '10.9× (tolerance ×1/8)'
+    label: str
+    short: str
+    style: Style
+    table: Any
+
+
+def groups(table: xr.Dataset | xr.DataArray) -> list[Group]:
+    """The models of a table by version: the raw ones, then the lossy ones by growing ratio.
+
+    Parameters
+    ----------
+    table : Dataset or DataArray
+        With a dimension ``model`` and its coordinates ``kind``, ``version``, ``codec``, ``rule``,
+        ``factor`` and ``ratio``. Models of another kind than ``raw`` and ``lossy`` are left out.
+
+    Raises
+    ------
+    ValueError
+        If there is no raw model.
     """
-    return f"{ratio:.1f}× (tolerance ×{factor(level)})"
-
-
-def factor(level: float) -> str:
-    """A factor on the tolerances as people write it.
-
-    >>> factor(0.125), factor(4.0), factor(0.3)
-    ('1/8', '4', '3/10')
-    """
-    return str(Fraction(level).limit_denominator(1000))
-
-
-def groups(table: xr.Dataset | xr.DataArray) -> Iterator[tuple[str, dict, xr.Dataset]]:
-    """Label, style and models: the raw ones, then each lossy level from the least compressed."""
-    kind, level = table["kind"].values, table["level"].values
+    kind, version = table["kind"].values, table["version"].values
     if not (kind == "raw").any():
-        raise ValueError("the figure needs raw models; the evaluation holds none")
-    yield "raw models", RAW, table.isel(model=kind == "raw")
-    levels = np.unique(level[kind == "lossy"])
-    for one, style in zip(levels, styles(len(levels)), strict=True):
-        models = table.isel(model=(kind == "lossy") & (level == one))
-        yield level_label(one, float(models["ratio"][0])), style, models
+        raise ValueError("the figure needs raw models; the table holds none")
+    lossy = np.flatnonzero(kind == "lossy")
+    first = lossy[np.unique(version[lossy], return_index=True)[1]]  # model of each version
+    first = first[np.argsort(table["ratio"].values[first], kind="stable")]
+    models = [table.isel(model=(kind == "lossy") & (version == version[k])) for k in first]
+    labels = zip(*version_labels(table.isel(model=first)), strict=True)
+    styles = version_styles(len(first))
+    raw = Group("raw models", "raw", RAW, table.isel(model=kind == "raw"))
+    rows = zip(labels, styles, models, strict=True)
+    return [raw, *(Group(*names, style, group) for names, style, group in rows)]
 
 
-def panels(title: str, height: float, rows=1, columns=1, *, images=False, **kwargs):
+def version_labels(versions: xr.Dataset | xr.DataArray) -> tuple[list[str], list[str]]:
+    """Labels of lossy versions, and short ones for captions; both tell all of them apart.
+
+    Parameters
+    ----------
+    versions : Dataset or DataArray
+        With ``codec``, ``rule``, ``factor`` and ``ratio``, each one value per version.
+    """
+    columns = [versions[name].values.tolist() for name in ("ratio", "factor", "rule", "codec")]
+    several = len(set(columns[-1])) > 1
+    labels = [
+        _text.version_label(ratio, factor, rule, codec if several else "")
+        for ratio, factor, rule, codec in zip(*columns, strict=True)
+    ]
+    short = [f"{ratio:.1f}×" for ratio in columns[0]]
+    return labels, short if len(set(short)) == len(short) else labels
+
+
+def version_note(table: xr.Dataset | xr.DataArray) -> str:
+    """What the labels of a table's lossy versions mean, for its caption; empty without any."""
+    rules = set(table["rule"].values[table["codec"].values != ""].tolist())
+    means = ["the factor on Algorithm 1's tolerances"] if rules - {"fixed"} else []
+    means += ["the tolerance in standard deviations of the fields"] if "fixed" in rules else []
+    return f" n×: {RATIO}; in brackets {' or '.join(means)}." if means else ""
+
+
+class Band(NamedTuple):
+    """The band of Fig. 3: mean of raw models, and twice their standard deviation."""
+
+    mean: xr.DataArray
+    two_sigma: xr.DataArray
+
+    def inside(self, curves: xr.DataArray) -> float:
+        """Share of the points of all curves that lie inside the band."""
+        return float((np.abs(curves - self.mean) <= self.two_sigma).mean())
+
+
+def two_sigma_band(raw: xr.DataArray) -> Band:
+    """Mean ± 2σ over the dimension ``model``, with K − 1 in the divisor (Fig. 3).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two models.
+    """
+    n = raw.sizes["model"]
+    if n < 2:
+        raise ValueError(f"a band needs at least two raw models; the table holds {n}")
+    return Band(raw.mean("model"), 2 * raw.std("model", ddof=1))
+
+
+def chance_inside(raw: xr.DataArray) -> float:
+    """Share of a raw model's points inside the band of the others, averaged over raw models.
+
+    What chance alone gives: about 0.86 of five models, not 0.95. NaN with fewer than three models.
+    """
+    places = np.arange(raw.sizes["model"])
+    if len(places) < 3:
+        return math.nan
+    bands = [two_sigma_band(raw.isel(model=places != k)) for k in places]
+    return float(np.mean([band.inside(raw[{"model": k}]) for k, band in enumerate(bands)]))
+
+
+def one_simulation(table: xr.Dataset, simulation: int) -> xr.Dataset:
+    """The samples of one simulation.
+
+    Raises
+    ------
+    KeyError
+        If the table has none of it.
+    """
+    numbers = table["simulation"].values
+    if simulation not in numbers:
+        known = ", ".join(map(str, dict.fromkeys(numbers.tolist())))
+        raise KeyError(f"no simulation {simulation}; there are {known}")
+    return table.isel(sample=numbers == simulation)
+
+
+def subplots(
+    title: str, height: float, rows: int = 1, columns: int = 1, *, images: bool = False, **kwargs
+) -> tuple[Figure, np.ndarray]:
     """An empty figure of the common width, and its axes ``(rows, columns)``.
 
-    `height` is in inches and without the `foot`, which makes its own room.
+    `height` is in inches, without the caption, for which `add_caption` makes room.
     """
-    layout = "compressed" if images else "constrained"
-    figure = Figure(figsize=(10, height), dpi=110, layout=layout)
+    figure = Figure(figsize=(10, height), dpi=110, layout="compressed" if images else "constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     axes = figure.subplots(rows, columns, squeeze=False, **kwargs)
     for ax in axes.flat:
@@ -95,25 +196,30 @@ def panels(title: str, height: float, rows=1, columns=1, *, images=False, **kwar
     return figure, axes
 
 
-def foot(figure: Figure, caption: str, columns: int = 4) -> Figure:
-    """The figure with its caption beneath the panels, and under it one legend for all of them.
+def subplot_grid(title: str, height: float, n: int) -> tuple[Figure, list[Axes]]:
+    """A figure of `n` panels in one row, two, or rows of four; `height` is that of a row."""
+    columns = n if n <= 3 else -(-n // 2) if n <= 8 else 4
+    figure, axes = subplots(title, height * -(-n // columns), -(-n // columns), columns)
+    for ax in axes.flat[n:]:
+        ax.remove()
+    return figure, list(axes.flat[:n])
 
-    Equal labels appear once. Layout makes room for one thing at the bottom: caption and legend are
-    one, the caption its title. The figure grows by it, so that the panels keep their size.
+
+def add_caption(figure: Figure, caption: str, columns: int = 4) -> Figure:
+    """Put a caption beneath the panels, and under it one legend for all of them.
+
+    Equal labels appear once. The layout makes room for one artist at the bottom: caption and
+    legend are one, the caption its title. The figure grows by it: the panels keep their size.
     """
-    entries = {}
+    entries: dict[str, Any] = {}
     for ax in figure.axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    if any("(tolerance" in label for label in entries):
-        caption += f" n×: {RATIO}; in brackets the factor on Algorithm 1's tolerance."
-    signed = re.sub(r"(?<!\w)-(?=\d)", "−", caption)
-    together = re.sub(r"(?<=\d) (?=%|cm|dB)", "\N{NO-BREAK SPACE}", signed)
-    text = textwrap.fill(together, _CAPTION_WIDTH)
+    together = re.sub(r"(?<=\d) (?=%|dB)", "\N{NO-BREAK SPACE}", _text.minus(caption))
+    text = "\n".join(textwrap.fill(part, _CAPTION_WIDTH) for part in together.split("\n"))
     columns = max(1, min(columns, len(entries)))
     lines = 1 + text.count("\n") + math.ceil(len(entries) / columns)
-    figure.set_figheight(figure.get_figheight() + 0.15 + _LINE * lines)
-    look = {"fontsize": 9, "title_fontsize": 9, "frameon": False, "handlelength": 3}
+    figure.set_figheight(figure.get_figheight() + 0.15 + _LINE_HEIGHT * lines)
     figure.legend(
         entries.values(),
         entries.keys(),
@@ -121,145 +227,37 @@ def foot(figure: Figure, caption: str, columns: int = 4) -> Figure:
         loc="outside lower left",
         alignment="left",
         ncols=columns,
-        **look,
+        fontsize=9,
+        title_fontsize=9,
+        frameon=False,
+        handlelength=3,
     )
     return figure
 
 
-def sentence(label: str) -> str:
-    """A label as a sentence begins with it.
-
-    >>> sentence("PSNR of pressure"), sentence("jet length")
-    ('PSNR of pressure', 'Jet length')
-    """
-    return label[:1].upper() + label[1:]
-
-
-def listing(values: Mapping[str, str]) -> str:
-    """What a caption says of several things, one after another.
-
-    >>> listing({"raw": "0.99", "11×": "0.98"})
-    'raw: 0.99; 11×: 0.98'
-    """
-    return "; ".join(f"{name}: {value}" for name, value in values.items())
-
-
-def percent(share: float) -> str:
-    """A share as people write it.
-
-    >>> percent(0.254)
-    '25 %'
-    """
-    return f"{100 * float(share):.0f} %"
-
-
-def with_unit(label: str, array: xr.DataArray) -> str:
-    """A label and its unit, as an axis has it; a pure number has none."""
-    unit = array.attrs["units"]
-    return label if unit == "1" else f"{label} ({unit})"
-
-
-def density(ax: Axes, values: np.ndarray, label: str, style: dict) -> None:
+def plot_density(ax: Axes, values: np.ndarray, label: str, style: Style) -> None:
     """Kernel density of the finite values; a vertical line where they are all one number."""
     finite = values[np.isfinite(values)]
     if finite.size and np.ptp(finite) > 1e-6 * np.abs(finite).max():
-        import seaborn as sns
-
-        sns.kdeplot(x=finite, ax=ax, label=label, **style)
+        kernel = GaussianKDE(finite)  # Scott's bandwidth
+        room = 3 * float(kernel.factor) * finite.std(ddof=1)
+        x = np.linspace(finite.min() - room, finite.max() + room, 200)
+        ax.plot(x, kernel(x), label=label, **style)
+        ax.set_ylim(bottom=0)
     else:
         ax.axvline(finite[0] if finite.size else np.nan, label=label, **style)
 
 
-def boxes(ax: Axes, boxes: Sequence[tuple], orientation: str = "vertical") -> None:
-    """A box for each (label, colour, values); what is not finite is left out."""
-    labels, colours, samples = zip(*boxes, strict=True)
+def plot_boxes(
+    ax: Axes,
+    boxes: Iterable[tuple[str, str, np.ndarray]],
+    orientation: Literal["vertical", "horizontal"] = "vertical",
+) -> None:
+    """A box for each (label, colour, values); values that are not finite are left out."""
+    labels, colors, samples = zip(*boxes, strict=True)
     finite = [values[np.isfinite(values)] for values in samples]
     dots, line = {"marker": ".", "ms": 3, "mec": "0.4"}, {"color": "black", "lw": 1.6}
-    look = {"widths": 0.6, "patch_artist": True, "flierprops": dots, "medianprops": line}
+    look: Style = {"widths": 0.6, "patch_artist": True, "flierprops": dots, "medianprops": line}
     drawn = ax.boxplot(finite, orientation=orientation, tick_labels=labels, **look)
-    for patch, colour in zip(drawn["boxes"], colours, strict=True):
-        patch.set(facecolor=colour, alpha=0.7)
-
-
-def span(table: xr.Dataset) -> str:
-    """The domain of a table of fields, for a caption.
-
-    >>> span(xr.Dataset(attrs={"x_extent": [-1, 4], "y_extent": [-2, 2]}))
-    'x from -1 to 4 cm, y from -2 to 2 cm'
-    """
-    x, y = table.attrs["x_extent"], table.attrs["y_extent"]
-    return f"x from {x[0]:.2g} to {x[1]:.2g} cm, y from {y[0]:.2g} to {y[1]:.2g} cm"
-
-
-def aspect(table: xr.Dataset) -> float:
-    """Height of the domain of a table of fields over its width."""
-    (left, right), (bottom, top) = table.attrs["x_extent"], table.attrs["y_extent"]
-    return (top - bottom) / (right - left)
-
-
-def scale(values: np.ndarray) -> dict:
-    """Colour map and limits of a field: centred on zero where it has both signs.
-
-    Both maps grow lighter from one end to the other, so that they survive a grey printer. A sign
-    counts from a quarter of the other: the slight tension behind a shock does not.
-    """
-    low, high = float(np.min(values)), float(np.max(values))
-    if -low > 0.25 * high and high > -0.25 * low:
-        reach = max(-low, high)
-        return {"cmap": "cividis", "clim": (-reach, reach)}
-    return {"cmap": "viridis", "clim": (low, high)}
-
-
-def images(row: Sequence[Axes], fields: np.ndarray, table: xr.Dataset, rotate=False, **kwargs):
-    """Fields ``(n, ny, nx)`` with true proportions, bottom row down, or on their side."""
-    x, y = table.attrs["x_extent"], table.attrs["y_extent"]
-    extent = (*y, *x) if rotate else (*x, *y)
-    for ax, field in zip(row, fields, strict=True):
-        image = ax.imshow(field.T if rotate else field, origin="lower", extent=extent, **kwargs)
-    return image
-
-
-def beside(
-    table: xr.Dataset, title: str, caption: str, *, labels: Sequence[str], distance: str
-) -> Figure:
-    """Rows of fields, each field beside its distance from the first row's; columns in pairs.
-
-    A tall domain lies on its side, as in the paper. Colour limits of a field are the first row's;
-    those of a distance are shared by all rows.
-
-    Parameters
-    ----------
-    table : Dataset
-        The fields to draw, (row, y, x), with units; attributes ``title``, which sample it is, and
-        the domain, ``x_extent`` and ``y_extent``.
-    labels : sequence of str
-        Name of each row.
-    distance : str
-        Heading of a distance.
-    """
-    names, flat = list(table), aspect(table)
-    height = 1.5 + len(labels) * (3.9 / len(names) * min(flat, 1 / flat) + 0.1)
-    title = f"{title}\n{table.attrs['title']}"
-    figure, axes = panels(title, height, len(labels), 2 * len(names), images=True)
-    for ax, label in zip(axes[:, 0], labels, strict=True):
-        ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
-    for name, left, right in zip(names, axes.T[::2], axes.T[1::2], strict=True):
-        values = table[name].values
-        error = np.abs(values - values[0])
-        # A few cells at an interface are far off: with them on the scale nothing else shows.
-        shades = {"cmap": "Greys", "clim": (0, np.quantile(error, 0.995) or 1)}
-        for column, stack, look, extend, heading in (
-            (left, values, scale(values[0]), "both", textwrap.fill(LABELS[name], 18)),
-            (right, error, shades, "max", distance),
-        ):
-            image = images(column, stack, table, aspect(table) > 1, **look)
-            column[0].set_title(heading, fontsize=10)
-            bar = figure.colorbar(image, ax=column, location="bottom", extend=extend, aspect=14)
-            bar.set_label(table[name].attrs["units"], fontsize=9)
-            bar.ax.tick_params(labelsize=8)
-            bar.ax.locator_params(nbins=3)
-            bar.ax.xaxis.set_major_formatter("{x:g}")
-        right[0].set_axis_off()  # the first row's distance from itself
-        right[0].images[0].remove()
-    side = "; its left is the domain's lower end" if aspect(table) > 1 else ""
-    return foot(figure, f"{caption} Domain: {span(table)}{side}.")
+    for patch, color in zip(drawn["boxes"], colors, strict=True):
+        patch.set(facecolor=color, alpha=0.7)

@@ -78,8 +78,6 @@ def lossy_training(study: Study) -> tuple[xr.Dataset, dict[str, Verdict]]:
         for name, _ in missing:
             if name != ladders.RAW:
                 found[name] = _judge(study, known[name], trained)
-        for name in [n for n in found if n not in dict(missing)]:  # more raw models: look again
-            found[name] = _judge(study, known[name], trained)
     order = [ladders.RAW, *(name for name in known if name in trained)]
     models = [m for name in order for m in _models(study, known, name, trained[name])]
     return evaluations(study, models, "lossy_training"), {n: found[n] for n in known if n in found}
@@ -122,9 +120,9 @@ def verdict_table(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verd
     -------
     Dataset
         ``label``, ``unit``, ``shift``, ``low``, ``high``, ``bound``, ``margin`` and ``state``
-        (version, score); ``verdict``, ``reason``, ``n_seeds``, ``inside`` (version), the last the
-        share of points inside the raw models' ±2σ band; attribute ``inside_raw``, the share that
-        another raw model reaches.
+        (version, score); ``verdict``, ``reason`` and ``n_seeds`` (version); and the paper's
+        criterion: ``inside``, the share of points inside the raw models' ±2σ band,
+        ``inside_by_chance``, that of another raw model, and ``criterion``, in words.
     """
     known = versions(study)
 
@@ -132,13 +130,12 @@ def verdict_table(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verd
         tables = {name: one.table for name, one in found.items()}
         joined = pd.concat(tables, names=["version"], sort=False).to_xarray()
         joined = joined.reindex(version=list(found), score=list(next(iter(tables.values())).index))
-        inside, by_chance = _inside(evaluation, list(found))
         each = [known[name] for name in found]
         columns = {
             "verdict": [one.state for one in found.values()],
             "reason": [one.reason for one in found.values()],
             "n_seeds": [len(one.seeds) for one in found.values()],
-            "inside": inside,
+            **_criterion(evaluation, found),
         }
         coords = {
             "codec": [version.codec for version in each],
@@ -150,7 +147,7 @@ def verdict_table(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verd
         return (
             joined.assign({name: ("version", values) for name, values in columns.items()})
             .assign_coords({name: ("version", values) for name, values in coords.items()})
-            .assign_attrs(confidence=next(iter(found.values())).confidence, inside_raw=by_chance)
+            .assign_attrs(confidence=next(iter(found.values())).confidence)
         )
 
     made_from = {key: evaluation.attrs[key] for key in ("ensemble_digest", "test_digest", "models")}
@@ -158,15 +155,24 @@ def verdict_table(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verd
     return study.results.table("verdicts", made_from, join)
 
 
-def _inside(evaluation: xr.Dataset, names: Sequence[str]) -> tuple[list[float], float]:
-    """The paper's criterion: share of samples inside the raw models' ±2σ band of Fig. 3."""
+def _criterion(evaluation: xr.Dataset, found: Mapping[str, Verdict]) -> dict[str, list]:
+    """The paper's criterion on the momentum of Fig. 3, for each version."""
     quantity = evaluation.attrs.get("momentum")
-    if quantity is None:
-        return [np.nan] * len(names), np.nan
-    version, curves = evaluation["version"].values, evaluation[quantity].values
-    raw = curves[version == ladders.RAW]
-    shares = [band_share(raw, curves[version == name]) for name in names]
-    return [one.share for one in shares], shares[0].by_chance
+    version, seed = evaluation["version"].values, evaluation["seed"].values
+    columns: dict[str, list] = {"inside": [], "inside_by_chance": [], "criterion": []}
+    for name, one in found.items():
+        share = None
+        if quantity is not None and len(one.seeds) > 2:
+            curves = evaluation[quantity].values
+            of = [
+                curves[[int(np.flatnonzero((version == v) & (seed == s))[0]) for s in one.seeds]]
+                for v in (ladders.RAW, name)
+            ]
+            share = band_share(*of)
+        columns["inside"].append(np.nan if share is None else float(share.lossy.mean()))
+        columns["inside_by_chance"].append(np.nan if share is None else float(share.raw.mean()))
+        columns["criterion"].append("" if share is None else share.reason)
+    return columns
 
 
 def answer(study: Study) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from surrlab.compression.version import RULES
 from surrlab.simulation.pchip_impact import PchipImpact
@@ -214,3 +215,33 @@ def get_preset(name: str) -> StudyConfig:
     if name not in PRESETS:
         raise KeyError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def configured(config: StudyConfig, settings: Mapping[str, Any]) -> StudyConfig:
+    """Return a configuration with other numbers, of the study or of its training.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        Whose numbers hold where none is given.
+    settings : mapping
+        Values by name, as JSON has them; None and empty ones are left out. ``network`` is a
+        registered name or ``"module:factory"``, or these with arguments: ``["mlp", {"width": 64}]``.
+
+    Raises
+    ------
+    KeyError
+        Naming what is no number of a study, and what is.
+    """
+    given = {name: value for name, value in settings.items() if value not in (None, "", [], {}, ())}
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+    of_study, of_training = config.__dataclass_fields__, config.train.__dataclass_fields__
+    for name in given:
+        if name not in of_study and name not in of_training:
+            known = ", ".join(sorted({*of_study, *of_training}))
+            raise KeyError(f"a study has no number called {name!r}; it has {known}")
+    if "network" in given and not isinstance(given["network"], NetworkConfig):
+        network = given["network"]
+        given["network"] = NetworkConfig(*([network] if isinstance(network, str) else network))
+    train = replace(config.train, **{k: v for k, v in given.items() if k in of_training})
+    return replace(config, **{"train": train} | {k: v for k, v in given.items() if k in of_study})

@@ -17,9 +17,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from surrlab.compression import search, tables
+from surrlab.compression import search
 from surrlab.compression.codecs import codec_class
-from surrlab.compression.compress import compress, search_and_compress
+from surrlab.compression.compress import Ratios, compress, search_and_compress
+from surrlab.compression.compress import ratios as measured_ratios
+from surrlab.compression.compress import table as compression_table
 from surrlab.compression.version import RAW, Version
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
@@ -104,8 +106,8 @@ def compressed_fields(
     Returns
     -------
     Dataset
-        The fields (version, y, x); ``ratio`` (version), of all fields; ``loss`` (version, field),
-        the mean error in standard deviations of the field.
+        ``fields`` (version, field, y, x); ``ratio`` (version), of all fields of the sample;
+        ``loss`` (version, field), the mean error in standard deviations of the field.
     """
     ensemble, codec_type = study.ensemble, codec_class(study.config.codec)
     fields = list(fields or pictured_fields(ensemble))
@@ -127,8 +129,9 @@ def compressed_fields(
         title = f"simulation {simulation} at {time:g} {ensemble.time_unit}"
         rows = {"version": np.arange(len(versions))}
         table = _pictures(ensemble, versions, rows, fields, title=title)
-        return table.assign(loss=(("version", "field"), loss)).assign_coords(
-            field=list(ensemble.field_names), ratio=("version", [1.0, *ratios])
+        shown = [ensemble.index(name) for name in fields]
+        return table.assign(loss=(("version", "field"), loss[:, shown])).assign_coords(
+            ratio=("version", [1.0, *ratios])
         )
 
     made_from = {
@@ -150,6 +153,22 @@ def variability_study(study: Study) -> xr.Dataset:
     models = raw_models(study)
     train_models(study, models, "train raw models")
     return evaluations(study, models, "variability")
+
+
+def training_and_test_error(study: Study) -> pd.DataFrame:
+    """L1 of each raw model on its training samples and on the test side, and the gap between them.
+
+    In standard deviations of the fields, as a score is.
+    """
+    table, scale = variability_study(study), study.field_statistics["scale"]
+    rows = {}
+    for model, seed in zip(raw_models(study), table["seed"].values, strict=True):
+        errors = read_table(folder(study, model) / TRAINING_ERRORS)["model_error"] / scale
+        test = table["normalised_l1"].isel(model=(table["seed"] == seed).values)
+        rows[int(seed)] = (float(errors.mean()), float(test.mean()))
+    frame = pd.DataFrame.from_dict(rows, "index", columns=["training L1", "test L1"])
+    frame["gap (%)"] = 100 * (frame["test L1"] / frame["training L1"] - 1)
+    return frame.rename_axis("seed")
 
 
 def curves(study: Study, table: xr.Dataset, simulation: int, name: str) -> xr.Dataset:
@@ -244,7 +263,7 @@ def _compressed(study: Study, version: Version) -> Ensemble:
         common |= {"rule": version.rule, "scale": scales}
         return search_and_compress(study.train_set, errors, path, **common)
     at_one = compressed(study, Version(version.codec, version.rule, 1.0))
-    found = tables.table(at_one)["tolerance"]
+    found = compression_table(at_one)["tolerance"]
     return compress(study.train_set, found * version.factor, path, **common)
 
 
@@ -252,12 +271,12 @@ def _hash(values: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:8]
 
 
-def ratios(study: Study, version: Version) -> tables.Ratios:
+def ratios(study: Study, version: Version) -> Ratios:
     """Payload and file ratio of a version."""
     if version.is_raw:
-        return tables.Ratios(1.0, 1.0)
+        return Ratios(1.0, 1.0)
     return study.once(
-        f"ratios of {version.name}", lambda: tables.ratios(compressed(study, version))
+        f"ratios of {version.name}", lambda: measured_ratios(compressed(study, version))
     )
 
 
@@ -280,7 +299,7 @@ def tolerance_search(study: Study) -> xr.Dataset:
 
     def collect() -> xr.Dataset:
         nbytes = np.dtype(data.dtype).itemsize * int(np.prod(data.grid.shape))
-        table = tables.table(data).assign(model_error=mean_model_errors(study))
+        table = compression_table(data).assign(model_error=mean_model_errors(study))
         return table.assign_attrs(raw_field_nbytes=nbytes)
 
     made_from = {
@@ -292,7 +311,7 @@ def tolerance_search(study: Study) -> xr.Dataset:
 
 
 def by_field(found: xr.Dataset) -> pd.DataFrame:
-    """`tolerance_search` in a row per field: median tolerance, payload ratio, share of the bytes."""
+    """A row per field of `tolerance_search`: median tolerance, payload ratio, share of bytes."""
     nbytes = found["nbytes"].sum("sample")
     columns = {
         "median tolerance": found["tolerance"].median("sample"),
@@ -351,24 +370,29 @@ def thresholds(study: Study, simulation: int, step: int) -> xr.Dataset:
 
 
 def sample_predictions(
-    study: Study, models: Sequence[Model], simulation: int, step: int, fields: Sequence[str] = ()
+    study: Study, simulation: int, step: int, fields: Sequence[str] = ()
 ) -> xr.Dataset:
     """Fig. 10: a test sample as simulated, and as one model of each version sees it; by ``model``.
 
-    The models are the first raw one, and the first of each version among `models`.
+    The models are those of the first seed, raw and of every version that was trained.
     """
     test = study.test_set
     fields = list(fields or pictured_fields(test))
-    chosen = {RAW: raw_models(study)[0]}
-    for model in models:
-        chosen.setdefault(model.version, model)
+    trained = read_table(study.path / "lossy_training.nc")
+    if trained is None:
+        raise FileNotFoundError(f"{study.path} has no lossy models: 5_lossy_training trains them")
+    columns = (trained[name].values for name in ("version", "ratio", "folder"))
+    chosen = {}
+    for version, ratio, name in zip(*columns, strict=True):
+        chosen.setdefault(str(version), (float(ratio), study.path / "models" / str(name)))
 
     def predict_all() -> xr.Dataset:
         position = test.position(simulation, step)
         inputs = test.inputs[position]
-        seen = [predict(load(folder(study, m), trust=True), inputs) for m in chosen.values()]
+        seen = [predict(load(path, trust=True), inputs) for _, path in chosen.values()]
         names = [
-            "raw model" if m.version.is_raw else f"{m.ratio:.1f}× model" for m in chosen.values()
+            "raw model" if version == RAW.name else f"{ratio:.1f}× model"
+            for version, (ratio, _) in chosen.items()
         ]
         samples = np.stack([test.read(position), *seen])
         title = f"simulation {simulation} at {test.samples.time[position]:g} {test.time_unit}"
@@ -379,7 +403,7 @@ def sample_predictions(
         "simulation": simulation,
         "step": step,
         "fields": fields,
-        "models": [folder(study, model).name for model in chosen.values()],
+        "models": [path.name for _, path in chosen.values()],
     }
     return study.results.table("pictures", made_from, predict_all)
 
@@ -387,20 +411,20 @@ def sample_predictions(
 def _pictures(
     ensemble: Ensemble, samples: np.ndarray, rows: dict, fields: Sequence[str], **attributes: str
 ) -> xr.Dataset:
-    """Return samples ``(n, n_fields, ny, nx)`` as fields (row, y, x) with units, for a figure."""
-    (row,), grid = rows, ensemble.grid
-    y, x = grid.y, grid.x
-    variables = {
-        name: (
-            (row, y.name, x.name),
-            samples[:, ensemble.index(name)],
-            {
-                "units": ensemble.fields[ensemble.index(name)].unit,
-                "long_name": ensemble.fields[ensemble.index(name)].label,
-            },
-        )
-        for name in fields
+    """Return some fields of samples ``(n, n_fields, ny, nx)``, for a figure.
+
+    ``fields`` (row, field, y, x), with ``label`` and ``unit`` of ``field``; the axes with their
+    units and ends.
+    """
+    (row,), places = rows, [ensemble.index(name) for name in fields]
+    y, x = ensemble.grid.y, ensemble.grid.x
+    axes = {
+        a.name: (a.name, a.centres, {"units": a.unit, "extent": [a.low, a.high]}) for a in (y, x)
     }
-    axes = {a.name: (a.name, a.centres, {"units": a.unit}) for a in (y, x)}
-    extents = {"x_extent": [x.low, x.high], "y_extent": [y.low, y.high], "length_unit": x.unit}
-    return xr.Dataset(variables, {**rows, **axes}, {**attributes, **extents})
+    of_field = {
+        "field": list(fields),
+        "label": ("field", [ensemble.fields[i].label for i in places]),
+        "unit": ("field", [ensemble.fields[i].unit for i in places]),
+    }
+    pictures = {"fields": ((row, "field", y.name, x.name), samples[:, places])}
+    return xr.Dataset(pictures, {**rows, **axes, **of_field}, attributes)

@@ -17,14 +17,8 @@ from surrlab.compression.version import RAW, Version
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation import evaluate as evaluation
 from surrlab.studies.results import Study, cached_table
-from surrlab.training.train import (
-    TrainConfig,
-    best_accelerator,
-    make_fabric,
-    run_config,
-    run_id,
-    train,
-)
+from surrlab.training.step import best_accelerator, make_fabric
+from surrlab.training.train import TrainConfig, run_config, run_id, train
 
 TRAINING_ERRORS = "training_errors.nc"
 

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from surrlab._files import replacing, write_json
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.open import open_ensemble
 from surrlab.simulation.generate import generate
-from surrlab.studies.config import StudyConfig, get_preset
+from surrlab.studies.config import StudyConfig, configured, get_preset
 
 OWNER = "study.json"
 
@@ -289,7 +289,8 @@ def open_study(
     executor : concurrent.futures.Executor, optional
         Where simulations, searches, compression and trainings run; by default processes here.
     **settings
-        Other values of `StudyConfig`; None and empty ones mean the preset's.
+        Other values of `StudyConfig`, or of its `TrainConfig`; None and empty ones mean the
+        preset's.
 
     Raises
     ------
@@ -300,13 +301,8 @@ def open_study(
     """
     config = preset if isinstance(preset, StudyConfig) else get_preset(preset or "quick")
     name = "study" if isinstance(preset, StudyConfig) else preset or "quick"
-    given = {key: v for key, v in settings.items() if not (v is None or v == "" or v == [])}
-    known = config.__dataclass_fields__
-    for key in given:
-        if key not in known:
-            raise KeyError(f"a study has no setting {key!r}; it has {', '.join(known)}")
-    given = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+    config = configured(config, settings)
     path = (Path(results).expanduser() if results else default_results()) / name
     path.mkdir(parents=True, exist_ok=True)
     source = Path(ensemble).expanduser() if ensemble else None
-    return Study(replace(config, **given), path, source, executor)
+    return Study(config, path, source, executor)

@@ -21,14 +21,17 @@ import torch
 import xarray as xr
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from surrlab import compression, training
-from surrlab.data import native
-from surrlab.data.native import Ensemble
-from surrlab.loading.bandwidth import Storage
+from surrlab.compression.compress import compress, ratios
+from surrlab.compression.version import RAW, Version
+from surrlab.data.ensemble import Ensemble
+from surrlab.data.open import open_ensemble
+from surrlab.loading.bandwidth import Bandwidth
 from surrlab.loading.loader import SampleLoader
 from surrlab.studies import experiments
 from surrlab.studies.results import Study
-from surrlab.training.train import TrainConfig
+from surrlab.training.step import Step, best_accelerator, make_fabric, rank_batches
+from surrlab.training.surrogate import Normaliser, build
+from surrlab.training.train import TrainConfig, run_config
 
 FILE_SYSTEMS = {"file system 1": 145.65, "file system 2": 227.31, "file system 3": 746.7}
 """MB/s that the paper's three file systems gave to training on raw data (Section VI-C)."""
@@ -42,51 +45,72 @@ TRIAL = (1e-3, 1e-2, 1e-1)
 """Tolerances of a trial, in standard deviations of each field."""
 
 
-def storages(bandwidth: float = 0.0, latency: float = 0.0) -> dict[str, Storage]:
+def storages(bandwidth: float = 0.0, latency: float = 0.0) -> dict[str, Bandwidth]:
     """The paper's three, the reader's own (of so many MB/s and ms; 0: this disk), and memory."""
-    own = Storage(1e6 * bandwidth, 1e-3 * latency) if bandwidth else Storage(drop_cache=True)
-    paper = {name: Storage(1e6 * speed) for name, speed in FILE_SYSTEMS.items()}
-    return {**paper, OWN: own, MEMORY: Storage()}
+    own = Bandwidth(1e6 * bandwidth, 1e-3 * latency) if bandwidth else Bandwidth(drop_cache=True)
+    paper = {name: Bandwidth(1e6 * speed) for name, speed in FILE_SYSTEMS.items()}
+    return {**paper, OWN: own, MEMORY: Bandwidth()}
 
 
-def versions(study: Study, compressed: Sequence[str] = ()) -> dict[float, Ensemble]:
-    """The same simulations raw (1) and compressed, by payload ratio, from the least compressed.
+def timed_versions(study: Study, compressed: Sequence[str] = ()) -> dict[str, Ensemble]:
+    """Return the same simulations raw and compressed, by name, from the least compressed.
 
-    The study's levels, or, given folders of compressed ensembles, these and the study's own.
+    The study's versions at and around Algorithm 1's tolerance (its finest, its own, its coarsest),
+    or, given folders of compressed ensembles, these and the study's own simulations.
+
+    Raises
+    ------
+    ValueError
+        If two of them hold other simulations.
     """
     if compressed:
-        made, whole = [native.open(path) for path in compressed], study.ensemble
+        made = {Path(path).name: open_ensemble(path) for path in compressed}
+        whole = study.ensemble
     else:
-        made = [experiments.compressed(study, level) for level in study.config.levels]
+        config = study.config
+        factors = sorted({config.factors[0], 1.0, config.factors[-1]} & set(config.factors))
+        chosen = [Version(config.codec, config.rule, factor) for factor in factors]
+        made = {version.name: experiments.compressed(study, version) for version in chosen}
         whole = study.train_set
-    simulations = made[0].simulations
-    for ensemble in made:
-        if ensemble.simulations != simulations:
-            raise ValueError(f"{ensemble.path} holds other simulations than {made[0].path}")
-    ratios = {compression.ratios(ensemble).payload: ensemble for ensemble in made}
-    return {1.0: whole.select(simulations), **dict(sorted(ratios.items()))}
+    first = next(iter(made.values()))
+    for ensemble in made.values():
+        if ensemble.simulations != first.simulations:
+            raise ValueError(f"{ensemble.name} holds other simulations than {first.name}")
+    order = sorted(made, key=lambda name: ratios(made[name]).payload)
+    return {RAW.name: whole.select(first.simulations), **{name: made[name] for name in order}}
 
 
-def trial(ensemble: Ensemble, path: Path, *, n_simulations: int = 8) -> list[Path]:
-    """Some simulations compressed to the tolerances `TRIAL`, each into a folder: no model needed.
+def _coordinates(versions: Mapping[str, Ensemble]) -> dict:
+    payload = [1.0 if n == RAW.name else ratios(e).payload for n, e in versions.items()]
+    return {"version": list(versions), "ratio": ("version", payload)}
 
-    Whether a model would notice is another question: `compression.search_and_compress`.
+
+def compress_trial_versions(
+    ensemble: Ensemble, path: Path, *, n_simulations: int = 8
+) -> list[Path]:
+    """Compress some simulations to the tolerances `TRIAL`, each into a folder: no model needed.
+
+    Whether a model would notice is another question: `search_and_compress`.
     """
     some = ensemble.select(ensemble.simulations[:n_simulations])
-    scale = training.Normaliser.fit(some).field_scale
+    scale = Normaliser.fit(some).field_scale
     folders = [path / f"trial-{tolerance:g}" for tolerance in TRIAL]
     for tolerance, folder in zip(TRIAL, folders, strict=True):
-        bounds = xr.DataArray(tolerance * np.array(scale), {"field": list(some.fields)})
-        compression.compress(some, bounds, folder)
+        bounds = xr.DataArray(tolerance * np.array(scale), {"field": list(some.field_names)})
+        compress(some, bounds, folder)
     return folders
 
 
 def measure_rates(study: Study, versions: Mapping, storages: Mapping) -> xr.Dataset:
     """`loading_rates` with the study's batches, measured once."""
     batch_size = study.config.train.batch_size
-    key = [_key(versions), list(map(repr, storages.values())), batch_size]
+    made_from = {
+        **_made_from(versions),
+        "storages": list(map(repr, storages.values())),
+        "batch_size": batch_size,
+    }
     measure = functools.partial(loading_rates, versions, storages, batch_size=batch_size)
-    return study.table("loading_rates", key, measure)
+    return study.results.table("loading_rates", made_from, measure)
 
 
 def measure_epochs(
@@ -94,18 +118,23 @@ def measure_epochs(
 ) -> xr.Dataset:
     """`epoch_times` of the study's network on the reader's storage, measured once."""
     config, own = study.config.train, storages[OWN]
-    key = [_key(versions), repr(own), repr(config), list(processes)]
+    made_from = {
+        **_made_from(versions),
+        "own_storage": repr(own),
+        "training": repr(config),
+        "asked_processes": list(processes),
+    }
     measure = functools.partial(epoch_times, versions, own, config, processes=processes)
-    return study.table("epoch_times", key, measure)
+    return study.results.table("epoch_times", made_from, measure)
 
 
-def _key(versions: Mapping[float, Ensemble]) -> list:
-    return [[ratio, str(e.path), e.digest] for ratio, e in versions.items()]
+def _made_from(versions: Mapping[str, Ensemble]) -> dict:
+    return {"versions": [[name, e.name, e.digest] for name, e in versions.items()]}
 
 
 def loading_rates(
-    versions: Mapping[float, Ensemble],
-    storages: Mapping[str, Storage],
+    versions: Mapping[str, Ensemble],
+    storages: Mapping[str, Bandwidth],
     *,
     batch_size: int,
     rounds: int = 4,
@@ -116,7 +145,7 @@ def loading_rates(
     Parameters
     ----------
     versions : mapping
-        Raw and compressed, by ratio.
+        Raw and compressed, by name.
     storages : mapping
         By the name that the figure gives them.
     rounds : int
@@ -127,7 +156,7 @@ def loading_rates(
     Returns
     -------
     Dataset
-        ``rate`` (storage, ratio, round) in MB/s; coordinates ``bandwidth`` in MB/s and ``state``,
+        ``rate`` (storage, version, round) in MB/s; coordinates ``bandwidth`` in MB/s and ``state``,
         what was said of the page cache, of each storage.
     """
     rates = np.empty((len(storages), len(versions), rounds + 1))
@@ -136,16 +165,17 @@ def loading_rates(
             for j, ensemble in enumerate(versions.values()):
                 with SampleLoader(ensemble, batch_size, seed=0, storage=storage) as loader:
                     rates[i, j, k] = _rate(loader, seconds)
+    grid = versions[RAW.name].grid
     bandwidths = [storage.bandwidth / 1e6 for storage in storages.values()]
     return xr.Dataset(
-        {"rate": (("storage", "ratio", "round"), rates[..., 1:], {"units": "MB/s"})},
+        {"rate": (("storage", "version", "round"), rates[..., 1:], {"units": "MB/s"})},
         coords={
             "storage": list(storages),
-            "ratio": list(versions),
+            **_coordinates(versions),
             "bandwidth": ("storage", bandwidths, {"units": "MB/s"}),
             "state": ("storage", [str(storage) for storage in storages.values()]),
         },
-        attrs={"batch_size": batch_size},
+        attrs={"batch_size": batch_size, "grid": " × ".join(map(str, grid.shape))},
     )
 
 
@@ -160,8 +190,8 @@ def _rate(loader: SampleLoader, seconds: float) -> float:
 
 
 def epoch_times(
-    versions: Mapping[float, Ensemble],
-    storage: Storage,
+    versions: Mapping[str, Ensemble],
+    storage: Bandwidth,
     config: TrainConfig,
     *,
     processes: Sequence[int] = (1, 2),
@@ -174,8 +204,8 @@ def epoch_times(
     Parameters
     ----------
     versions : mapping
-        Raw and compressed, by ratio.
-    storage : Storage
+        Raw and compressed, by name.
+    storage : Bandwidth
         Its bandwidth is shared by the processes.
     config : TrainConfig
         Of the network.
@@ -189,9 +219,9 @@ def epoch_times(
     Returns
     -------
     Dataset
-        ``data`` and ``both`` (processes, ratio, round), ``compute`` (processes, round), seconds.
+        ``data`` and ``both`` (processes, version, round), ``compute`` (processes, round), seconds.
     """
-    accelerator = training.best_accelerator()
+    accelerator = best_accelerator()
     if accelerator == "cuda":
         processes = [n for n in processes if n <= torch.cuda.device_count()]
     tables = []
@@ -206,7 +236,7 @@ def epoch_times(
         storage=str(storage),
         bandwidth=storage.bandwidth / 1e6,
         accelerator=accelerator,
-        epoch_nbytes=versions[1.0].raw_nbytes,
+        epoch_nbytes=versions[RAW.name].raw_nbytes,
     )
 
 
@@ -225,16 +255,14 @@ def _launch(n: int, job: tuple) -> xr.Dataset:
 
 def _epochs(versions, storage, config, n, batches, rounds, threads, accelerator) -> xr.Dataset:
     """One process's part of `epoch_times`."""
-    from lightning_fabric import Fabric
-
     torch.set_num_threads(threads)
-    fabric = Fabric(accelerator=accelerator, devices=n, strategy="ddp" if n > 1 else "auto")
+    fabric = make_fabric(accelerator, n, strategy="ddp" if n > 1 else "auto")
     fabric.launch()
-    raw = versions[1.0]
-    samples = raw.inputs[..., 0].size
-    run = training.run_config(raw, config, seed=0)
-    normaliser = training.Normaliser.fit(raw.select(raw.simulations[:1]))  # any would do
-    step = training.Step(fabric, run, config.learning_rate, normaliser)
+    raw = versions[RAW.name]
+    samples = len(raw.samples)
+    run = run_config(raw, config, seed=0)
+    normaliser = Normaliser.fit(raw.select(raw.simulations[:1]))  # any would do
+    step = Step(fabric, build(run), config.learning_rate, normaliser)
 
     def load(ensemble, epoch):
         with SampleLoader(
@@ -246,7 +274,7 @@ def _epochs(versions, storage, config, n, batches, rounds, threads, accelerator)
             world_size=n,
         ) as loader:
             loader.set_epoch(epoch)
-            yield from training.shares(loader, samples)
+            yield from rank_batches(loader, samples)
 
     def clock(source, *, learn):
         """Seconds an epoch: the processes begin together and end together."""
@@ -274,15 +302,15 @@ def _epochs(versions, storage, config, n, batches, rounds, threads, accelerator)
     return xr.Dataset(
         {
             "compute": ("round", [row["compute"] for row in rows]),
-            "data": (("round", "ratio"), [row["data"] for row in rows]),
-            "both": (("round", "ratio"), [row["both"] for row in rows]),
+            "data": (("round", "version"), [row["data"] for row in rows]),
+            "both": (("round", "version"), [row["both"] for row in rows]),
         },
-        coords={"ratio": list(versions)},
+        coords=_coordinates(versions),
     )
 
 
-def answer(rates: xr.Dataset, epochs: xr.Dataset) -> dict:
-    """What the two tables say in numbers and one sentence, at the largest number of processes.
+def loading_summary(rates: xr.Dataset, epochs: xr.Dataset) -> dict:
+    """Return what the two tables say in numbers and one sentence, for the most processes.
 
     Of the compressed versions it is about the one whose epoch is shortest. Loading from it is never
     faster than decoding, so it wins on storages that are slower than that, and than the network.
@@ -290,32 +318,35 @@ def answer(rates: xr.Dataset, epochs: xr.Dataset) -> dict:
     Returns
     -------
     dict
-        ``ratio``; ``epoch``, its time over raw's; ``stall`` and ``raw_stall``, the share of an
-        epoch in which the network waits; ``network`` and ``decode`` in MB/s of uncompressed data;
-        ``below``, the storage's MB/s below which compression wins; ``sentence``.
+        ``version`` and ``ratio``; ``epoch``, its time over raw's; ``stall`` and ``raw_stall``, the
+        share of an epoch in which the network waits; ``network`` and ``decode`` in MB/s of
+        uncompressed data; ``below``, the storage's MB/s below which compression wins; ``sentence``.
     """
     last = epochs.isel(processes=-1)
     both, compute = last["both"].median("round"), float(last["compute"].median())
-    ratio = float(both.sel(ratio=both["ratio"][both["ratio"] > 1]).idxmin())
+    version = str(both.isel(version=slice(1, None)).idxmin().item())
+    ratio = float(epochs["ratio"].sel(version=version))
+    compressed, raw = float(both.sel(version=version)), float(both.sel(version=RAW.name))
     memory = rates["rate"].sel(storage=MEMORY).median("round")
-    decode, raw = float(memory.sel(ratio=ratio)), float(memory.sel(ratio=1))
+    decode = float(memory.sel(version=version))
     network = epochs.attrs["epoch_nbytes"] / compute / 1e6
-    below = min(network, decode) if decode < raw else network
-    took, n = float(both.sel(ratio=ratio) / both.sel(ratio=1)), int(last["processes"])
+    below = min(network, decode) if decode < float(memory.sel(version=RAW.name)) else network
+    n, storage = int(last["processes"]), epochs.attrs["storage"]
     binds = "the network keeps up" if below == network else "decoding binds"
     return {
+        "version": version,
         "ratio": ratio,
-        "epoch": took,
-        "stall": max(0.0, 1 - compute / float(both.sel(ratio=ratio))),
-        "raw_stall": max(0.0, 1 - compute / float(both.sel(ratio=1))),
+        "epoch": compressed / raw,
+        "stall": max(0.0, 1 - compute / compressed),
+        "raw_stall": max(0.0, 1 - compute / raw),
         "network": network,
         "decode": decode,
         "below": below,
         "processes": n,
-        "storage": epochs.attrs["storage"],
+        "storage": storage,
         "sentence": (
-            f"On this storage ({epochs.attrs['storage']}), compressed to {ratio:.1f}×, an epoch "
-            f"takes {took:.2f} of raw's time with {n} process{'es' if n > 1 else ''}; below "
+            f"On this storage ({storage}), compressed to {ratio:.1f}×, an epoch takes "
+            f"{compressed / raw:.2f} of raw's time with {n} process{'es' if n > 1 else ''}; below "
             f"{below:.0f} MB/s compression wins (above it {binds})."
         ),
     }

@@ -1,7 +1,197 @@
+import copy
+import pickle
+import sys
+
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from surrlab.training.networks import Generator
+from surrlab.data import Field, Grid, InMemoryEnsemble, Run
+from surrlab.training import (
+    Generator,
+    NetworkConfig,
+    TrainConfig,
+    generator,
+    predict,
+    register_network,
+    run_config,
+    run_id,
+)
+from surrlab.training.networks import _factories, check_output
+
+
+# A network of one's own: this class and the line below it.
+class MLP(nn.Module):
+    """Two layers."""
+
+    def __init__(self, n_inputs, n_fields, shape, width=16, activation="Tanh"):
+        super().__init__()
+        self.shape = (n_fields, *shape)
+        self.layers = nn.Sequential(
+            nn.Linear(n_inputs, width),
+            getattr(nn, activation)(),
+            nn.Linear(width, int(np.prod(self.shape))),
+        )
+
+    def forward(self, inputs):
+        return self.layers(inputs).reshape(-1, *self.shape)
+
+
+register_network("mlp", MLP)
+
+
+def test_a_network_of_one_s_own_learns(ensemble, fit):
+    config = TrainConfig(epochs=12, learning_rate=1e-2, network=NetworkConfig("mlp"))
+    surrogate = fit(ensemble, config)
+    losses = [epoch["loss"] for epoch in surrogate.history]
+    assert isinstance(surrogate.network, MLP) and losses[-1] < 0.6 * losses[0]
+    assert predict(surrogate, ensemble.inputs).shape == ensemble.shape
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (4, 2, 3)])
+def test_any_grid_and_simulations_of_any_length(fit, shape, dtype):
+    axes = dict(zip("zyx", ((n, 0.0, 1.0) for n in shape), strict=False))
+    rng, runs = np.random.default_rng(0), (Run(3, (1.0,), (0.0, 1.0)), Run(7, (2.0,), (0.5,)))
+    arrays = {r.simulation: 1e5 + 1e-3 * rng.normal(size=(len(r.times), 1, *shape)) for r in runs}
+    ensemble = InMemoryEnsemble(
+        name="two runs",
+        fields=(Field("height", "m"),),
+        grid=Grid.uniform(axes, unit="m"),
+        input_names=("depth", "time"),
+        input_units=("m", "s"),
+        runs=runs,
+        dtype=np.dtype(dtype).name,
+        metadata={},
+        arrays={s: a.astype(dtype) for s, a in arrays.items()},
+    )
+    config = TrainConfig(epochs=2, batch_size=2, network=NetworkConfig("mlp", {"width": 4}))
+    surrogate = fit(ensemble, config)
+    assert predict(surrogate, ensemble.inputs).shape == (3, 1, *shape)
+    if dtype == np.float64:  # which float32 would round to nothing
+        np.testing.assert_allclose(surrogate.normaliser.field_scale, 1e-3, rtol=0.5)
+        assert 0.3 < surrogate.history[0]["loss"] < 3
+
+
+def test_a_configuration_is_a_value():
+    one = NetworkConfig("mlp", {"width": 4, "activation": "ReLU"})
+    for other in (
+        NetworkConfig("mlp", {"activation": "ReLU", "width": 4}),
+        eval(repr(one)),
+        NetworkConfig(**one.config()),
+        pickle.loads(pickle.dumps(one)),
+        copy.deepcopy(one),
+    ):
+        assert other == one and hash(other) == hash(one)
+    assert generator(start=(3, 1)) == generator(start=[3, 1])
+    assert one not in {NetworkConfig("mlp"), NetworkConfig("mlp", {"width": 4}), generator()}
+    one.arguments["width"] = 5
+    assert one.arguments["width"] == 4
+    with pytest.raises(AttributeError):
+        one.name = "other"
+
+
+@pytest.mark.parametrize("wrong", [{"f": nn.ReLU}, {"a": np.float32(1)}, {"a": float("nan")}])
+def test_arguments_that_are_not_json_are_refused(wrong):
+    with pytest.raises(TypeError, match="'mlp' must be numbers, strings"):
+        NetworkConfig("mlp", wrong)
+
+
+def test_what_cannot_be_built_is_refused():
+    for config, match in [
+        (NetworkConfig("nothing"), "no network is called 'nothing'; there are generator, mlp"),
+        (NetworkConfig("mlp", {"depth": 3}), r"NetworkConfig\('mlp', .*depth.* unexpected"),
+        (NetworkConfig("no_such_module:Net"), "'no_such_module:Net' cannot be imported"),
+        (NetworkConfig("json:Net"), "'json:Net' cannot be imported"),
+    ]:
+        with pytest.raises(ValueError, match=match) as error:
+            config.build(4, 6, (24, 8))
+        assert "\n" not in str(error.value)
+
+
+def test_a_module_is_imported_when_its_network_is_built(tmp_path, monkeypatch):
+    (tmp_path / "network_in_a_module.py").write_text(
+        "from torch import nn\ndef net(n_inputs, n_fields, shape):\n    return nn.Identity()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = NetworkConfig("network_in_a_module:net")
+    assert not config.known and "network_in_a_module" not in sys.modules
+    assert isinstance(config.build(1, 1, (1,)), nn.Identity) and config.known
+
+
+def test_a_factory_goes_along_to_processes_that_have_not_registered_it(monkeypatch):
+    pickled = pickle.dumps(NetworkConfig("relu", {"inplace": True}))
+    monkeypatch.setitem(_factories, "relu", make_relu)
+    with_factory = pickle.dumps(NetworkConfig("relu", {"inplace": True}))
+    monkeypatch.delitem(_factories, "relu")
+    assert not pickle.loads(pickled).known
+    assert pickle.loads(with_factory).build(1, 1, (1,)).inplace
+    _factories.pop("relu")
+
+
+def make_relu(n_inputs, n_fields, shape, inplace):
+    return nn.ReLU(inplace)
+
+
+def test_names_are_taken_once():
+    register_network("mlp", MLP)  # a cell that is run again
+    with pytest.raises(ValueError, match=r"'generator' belongs to .*Generator"):
+        register_network("generator", MLP)
+    with pytest.raises(ValueError, match="no colon"):
+        register_network("a:b", MLP)
+
+
+class Wrong(nn.Module):
+    def __init__(self, n_inputs, n_fields, shape, what):
+        super().__init__()
+        self.what, self.weight = what, nn.Parameter(torch.ones(1))
+
+    def forward(self, inputs):
+        if self.what == "fails":
+            raise RuntimeError("mat1 and mat2\nin two lines")
+        value = float("nan") if self.what == "nan" else 1.0
+        return torch.full((len(inputs), 6, 8 if self.what == "turned" else 24, 8), value)
+
+
+register_network("wrong", Wrong)
+
+
+@pytest.mark.parametrize(
+    ("what", "match"),
+    [
+        ("fails", r"Wrong fails on inputs \(2, 4\): mat1 and mat2"),
+        ("turned", r"into \(2, 6, 8, 8\), not \(2, 6, 24, 8\)"),
+        ("nan", "not finite before it is trained"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused_before_training(ensemble, fit, what, match):
+    config = TrainConfig(network=NetworkConfig("wrong", {"what": what}))
+    with pytest.raises(ValueError, match=match) as error:
+        fit(ensemble, config)
+    assert "\n" not in str(error.value)
+
+
+def test_the_check_leaves_a_network_as_it_is():
+    network = generator(max_features=16, min_features=8).build(4, 6, (24, 8))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    check_output(network, 4, 6, (24, 8))
+    assert network.training
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_the_network_is_part_of_the_run_id(ensemble, fit, tmp_path):
+    """Weights of the same shapes would fit: a folder and a checkpoint ask for the run."""
+    tanh, relu = (
+        TrainConfig(epochs=1, network=NetworkConfig("mlp", {"activation": name}))
+        for name in ("Tanh", "ReLU")
+    )
+    first, second = (run_id(run_config(ensemble, config, seed=0)) for config in (tanh, relu))
+    assert first != second
+    fit(ensemble, tanh, path=tmp_path)
+    with pytest.raises(ValueError, match="model of another run"):
+        fit(ensemble, relu, path=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -11,7 +201,7 @@ from surrlab.training.networks import Generator
 def test_it_is_the_paper_s_network(n_inputs, shape, start, layers, parameters):
     with torch.device("meta"):
         network = Generator(n_inputs, 6, shape, start)
-    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.ConvTranspose2d)]
+    convolutions = [m for m in network.modules() if isinstance(m, nn.ConvTranspose2d)]
     assert len(convolutions) == layers
     assert sum(p.numel() for p in network.parameters()) == parameters
 
@@ -28,6 +218,20 @@ def test_scale_and_shift_act_on_each_field():
     torch.testing.assert_close(changed[:, :3], plain[:, :3])
 
 
-def test_a_grid_out_of_reach_is_refused():
-    with pytest.raises(ValueError, match="50 x 16 is not 3 x 1 doubled"):
-        Generator(4, 6, (50, 16), (3, 1))
+@pytest.mark.parametrize(
+    ("shape", "match"),
+    [
+        ((50, 16), "50 x 16 is not 3 x 1 doubled"),
+        ((97, 33), "two even sides, and the grid is 97 x 33"),
+        ((24,), "two even sides, and the grid is 24"),
+    ],
+)
+def test_a_grid_out_of_reach_is_refused(shape, match):
+    with pytest.raises(ValueError, match=match):
+        Generator(4, 6, shape, (3, 1))
+
+
+@pytest.mark.parametrize("wrong", [{"max_features": 0}, {"min_features": -1}])
+def test_features_are_positive(wrong):
+    with pytest.raises(ValueError, match=f"positive, not .*{next(iter(wrong.values()))}"):
+        generator(**wrong).build(4, 6, (24, 8))

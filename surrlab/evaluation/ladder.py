@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-from surrlab.new_variability import LOOKS, checked_looks
-from surrlab.new_verdict import Verdict
+from surrlab.evaluation.variability import LOOKS, checked_looks
+from surrlab.evaluation.verdict import Verdict
 
-RAW = 0.0
-"""Tolerance factor that stands for raw data."""
+RAW = "raw"
+"""Name that stands for raw data."""
 
 PASSED = ("benign", "small")
 
@@ -27,8 +26,9 @@ class Ladder:
 
     Attributes
     ----------
-    factors : tuple of float
-        Tolerance factors, ascending; the last is the control, which must come out harmful.
+    versions : tuple of str
+        Names of the versions, from fine to coarse; the last is the control, which must come out
+        harmful.
     looks : tuple of int
         Numbers of common seeds at which a version is looked at.
     seeds : tuple of int
@@ -42,10 +42,11 @@ class Ladder:
     Raises
     ------
     ValueError
-        If factors or looks do not ascend, or seeds are too few or occur twice.
+        If there are fewer than two versions, one occurs twice, looks do not ascend, or seeds are
+        too few or occur twice.
     """
 
-    factors: tuple[float, ...] = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
+    versions: tuple[str, ...]
     looks: tuple[int, ...] = LOOKS
     seeds: tuple[int, ...] = tuple(range(LOOKS[-1]))
     further: tuple[int, ...] = ()
@@ -53,10 +54,10 @@ class Ladder:
 
     def __post_init__(self):
         stages = checked_looks(self.stages)
-        ascending = all(a < b for a, b in pairwise((RAW, *self.factors)))
-        if len(self.factors) < 2 or not ascending:
+        names = (RAW, *self.versions)
+        if len(self.versions) < 2 or len(set(names)) < len(names):
             raise ValueError(
-                f"a ladder has two or more ascending positive factors, not {self.factors}"
+                f"a ladder has two or more different lossy versions, not {self.versions}"
             )
         if len(set(self.seeds)) < len(self.seeds) or len(self.seeds) < stages[-1]:
             raise ValueError(f"a ladder needs {stages[-1]} different seeds, not {self.seeds}")
@@ -67,52 +68,52 @@ class Ladder:
         return (*self.looks, *self.further)
 
     @property
-    def control(self) -> float:
+    def control(self) -> str:
         """The coarsest version, which must come out harmful."""
-        return self.factors[-1]
+        return self.versions[-1]
 
-    def finished(self, factor: float, verdicts: Mapping[float, Verdict]) -> bool:
+    def finished(self, version: str, verdicts: Mapping[str, Verdict]) -> bool:
         """Whether a version needs no more models: decided, at its last look, or hopeless.
 
         Giving up where a shift is beyond its margin saves models and can only lower the chance of
         a wrong recommendation. Finest version and control are not given up: there the answer hangs
         on whether harm is shown.
         """
-        if factor not in verdicts:
+        if version not in verdicts:
             return False
-        found = verdicts[factor]
+        found = verdicts[version]
         decided = found.state != "undecided" or len(found.seeds) >= self.stages[-1]
-        return decided or (self.give_up and found.hopeless and factor in self.factors[1:-1])
+        return decided or (self.give_up and found.hopeless and version in self.versions[1:-1])
 
 
-def recommend(ladder: Ladder, verdicts: Mapping[float, Verdict]) -> float | None:
+def recommend(ladder: Ladder, verdicts: Mapping[str, Verdict]) -> str | None:
     """The coarsest version that passes, as do all finer ones; None where the finest does not.
 
     The control itself is never recommended. No order among the true costs is assumed.
     """
     best = None
-    for factor in ladder.factors[:-1]:
-        if factor not in verdicts or verdicts[factor].state not in PASSED:
+    for version in ladder.versions[:-1]:
+        if version not in verdicts or verdicts[version].state not in PASSED:
             break
-        best = factor
+        best = version
     return best
 
 
-def harmful_from(ladder: Ladder, verdicts: Mapping[float, Verdict]) -> float | None:
+def harmful_from(ladder: Ladder, verdicts: Mapping[str, Verdict]) -> str | None:
     """The finest version that is harmful, as is every coarser one that was tested."""
     worst = None
-    for factor in reversed(ladder.factors):
-        if factor in verdicts:
-            if verdicts[factor].state != "harmful":
+    for version in reversed(ladder.versions):
+        if version in verdicts:
+            if verdicts[version].state != "harmful":
                 break
-            worst = factor
+            worst = version
     return worst
 
 
 def plan(
-    ladder: Ladder, verdicts: Mapping[float, Verdict], trained: Mapping[float, Sequence[int]]
-) -> list[tuple[float, tuple[int, ...]]]:
-    """The models to train next, as (factor, seeds); raw models first. Empty: `answer` can be given.
+    ladder: Ladder, verdicts: Mapping[str, Verdict], trained: Mapping[str, Sequence[int]]
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Models to train next, as (version, seeds), raw ones first; none once `answer` can be given.
 
     The rule: the control, and the finest unfinished version below the first that does not pass,
     each go on to their next look. A passing control ends the study, and so does a finest version
@@ -125,48 +126,48 @@ def plan(
     verdicts : mapping
         The verdict on each version that has one.
     trained : mapping
-        Seeds of the models that exist of each factor, `RAW` included.
+        Seeds of the models that exist of each version, `RAW` included.
 
     Raises
     ------
     ValueError
         If a version has the models of its next look but no verdict on them.
     """
-    control, finest = verdicts.get(ladder.control), verdicts.get(ladder.factors[0])
+    control, finest = verdicts.get(ladder.control), verdicts.get(ladder.versions[0])
     if control is not None and control.state in PASSED:
         return []
-    if ladder.finished(ladder.factors[0], verdicts) and finest.state not in PASSED:
+    if ladder.finished(ladder.versions[0], verdicts) and finest.state not in PASSED:
         return []
     next_up = None
-    for factor in ladder.factors[:-1]:
-        found = verdicts.get(factor)
-        if not ladder.finished(factor, verdicts):
-            next_up = factor
+    for version in ladder.versions[:-1]:
+        found = verdicts.get(version)
+        if not ladder.finished(version, verdicts):
+            next_up = version
         if found is None or found.state not in PASSED:
             break
-    needed: dict[float, tuple[int, ...]] = {}
-    for factor in (next_up, ladder.control):
-        if factor is None or ladder.finished(factor, verdicts):
+    needed: dict[str, tuple[int, ...]] = {}
+    for version in (next_up, ladder.control):
+        if version is None or ladder.finished(version, verdicts):
             continue
-        seen = len(verdicts[factor].seeds) if factor in verdicts else 0
+        seen = len(verdicts[version].seeds) if version in verdicts else 0
         seeds = ladder.seeds[: next(look for look in ladder.stages if look > seen)]
         needed[RAW] = max(needed.get(RAW, ()), seeds, key=len)
-        needed[factor] = seeds
-        if all(set(seeds) <= set(trained.get(f, ())) for f in (RAW, factor)):
+        needed[version] = seeds
+        if all(set(seeds) <= set(trained.get(f, ())) for f in (RAW, version)):
             raise ValueError(
-                f"×{factor:g} has models of {len(seeds)} seeds and no verdict on them: judge first"
+                f"{version} has models of {len(seeds)} seeds and no verdict on them: judge first"
             )
     missing = {
-        factor: tuple(seed for seed in seeds if seed not in trained.get(factor, ()))
-        for factor, seeds in needed.items()
+        version: tuple(seed for seed in seeds if seed not in trained.get(version, ()))
+        for version, seeds in needed.items()
     }
-    return [(factor, seeds) for factor, seeds in missing.items() if seeds]
+    return [(version, seeds) for version, seeds in missing.items() if seeds]
 
 
 def answer(
     ladder: Ladder,
-    verdicts: Mapping[float, Verdict],
-    ratios: Mapping[float, tuple[float, float]],
+    verdicts: Mapping[str, Verdict],
+    ratios: Mapping[str, tuple[float, float]],
     go_on: str = "",
 ) -> dict:
     """The answer of a study: one sentence, one number, and a table of four columns.
@@ -187,16 +188,16 @@ def answer(
     dict
         Ready for JSON. ``state``: ``"recommended"``, ``"not at all"``, ``"yardstick"`` (the control
         does not fail) or ``"undecided"``; ``sentence``; of the recommended version
-        ``tolerance_factor``, ``ratio_payload``, ``ratio_file`` and ``bounds`` (a number and a unit
+        ``version``, ``ratio_payload``, ``ratio_file`` and ``bounds`` (a number and a unit
         per score), None or empty where there is none; ``rows``, a dict per version with
-        ``tolerance_factor``, ``stored_at``, ``on_disk``, ``noticed`` and ``because``.
+        ``version``, ``stored_at``, ``on_disk``, ``noticed`` and ``because``.
     """
     open_ = False  # whether more models could say more
     best, worst = recommend(ladder, verdicts), harmful_from(ladder, verdicts)
-    control, finest = verdicts.get(ladder.control), verdicts.get(ladder.factors[0])
+    control, finest = verdicts.get(ladder.control), verdicts.get(ladder.versions[0])
 
-    def at(factor):
-        return f"1/{_ratio(ratios[factor][0])}" if factor in ratios else f"×{factor:g}"
+    def at(version):
+        return f"1/{_ratio(ratios[version][0])}" if version in ratios else f"{version}"
 
     if control is not None and control.state in PASSED:
         state, best = "yardstick", None
@@ -207,17 +208,17 @@ def answer(
     elif finest is not None and finest.state == "harmful":
         state = "not at all"
         sentence = (
-            f"Not at all with this codec: already at {at(ladder.factors[0])} the model gets "
+            f"Not at all with this codec: already at {at(ladder.versions[0])} the model gets "
             f"clearly worse ({finest.reason})"
         )
     elif best is None or control is None or control.state != "harmful":
         state, open_ = "undecided", True
-        at_, what = (ladder.factors[0], "") if best is None else (ladder.control, "the control ")
+        at_, what = (ladder.versions[0], "") if best is None else (ladder.control, "the control ")
         why = verdicts[at_].reason if at_ in verdicts else "no models yet"
         sentence, best = f"Undecided at {what}{at(at_)}: {why}", None
     else:
         state = "recommended"
-        above = ladder.factors[ladder.factors.index(best) + 1]
+        above = ladder.versions[ladder.versions.index(best) + 1]
         open_ = verdicts.get(above) is None or verdicts[above].state == "undecided"
         sentence = _recommendation(verdicts[best], *ratios[best])
         sentence += f". At {at(worst)} it clearly gets worse"
@@ -227,7 +228,7 @@ def answer(
     return {
         "state": state,
         "sentence": sentence,
-        "tolerance_factor": best,
+        "version": best,
         "ratio_payload": None if best is None else float(ratios[best][0]),
         "ratio_file": None if best is None else float(ratios[best][1]),
         "bounds": {}
@@ -237,7 +238,7 @@ def answer(
             for name, row in chosen[chosen["margin"].notna()].iterrows()
         },
         "rows": [
-            _row(factor, verdicts.get(factor), ratios.get(factor)) for factor in ladder.factors
+            _row(version, verdicts.get(version), ratios.get(version)) for version in ladder.versions
         ],
     }
 
@@ -258,10 +259,10 @@ def _recommendation(found, payload, file) -> str:
 NOTICED = {"benign": "no", "small": "a little", "harmful": "yes", "undecided": "undecided"}
 
 
-def _row(factor, found, ratio) -> dict:
+def _row(version, found, ratio) -> dict:
     """A row of the four-column table."""
     return {
-        "tolerance_factor": factor,
+        "version": version,
         "stored_at": f"1/{_ratio(ratio[0])}" if ratio else "",
         "on_disk": f"1/{_ratio(ratio[1])}" if ratio else "",
         "noticed": NOTICED[found.state] if found else "not trained",

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from surrlab.new_ladder import RAW, Ladder, answer, harmful_from, plan, recommend
-from surrlab.new_verdict import verdict
+from surrlab.evaluation.ladder import RAW, Ladder, answer, harmful_from, plan, recommend
+from surrlab.evaluation.verdict import verdict
 
 FACTORS = (0.125, 0.5, 1.0, 4.0)
 RATIOS = {0.125: (11.2, 7.3), 0.5: (17.0, 9.6), 1.0: (21.4, 10.9), 4.0: (31.9, 12.4)}

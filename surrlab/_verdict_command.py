@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from surrlab.new_variability import LOOKS
-from surrlab.new_verdict import verdict
+from surrlab.evaluation.variability import LOOKS
+from surrlab.evaluation.verdict import verdict
 
 
 def read_scores(path: str | Path) -> pd.DataFrame:

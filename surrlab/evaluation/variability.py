@@ -2,7 +2,7 @@
 
 `band` is the grey band of Fig. 3. `band_share` makes the paper's criterion, "inside the ±2σ band of
 the raw models", a statement with an error rate. The rest is the arithmetic of a verdict on plain
-arrays, which ``benchmarks/new_verdict.py`` runs by the thousand to measure how often it is wrong.
+arrays, which ``benchmarks/verdict.py`` runs by the thousand to measure how often it is wrong.
 """
 
 from __future__ import annotations
