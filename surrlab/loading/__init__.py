@@ -5,5 +5,5 @@ from surrlab._lazy import attach
 __all__ = attach(
     __name__,
     loader="SampleLoader",
-    bandwidth="Storage",
+    bandwidth="Bandwidth",
 )

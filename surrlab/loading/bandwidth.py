@@ -1,4 +1,4 @@
-"""Storage of any speed on one machine: the paper's file systems differ, ours is one disk (VI-C).
+"""Storage of a chosen speed on one machine: the paper compares file systems (Section VI-C).
 
 Throughput of training from raw and from compressed data depends on how fast bytes come. Every read
 of a loader goes through here, so a loader can be slowed down to a given file system, or kept from
@@ -19,13 +19,13 @@ BURST = 0.005
 
 
 @dataclass(frozen=True)
-class Storage:
-    """Where bytes come from, and how fast. One value limits all threads that read through it.
+class Bandwidth:
+    """How fast bytes come. One value limits all threads that read through it.
 
     Parameters
     ----------
-    bandwidth : float
-        Bytes a second, over all threads of the process together.
+    bytes_per_second : float
+        Over all threads of the process together.
     latency : float
         Seconds that every read takes besides; reads of several threads wait at the same time.
     drop_cache : bool
@@ -35,13 +35,13 @@ class Storage:
 
     Examples
     --------
-    >>> Storage()  # whatever the machine does
-    Storage(bandwidth=inf, latency=0.0, drop_cache=False)
-    >>> print(Storage(bandwidth=145.65e6, latency=1e-3))
+    >>> Bandwidth()  # whatever the machine does
+    Bandwidth(bytes_per_second=inf, latency=0.0, drop_cache=False)
+    >>> print(Bandwidth(145.65e6, latency=1e-3))
     146 MB/s after 1 ms, page cache in use
     """
 
-    bandwidth: float = math.inf
+    bytes_per_second: float = math.inf
     latency: float = 0.0
     drop_cache: bool = False
     _bucket: _Bucket = field(
@@ -49,16 +49,19 @@ class Storage:
     )
 
     def __post_init__(self):
-        if not self.bandwidth > 0:
-            raise ValueError(f"a bandwidth is a positive number of bytes/s, not {self.bandwidth}")
+        if not self.bytes_per_second > 0:
+            raise ValueError(
+                f"a bandwidth is a positive number of bytes/s, not {self.bytes_per_second}"
+            )
         if not 0 <= self.latency < math.inf:
             raise ValueError(f"a latency is a number of seconds ≥ 0, not {self.latency}")
         if self.drop_cache and not hasattr(os, "posix_fadvise"):
             raise ValueError("this system has no posix_fadvise: its page cache cannot be dropped")
         object.__setattr__(self, "_bucket", _Bucket())
 
-    def __str__(self):
-        speed = "full speed" if self.bandwidth == math.inf else f"{self.bandwidth / 1e6:.0f} MB/s"
+    def __str__(self) -> str:
+        limited = self.bytes_per_second < math.inf
+        speed = f"{self.bytes_per_second / 1e6:.0f} MB/s" if limited else "full speed"
         delay = f" after {self.latency * 1e3:g} ms" if self.latency else ""
         return f"{speed}{delay}, page cache {'dropped' if self.drop_cache else 'in use'}"
 
@@ -71,8 +74,8 @@ class Storage:
             os.posix_fadvise(
                 file, start, end + -end % mmap.PAGESIZE - start, os.POSIX_FADV_DONTNEED
             )
-        if self.latency or self.bandwidth < math.inf:
-            self._bucket.wait(len(buffer) / self.bandwidth, self.latency)
+        if self.latency or self.bytes_per_second < math.inf:
+            self._bucket.wait(len(buffer) / self.bytes_per_second, self.latency)
         n = os.preadv(file, [buffer], offset)
         while 0 < n < len(buffer):
             more = os.preadv(file, [buffer[n:]], offset + n)
@@ -83,7 +86,7 @@ class Storage:
 
 
 class _Bucket:
-    """Hands out time: a read begins when those before it are paid for."""
+    """A token bucket that counts seconds: a read begins when those before it are paid for."""
 
     def __init__(self):
         self._paid, self._lock = 0.0, threading.Lock()

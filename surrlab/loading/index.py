@@ -1,215 +1,263 @@
 """Where each stored field of an ensemble lies in its files; asked of HDF5 once (Section VI).
 
-What was found is kept beside the ensemble, in a hidden file that may be deleted at any time: to ask
-HDF5 takes about 5 ms a file, and every loader needs to know.
+To ask HDF5 takes about 5 ms a file, and every loader needs to know. The answers are kept in a file
+of the user's cache that may be deleted at any time. Nothing in it is believed unchecked: what it
+says decides which bytes compiled code reads.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from surrlab import _files
-from surrlab.compression import codecs, hdf5_filters
-from surrlab.data import native
-from surrlab.data.native import Ensemble
-from surrlab.loading import zfp_decoder
+from surrlab.compression import hdf5_filters
+from surrlab.compression.codecs import Codec, codec_from_config
+from surrlab.data.ensemble import Ensemble
+from surrlab.data.native import MANIFEST
 
-KEPT = ".chunks.npz"
-_FORMAT = "surrlab-chunks/1"
-_ENTRY = np.dtype([("offset", "i8"), ("nbytes", "u4"), ("kind", "u2")])
-_CHUNK = np.dtype([(name, "i8") for name in ("file", "offset", "nbytes", "kind", "slot", "entry")])
+CACHE = "chunks.npz"
+_FORMAT = "surrlab-chunks/2"
+_STORED = [("offset", "i8"), ("nbytes", "i8"), ("encoding", "u2")]
+_ENTRY = np.dtype([("file", "i4"), *_STORED])
+_ROW = np.dtype([("simulation", "i8"), ("step", "i8"), ("field", "i4"), *_STORED])
+_ARRAYS = ("rows", "paths", "stats", "counts")
+_PLACES = ("file", "offset", "nbytes", "encoding")
+_CHUNK = np.dtype([(name, "i8") for name in (*_PLACES, "slot", "entry")])
+
+Encoding = tuple[Codec, bool]
+"""Codec of a chunk, and whether four bytes of a fletcher32 checksum follow the stream."""
 
 
-class Index:
-    """Places and kinds of all fields of an ensemble, or of one side of a split.
+class NotInPlaceError(ValueError):
+    """The samples of an ensemble can only be read through the library of their format."""
+
+
+class ChunkIndex:
+    """Places and encodings of all fields of an ensemble, or of one side of a split.
 
     Attributes
     ----------
-    shape : tuple
-        Of a sample, ``(n_fields, ny, nx)``.
-    paths, stats : list of Path, array (N, 2) int64
+    sample_shape : tuple
+        Of a sample, ``(n_fields, *shape)``.
+    paths, stats : tuple of Path, array (n_files, 2) int64
         The files, and size and modification time (ns) of each when its places were asked for.
-    kinds : array (k, 2) float64
-        How chunks are stored, as `zfp_decoder.decode` takes it.
+    encodings : list of (Codec, bool)
+        How chunks are stored: codec, and whether a checksum follows.
 
     Raises
     ------
-    ValueError
-        A file's layout can be read by HDF5 only.
+    NotInPlaceError
+        Only a library can read the samples, with the reason.
     OSError
-        A file cannot be read, or lacks a field of some time.
+        A file cannot be read, or lacks a field of some sample, or a chunk has an impossible place.
     """
 
     def __init__(self, ensemble: Ensemble):
-        n_simulations, self.n_times, *shape = ensemble.shape
-        self.shape, self.fields = tuple(shape), ensemble.fields
-        self.simulations = np.array(ensemble.simulations)
-        self.paths = [ensemble.file(simulation) for simulation in ensemble.simulations]
+        if not ensemble.files:
+            raise NotInPlaceError(f"{ensemble.name}: samples are read through a library")
+        self.sample_shape, self.dtype = ensemble.sample_shape, np.dtype(ensemble.dtype)
+        self.field_names, self.samples = ensemble.field_names, ensemble.samples
+        self.paths = ensemble.files
         self.stats = np.array([_stat(os.stat(path)) for path in self.paths])
-        self._entries = np.zeros((n_simulations, self.n_times, len(self.fields)), _ENTRY)
-        kept = self._load(ensemble.path)
-        kinds = dict.fromkeys(map(tuple, kept["kinds"].tolist()))
-        kinds = {kind: i for i, kind in enumerate(kinds)}
-        known = {key: i for i, key in enumerate(_keys(kept["simulations"], kept["stats"]))}
-        rows = [known.get(key, -1) for key in _keys(self.simulations, self.stats)]
-        for path, row, entries in zip(self.paths, rows, self._entries, strict=True):
-            if row >= 0:
-                entries[:] = kept["entries"][row]
-                continue
-            try:
-                with h5py.File(path, "r") as file:
-                    self._ask(file, entries, kinds)
-            except OSError as error:
-                raise type(error)(f"{path}: {error}") from error
-        self.kinds = np.array(list(kinds), np.float64).reshape(-1, 2)
-        for missing in np.argwhere(self._entries["nbytes"] == 0):
+        self.encodings: list[Encoding] = []
+        self._encoding_of: dict[Encoding, int] = {}
+        self._entries = np.zeros((len(ensemble.samples), len(ensemble.fields)), _ENTRY)
+        self._order = np.lexsort((self.samples.step, self.samples.simulation))
+
+        cache = self._read_cache(ensemble)
+        fresh: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for file in range(len(self.paths)):
+            if not self._recall(file, cache):
+                fresh[str(self.paths[file])] = self.stats[file], self._ask(ensemble, file)
+        if self._missing() is not None:  # what is cached came from another view of the same files
+            for file in range(len(self.paths)):
+                if (path := str(self.paths[file])) not in fresh:
+                    rows = np.concatenate([self._ask(ensemble, file), cache[path][1]])
+                    fresh[path] = self.stats[file], np.unique(rows)
+        if (missing := self._missing()) is not None:
             raise OSError(f"{self._name(*missing)} was never written")
-        if -1 in rows:
-            self._keep(ensemble.path, kept)
+        if fresh:
+            self._write_cache(ensemble, cache | fresh)
 
     def chunks(self, samples: np.ndarray) -> np.ndarray:
         """The chunks of `samples` in the order in which they lie on disk.
 
+        Parameters
+        ----------
+        samples : array (b,) int64
+            Positions in the ensemble's view.
+
         Returns
         -------
-        structured array
-            ``file``, the position in `paths`; ``offset`` and ``nbytes`` there; ``kind``, the row of
-            `kinds`; ``slot``, where the field goes in an array (samples, fields); and ``entry``,
-            which `name` understands.
+        structured array (b * n_fields,)
+            ``file``, the position in `paths`; ``offset`` and ``nbytes`` there; ``encoding``, the
+            position in `encodings`; ``slot``, where the field goes in an array (samples, fields);
+            and ``entry``, which `name` understands.
         """
-        n = len(self.fields)
-        found = self._entries.reshape(-1, n)[samples].reshape(-1)
+        n = len(self.field_names)
+        found = self._entries[samples].reshape(-1)
         chunks = np.empty(len(found), _CHUNK)
-        for name in _ENTRY.names:
+        for name in _PLACES:
             chunks[name] = found[name]
-        chunks["file"] = np.repeat(samples // self.n_times, n)
         chunks["slot"] = np.arange(len(found))
         chunks["entry"] = (samples[:, None] * n + np.arange(n)).reshape(-1)
         return chunks[np.lexsort((chunks["offset"], chunks["file"]))]
 
-    def name(self, chunk) -> str:
-        """What an error calls a chunk."""
-        return self._name(*np.unravel_index(chunk["entry"], self._entries.shape))
+    def name(self, chunk: np.void) -> str:
+        """What an error calls a chunk: its file, simulation, time and field."""
+        return self._name(*divmod(int(chunk["entry"]), len(self.field_names)))
 
-    def _name(self, simulation: int, time: int, field: int) -> str:
+    def _name(self, sample: int, field: int) -> str:
+        path = self.paths[self._entries[sample, field]["file"]]
         return (
-            f"{self.paths[simulation]}: simulation {self.simulations[simulation]}, time {time}, "
-            f"field {self.fields[field]}"
+            f"{path}: simulation {self.samples.simulation[sample]}, "
+            f"time {self.samples.step[sample]}, field {self.field_names[field]}"
         )
 
-    def still(self, i: int, file: int) -> bool:
+    def is_unchanged(self, file: int, descriptor: int) -> bool:
         """Whether an open file is the one whose places are known."""
-        return _stat(os.fstat(file)) == tuple(self.stats[i].tolist())
+        return _stat(os.fstat(descriptor)) == tuple(self.stats[file].tolist())
 
-    def _ask(self, file: h5py.File, entries: np.ndarray, kinds: dict) -> None:
-        for i, name in enumerate(self.fields):
-            if name not in file:
-                raise KeyError(f"{file.filename} has no field {name!r}; it has {', '.join(file)}")
-            if file[name].shape != (self.n_times, *self.shape[1:]):
-                raise ValueError(
-                    f"{file.filename}: {name} is {file[name].shape}, the ensemble's manifest says "
-                    f"{(self.n_times, *self.shape[1:])}"
+    def _missing(self) -> tuple[int, int] | None:
+        """Sample and field of the first chunk whose place is not known yet."""
+        sample, field = np.nonzero(self._entries["nbytes"] == 0)
+        return (int(sample[0]), int(field[0])) if len(sample) else None
+
+    def _fill(self, file: int, samples: np.ndarray, rows: np.ndarray) -> None:
+        """Put the rows of a file where they belong."""
+        entries = np.zeros(len(rows), _ENTRY)
+        entries["file"] = file
+        for name in ("offset", "nbytes", "encoding"):
+            entries[name] = rows[name]
+        self._entries[samples, rows["field"]] = entries
+
+    def _positions(self, rows: np.ndarray) -> np.ndarray:
+        """Positions in the view of the samples of rows; -1 where it lacks one."""
+        n = int(max(self.samples.step.max(), rows["step"].max(initial=0))) + 1
+        known = self.samples.simulation * n + self.samples.step
+        wanted = rows["simulation"] * n + rows["step"]
+        place = np.searchsorted(known, wanted, sorter=self._order).clip(max=len(known) - 1)
+        return np.where(known[self._order[place]] == wanted, self._order[place], -1)
+
+    # ------------------------------------------------------------------------ asking HDF5
+
+    def _ask(self, ensemble: Ensemble, file: int) -> np.ndarray:
+        """Ask HDF5 for all chunks of a file; keep them, and return them as rows of a cache."""
+        path = self.paths[file]
+        try:
+            stored = list(ensemble.chunks(path))
+            encodings = {filters: hdf5_filters.codec_of(filters) for *_, filters in stored}
+        except OSError as error:
+            raise type(error)(f"{path}: {error}") from error
+        except ValueError as error:
+            raise NotInPlaceError(f"{path}: {error}") from error
+        rows = np.empty(len(stored), _ROW)
+        for i, name in enumerate(("field", "offset", "nbytes"), 1):
+            rows[name] = [chunk[i] for chunk in stored]
+        rows["encoding"] = [self._number(encodings[chunk.filters]) for chunk in stored]
+        samples = np.array([chunk.sample for chunk in stored], np.int64)
+        rows["simulation"] = self.samples.simulation[samples]
+        rows["step"] = self.samples.step[samples]
+        self._fill(file, samples, rows)
+        for i in np.flatnonzero(~self._plausible(file, rows))[:1]:
+            raise OSError(
+                f"{self._name(samples[i], rows['field'][i])}: {rows['nbytes'][i]} bytes at "
+                f"{rows['offset'][i]} of {self.stats[file, 0]} cannot be such a field; the file "
+                "is damaged"
+            )
+        return rows
+
+    def _number(self, encoding: Encoding) -> int:
+        """Position of an encoding in `encodings`, where it is put if need be."""
+        number = self._encoding_of.setdefault(encoding, len(self.encodings))
+        if number == len(self.encodings):
+            self.encodings.append(encoding)
+        return number
+
+    def _plausible(self, file: int, rows: np.ndarray) -> np.ndarray:
+        """Whether chunks lie within their file and are as long as their encoding allows."""
+        shape, itemsize = self.sample_shape[1:], self.dtype.itemsize
+        bounds = [
+            np.add(codec.plausible_bytes(shape, itemsize), 4 * has_checksum)
+            for codec, has_checksum in self.encodings
+        ]
+        low, high = np.array(bounds).reshape(-1, 2)[rows["encoding"]].T
+        offset, nbytes, size = rows["offset"], rows["nbytes"], self.stats[file, 0]
+        within = (offset >= 0) & (nbytes > 0) & (nbytes <= size) & (offset <= size - nbytes)
+        return within & (low <= nbytes) & (nbytes <= high)
+
+    # ------------------------------------------------------------------------ the cache
+
+    def _recall(self, file: int, cache: dict[str, tuple[np.ndarray, np.ndarray]]) -> bool:
+        """Take the places of a file's chunks from the cache, if all of it can be true."""
+        stat, rows = cache.get(str(self.paths[file]), (None, None))
+        if rows is None or (stat != self.stats[file]).any() or not len(rows):
+            return False
+        if (rows["field"] < 0).any() or (rows["field"] >= len(self.field_names)).any():
+            return False
+        if (rows["encoding"] >= len(self.encodings)).any():
+            return False
+        if not self._plausible(file, rows).all():
+            return False
+        samples = self._positions(rows)
+        self._fill(file, samples[samples >= 0], rows[samples >= 0])
+        return True
+
+    def _read_cache(self, ensemble: Ensemble) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """What earlier indices found of any files: stat and rows by path; not believed yet."""
+        try:
+            with (ensemble.cache_folder / CACHE).open("rb") as opened:
+                values = np.load(opened, allow_pickle=False)
+                if str(values["identity"]) != self._identity(ensemble):
+                    return {}
+                rows, paths, stats, counts = (values[key] for key in _ARRAYS)
+                encodings = [
+                    (codec_from_config(config), bool(has_checksum))
+                    for config, has_checksum in json.loads(str(values["encodings"]))
+                ]
+            if rows.dtype != _ROW or stats.shape != (len(paths), 2) or stats.dtype != np.int64:
+                return {}
+            cuts = np.cumsum(counts)[:-1]
+            found = zip(paths.tolist(), zip(stats, np.split(rows, cuts), strict=True), strict=True)
+            cache = dict(found)
+        except Exception:  # none is there, or it is not ours, or damaged in whatever way
+            return {}
+        for encoding in encodings:
+            self._number(encoding)
+        return cache
+
+    def _write_cache(
+        self, ensemble: Ensemble, cache: dict[str, tuple[np.ndarray, np.ndarray]]
+    ) -> None:
+        encodings = [(codec.config(), has_checksum) for codec, has_checksum in self.encodings]
+        stats, rows = zip(*cache.values(), strict=True)
+        try:
+            with (
+                _files.replacing(ensemble.cache_folder / CACHE) as temporary,
+                temporary.open("wb") as file,
+            ):
+                np.savez(
+                    file,
+                    identity=self._identity(ensemble),
+                    encodings=json.dumps(encodings),
+                    rows=np.concatenate(rows),
+                    paths=list(cache),
+                    stats=stats,
+                    counts=list(map(len, rows)),
                 )
-            for time, offset, nbytes, (codec, checked) in _locate(file[name]):
-                kind = zfp_decoder.kind(codec, checked)
-                entries[time, i] = offset, nbytes, kinds.setdefault(kind, len(kinds))
-
-    def _load(self, folder: Path) -> dict[str, np.ndarray]:
-        """What an earlier index of the same ensemble found, of all or some simulations."""
-        nothing = {
-            "simulations": np.empty(0, int),
-            "stats": np.empty((0, 2), int),
-            "kinds": np.empty((0, 2)),
-            "entries": self._entries[:0],
-        }
-        try:
-            with (folder / KEPT).open("rb") as file:
-                values = np.load(file, allow_pickle=False)
-                kept = {name: values[name] for name in [*nothing, "identity"]}
-        except (OSError, EOFError, KeyError, ValueError, IndexError, zipfile.BadZipFile):
-            return nothing  # none is there, or it is not ours
-        return kept if kept.pop("identity") == _identity(folder) else nothing
-
-    def _keep(self, folder: Path, kept: dict[str, np.ndarray]) -> None:
-        others = ~np.isin(kept["simulations"], self.simulations)
-        values = {
-            "simulations": np.concatenate([kept["simulations"][others], self.simulations]),
-            "stats": np.concatenate([kept["stats"][others], self.stats]),
-            "entries": np.concatenate([kept["entries"][others], self._entries]),
-            "kinds": self.kinds,
-        }
-        try:
-            with _files.replacing(folder / KEPT) as temporary, temporary.open("wb") as file:
-                np.savez(file, identity=_identity(folder), **values)
         except OSError:
             pass  # a folder that only others may write: ask HDF5 again next time
 
-
-def _keys(simulations: np.ndarray, stats: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    return zip(simulations.tolist(), *stats.T.tolist(), strict=True)
+    def _identity(self, ensemble: Ensemble) -> str:
+        """What the rows of a cache go by, besides the files themselves."""
+        manifest = Path(ensemble.name) / MANIFEST  # says which file holds which simulation
+        stat = _stat(os.stat(manifest)) if manifest.exists() else ()
+        return json.dumps([_FORMAT, self.field_names, self.sample_shape, self.dtype.str, stat])
 
 
 def _stat(found: os.stat_result) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
-
-
-def _identity(folder: Path) -> str:
-    """Format of what is kept, and the checksum of the manifest that it was made for."""
-    return f"{_FORMAT} {_files.sha256(folder / native.MANIFEST)}"
-
-
-def _locate(dataset: h5py.Dataset) -> Iterator[tuple[int, int, int, tuple]]:
-    """Yield (time, offset, bytes, (codec, checked)) of each plane of a dataset (time, y, x)."""
-    if dataset.is_virtual:
-        for part in dataset.virtual_sources():
-            if part.file_name != ".":
-                raise _unreadable(dataset, f"lies in another file, {part.file_name}")
-            source = dataset.file[part.dset_name]
-            times = _planes(part.vspace, dataset)
-            stored = {row: rest for row, *rest in _locate(source)}
-            for time, row in zip(times, _planes(part.src_space, source), strict=True):
-                yield time, *stored[row]
-        return
-    if dataset.dtype != np.float32:
-        raise _unreadable(dataset, f"is {dataset.dtype.str}, not native float32")
-    nbytes = 4 * dataset.shape[1] * dataset.shape[2]
-    if dataset.chunks is None:
-        start = dataset.id.get_offset()
-        if start is None:
-            raise _unreadable(dataset, "has no place in the file")
-        for time in range(len(dataset)):
-            yield time, start + time * nbytes, nbytes, (codecs.Raw(), False)
-        return
-    if dataset.chunks != (1, *dataset.shape[1:]):
-        raise _unreadable(dataset, f"has chunks of {dataset.chunks}, not of one field each")
-    chunks = []
-    dataset.id.chunk_iter(chunks.append)
-    kinds = {
-        mask: hdf5_filters.stored_as(dataset, mask) for mask in {c.filter_mask for c in chunks}
-    }
-    for chunk in chunks:
-        yield chunk.chunk_offset[0], chunk.byte_offset, chunk.size, kinds[chunk.filter_mask]
-
-
-def _planes(space: h5py.h5s.SpaceID, dataset: h5py.Dataset) -> list[int]:
-    """First indices of the whole planes ``[i, :, :]`` that a selection of `dataset` covers."""
-    if space.get_select_type() == h5py.h5s.SEL_ALL:
-        return list(range(len(dataset)))
-    blocks = space.get_select_hyper_blocklist()
-    last = np.array(dataset.shape[1:]) - 1
-    if (blocks[:, 0, 1:] != 0).any() or (blocks[:, 1, 1:] != last).any():
-        raise _unreadable(dataset, "is put together from parts of fields")
-    return sorted(i for start, end in blocks[:, :, 0] for i in range(start, end + 1))
-
-
-def _unreadable(dataset: h5py.Dataset, what: str) -> ValueError:
-    return ValueError(
-        f"{dataset.file.filename}: {dataset.name} {what}; only HDF5 itself can read it "
-        "(Ensemble.read), or write it anew with compression.compress"
-    )

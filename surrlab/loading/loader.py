@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,36 +17,48 @@ from concurrent.futures import CancelledError, Future
 
 import numpy as np
 
-from surrlab.data.native import Ensemble
-from surrlab.loading.bandwidth import Storage
-from surrlab.loading.index import Index
-from surrlab.loading.reader import CLOSED, PREFETCH, _Buffers, _Reader
+from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
+from surrlab.loading.bandwidth import Bandwidth
+from surrlab.loading.index import ChunkIndex, NotInPlaceError
+from surrlab.loading.reader import (
+    CLOSED,
+    PREFETCH,
+    BatchBuffers,
+    ChunkReader,
+    LibraryReader,
+    Reader,
+)
 
-TASK = 1 << 20
-"""Decoded bytes that are worth waking up one more thread for."""
+
+def n_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class SampleLoader:
     """Iterate over the samples of an ensemble in batches; one iteration is one epoch.
 
-    Yields ``(inputs, fields)``, float32 arrays ``(b, n)`` and ``(b, n_fields, ny, nx)``. The order
-    depends on seed and epoch alone. Threads and open files last until `close`, the end of a
-    ``with`` block, or the loader's own end; the loader pickles, and survives a fork, without them.
+    Yields ``(inputs, fields)``, arrays ``(b, n)`` and ``(b, n_fields, *shape)`` of float32, to
+    which fields of float64 are rounded. The order depends on seed and epoch alone. Threads and open
+    files last until `close`, the end of a ``with`` block, or the loader's own end; the loader
+    pickles, and survives a fork, without them.
 
     ``fields`` is a buffer that a later batch gets again once nobody holds it, its views, or a
-    tensor made from it with ``torch.from_numpy``. Who copies it to a GPU without waiting must hold
-    it until the copy is done.
+    tensor made from it with ``torch.from_numpy``. Keep a reference until an asynchronous copy
+    (``non_blocking=True``) has finished.
 
-    Memory does not grow with the number of simulations, but for 14 bytes a stored field: it is
-    `PREFETCH` + 2 batches (with what the caller keeps) and, for each thread, a read of `READ` bytes
-    or one chunk. A `cache` grows with the ensemble.
+    Memory does not grow with the number of simulations, but for 22 bytes per stored field: it is
+    `PREFETCH` + 2 batches (with what the caller keeps) and, for each thread, a read of
+    `reader.READ` bytes or one chunk. A `cache` grows with the ensemble.
 
     Parameters
     ----------
     ensemble : Ensemble
         Raw or compressed; one side of a split.
     batch_size : int
-        Samples a batch, over all ranks together; the last batch has what is left.
+        Samples per batch, over all ranks together; the last batch has what is left.
     seed : int
         Of the order.
     shuffle : bool
@@ -54,22 +67,28 @@ class SampleLoader:
         Threads that read and decode; by default as many as this process has cores. More help where
         each read has to wait.
     rank, world_size : int
-        Which share of every batch this process gets, of how many. A last batch with fewer samples
+        Which part of every batch this process gets, of how many. A last batch with fewer samples
         than there are ranks joins the one before.
-    storage : Storage
-        How files are read.
+    bandwidth : Bandwidth, optional
+        How fast files are read; by default at full speed.
     cache : {None, "memory", "decoded"}
-        With ``"memory"`` each file is read once, whole, and its stored (compressed) bytes are kept.
-        With ``"decoded"`` every field is decoded once, before the first batch, and kept: 4 bytes a
-        value, for ensembles so small that decoding them again costs more than their memory.
+        With ``"memory"`` each file is read once, whole, and its stored (compressed) bytes are kept;
+        it needs samples that can be read in place. With ``"decoded"`` every field is decoded once,
+        before the first batch, and kept: 4 bytes per value, for ensembles so small that decoding
+        them again costs more than their memory.
     allocate : callable, optional
         Makes an uninitialised float32 array of a shape: page-locked memory, say.
+
+    Attributes
+    ----------
+    reads_in_place : bool
+        Whether stored chunks are read and decoded without a library. Where they cannot be, which a
+        warning says, the threads call `Ensemble.read`, and libraries let them run in turns only.
 
     Raises
     ------
     ValueError
-        If a file's layout can be read by HDF5 only; or batch size, threads, rank or cache make no
-        sense.
+        If batch size, threads, rank, cache or bandwidth make no sense.
     OSError
         If a file cannot be read, or (while iterating) a field fails its checksum, or a file is no
         longer the one it was.
@@ -85,14 +104,14 @@ class SampleLoader:
         threads: int | None = None,
         rank: int = 0,
         world_size: int = 1,
-        storage: Storage | None = None,
+        bandwidth: Bandwidth | None = None,
         cache: str | None = None,
         allocate: Callable[[tuple[int, ...]], np.ndarray] | None = None,
     ):
-        threads = len(os.sched_getaffinity(0)) if threads is None else threads
+        threads = n_cores() if threads is None else threads
         if threads < 1:
             raise ValueError(f"a loader needs at least one thread, not {threads}")
-        self._inputs = ensemble.inputs.reshape(-1, ensemble.inputs.shape[-1])
+        self._inputs, self._sample_shape = ensemble.inputs, ensemble.sample_shape
         if not 0 <= rank < world_size <= min(batch_size, len(self._inputs)):
             raise ValueError(
                 f"batches of {batch_size} out of {len(self._inputs)} samples cannot be shared out "
@@ -102,10 +121,21 @@ class SampleLoader:
             raise ValueError(f"cache is None, 'memory' or 'decoded', not {cache!r}")
         self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
         self.threads, self.rank, self.world_size, self.epoch = threads, rank, world_size, 0
-        self.storage, self.cache = storage or Storage(), cache
-        self._allocate = allocate or _empty
-        self._index = Index(ensemble)
-        self._reader = self._decoded = None
+        self.bandwidth, self.cache = bandwidth or Bandwidth(), cache
+        self._allocate = allocate
+        try:
+            self._source: ChunkIndex | Ensemble = ChunkIndex(ensemble)
+        except NotInPlaceError as reason:
+            if self.bandwidth != Bandwidth():
+                raise ValueError(
+                    f"reads through a library cannot be slowed down: {reason}"
+                ) from None
+            self._source = ensemble
+            if not isinstance(ensemble, InMemoryEnsemble):
+                warnings.warn(f"samples are read through their library: {reason}", stacklevel=2)
+        self.reads_in_place = isinstance(self._source, ChunkIndex)
+        self._reader: Reader | None = None
+        self._decoded: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -120,42 +150,46 @@ class SampleLoader:
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
         batches = np.split(order, self._starts()[1:])
-        shares = [batch[self.rank :: self.world_size] for batch in batches]
-        return self._kept(shares) if self.cache == "decoded" else self._batches(shares)
+        mine = [batch[self.rank :: self.world_size] for batch in batches]
+        return self._from_decoded(mine) if self.cache == "decoded" else self._batches(mine)
 
     def _starts(self) -> range:
         """Where each batch begins, in the order of the epoch."""
         n = len(self._inputs)
         return range(0, n - self.world_size + 1, self.batch_size)
 
-    def _kept(self, shares: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _from_decoded(self, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches out of samples that the first iteration decoded."""
-        reader, decoded = self._started(), self._decoded
+        reader, decoded = self._running_reader(), self._decoded
         if decoded is None:
-            decoded = np.empty((len(self._inputs), *self._index.shape), np.float32)
-            _wait(self._fill(reader, np.arange(len(decoded)), decoded))
+            decoded = np.empty((len(self._inputs), *self._sample_shape), np.float32)
+            _wait(reader.start(np.arange(len(decoded)), decoded))
             self._decoded = decoded
-        for share in shares:
+        for samples in batches:
             if reader.closed:
                 raise RuntimeError(CLOSED)
-            fields = reader.buffers.take(len(share))
+            fields = reader.buffers.take(len(samples))
             # Any mode but the default one writes straight into the buffer.
-            np.take(decoded, share, axis=0, out=fields, mode="clip")
-            inputs = self._inputs[share]
+            np.take(decoded, samples, axis=0, out=fields, mode="clip")
+            inputs = self._inputs[samples]
             yield inputs, fields
             del fields
 
-    def _batches(self, shares: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        shares, waiting = iter(shares), deque()
+    def _batches(self, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Batches that the threads read while the caller computes."""
+        remaining = iter(batches)
+        waiting: deque[tuple[np.ndarray, np.ndarray, list[Future]]] = deque()
         try:
             while True:
-                for share in itertools.islice(shares, 1 + PREFETCH - len(waiting)):
-                    waiting.append((share, *self._start(share)))
+                for samples in itertools.islice(remaining, 1 + PREFETCH - len(waiting)):
+                    reader = self._running_reader()
+                    fields = reader.buffers.take(len(samples))
+                    waiting.append((samples, fields, reader.start(samples, fields)))
                 if not waiting:
                     return
                 _wait(waiting[0][2])
-                share, fields, _ = waiting.popleft()
-                inputs = self._inputs[share]
+                samples, fields, _ = waiting.popleft()
+                inputs = self._inputs[samples]
                 yield inputs, fields
                 del fields  # or this frame would hold the buffer while the next batch starts
         finally:
@@ -163,33 +197,21 @@ class SampleLoader:
                 for part in parts:
                     part.cancel()
 
-    def _start(self, samples: np.ndarray) -> tuple[np.ndarray, list[Future]]:
-        """Set the threads to decode `samples` into a batch, each a part of the files."""
-        reader = self._started()
-        fields = reader.buffers.take(len(samples))
-        return fields, self._fill(reader, samples, fields)
-
-    def _fill(self, reader: _Reader, samples: np.ndarray, fields: np.ndarray) -> list[Future]:
-        chunks = self._index.chunks(samples)
-        n = min(self.threads, len(chunks), 1 + fields.nbytes // TASK)
-        cuts = np.linspace(0, len(chunks), n + 1).astype(int)
-        return [
-            reader.pool.submit(reader.fill, chunks[a:b], fields)
-            for a, b in itertools.pairwise(cuts)
-        ]
-
-    def _started(self) -> _Reader:
+    def _running_reader(self) -> Reader:
         """The threads of this process."""
         if self._reader is None or self._reader.pid != os.getpid():
-            self._reader = _Reader(
-                self._index, self.threads, self.storage, self.cache, self._buffers()
-            )
+            largest = max(np.diff([*self._starts(), len(self._inputs)]))
+            shape = (-(-largest // self.world_size), *self._sample_shape)
+            buffers = BatchBuffers(shape, self._allocate)
+            if isinstance(self._source, ChunkIndex):
+                keep_files = self.cache == "memory"
+                self._reader = ChunkReader(
+                    self._source, self.threads, buffers, self.bandwidth, keep_files
+                )
+            else:
+                self._reader = LibraryReader(self._source, self.threads, buffers)
             weakref.finalize(self, self._reader.close)
         return self._reader
-
-    def _buffers(self) -> _Buffers:
-        largest = max(np.diff([*self._starts(), len(self._inputs)]))
-        return _Buffers((-(-largest // self.world_size), *self._index.shape), self._allocate)
 
     def close(self) -> None:
         """End the threads and close the files; another iteration starts them again."""
@@ -213,7 +235,3 @@ def _wait(parts: list[Future]) -> None:
             part.result()
     except CancelledError:
         raise RuntimeError(CLOSED) from None
-
-
-def _empty(shape: tuple[int, ...]) -> np.ndarray:
-    return np.empty(shape, np.float32)

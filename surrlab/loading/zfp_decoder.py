@@ -4,7 +4,7 @@ On a small grid a call of zfpy costs as much as the field it decodes, and thread
 interpreter after each field wait for each other and for the training loop. So what a loader meets
 most, 2-D float32 fields in zfp's fixed-accuracy mode, is decoded here by compiled code, to the same
 bits, and 1.4 to 1.9 times faster than by zfp: it spends its time on branches on single bits, which
-a table spares. All else goes through zfpy, field by field.
+a table spares. All else goes through its codec's own `decode_many`.
 
 References
 ----------
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Sequence
 
 import numba
 import numpy as np
@@ -23,72 +24,122 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from surrlab.compression import hdf5_filters, zfp
-from surrlab.compression.codecs import Raw
+from surrlab.compression import hdf5_filters
+from surrlab.compression.codecs import Codec, Raw, long_sides
 from surrlab.compression.zfp import Zfp
 
-RAW = -1.0  # instead of a tolerance
+_OTHER, _RAW, _ZFP = 0, 1, 2  # how compiled code takes a chunk
 
 
-def kind(codec: Raw | Zfp, checked: bool) -> tuple[float, float]:
-    """How chunks are stored, as numbers: a row of what `decode` takes for `kinds`."""
-    return (RAW if codec == Raw() else codec.tolerance), float(checked)
-
-
-def decode(addresses, nbytes, kinds, chosen, slots, out) -> int:
-    """Check and decode chunks that lie in memory into the fields ``out[slots]``.
+class Decoder:
+    """Checks and decodes chunks that lie in memory into float32 fields.
 
     Parameters
     ----------
-    addresses, nbytes : arrays (n,) int64
-        Where each chunk lies and how long it is, its checksum included. The caller answers for
-        them: they are not, and cannot be, checked here.
-    kinds : array (k, 2) float64
-        How chunks are stored, rows of `kind`.
-    chosen : array (n,) int64
-        Row of `kinds` of each chunk.
-    slots : array (n,) int64
-        Where each goes.
-    out : array (m, ny, nx) float32
-        C-contiguous.
-
-    Returns
-    -------
-    int
-        Position of the first chunk that is damaged, whose fate `explain` tells; -1 if none is.
+    encodings : sequence of (Codec, bool)
+        How chunks are stored: codec, and whether a checksum follows.
+    shape : tuple of int
+        Of a field.
+    dtype : dtype
+        Of the stored values; those of float64 are rounded to float32.
     """
-    bad, by_zfpy = len(slots), range(len(slots))
-    if min(out.shape[1:]) > 1:  # or its streams are 1-D
-        bounds = zfp.plausible_bytes(out.shape[1:], 4)
-        bad = _decode(addresses, nbytes, kinds, chosen, slots, out, *bounds)
-        by_zfpy = np.flatnonzero(kinds[chosen[:bad], 0] == 0).tolist() if 0 in kinds[:, 0] else ()
-    for i in by_zfpy:
+
+    def __init__(self, encodings: Sequence[tuple[Codec, bool]], shape: tuple[int, ...], dtype):
+        self.encodings, self.shape, self.dtype = encodings, shape, np.dtype(dtype)
+        # Compiled code knows rows (ny, nx); without sides of length 1 a stream is the same.
+        sides = long_sides(shape)
+        self._sides = sides if len(sides) == 2 else (1, math.prod(shape))
+        self._bounds = Zfp.plausible_bytes(self._sides, 4)
+        self._rows = np.zeros((len(encodings), 3), np.int64)  # how, exponent, has_checksum
+        for row, (codec, has_checksum) in zip(self._rows, encodings, strict=True):
+            row[2] = has_checksum
+            if self.dtype != np.float32:
+                continue
+            if isinstance(codec, Raw):
+                row[0] = _RAW
+            elif isinstance(codec, Zfp) and codec.exponent is not None and len(sides) == 2:
+                row[:2] = _ZFP, codec.exponent
+
+    def decode(
+        self,
+        addresses: np.ndarray,
+        nbytes: np.ndarray,
+        chosen: np.ndarray,
+        slots: np.ndarray,
+        out: np.ndarray,
+    ) -> int:
+        """Decode chunks into the fields ``out[slots]``.
+
+        Parameters
+        ----------
+        addresses, nbytes : arrays (n,) int64
+            Where each chunk lies and how long it is, its checksum included. The caller answers for
+            them: they are not, and cannot be, checked here.
+        chosen : array (n,) int64
+            Position in `encodings` of each chunk.
+        slots : array (n,) int64
+            Where each goes.
+        out : array (m, *shape) float32
+            C-contiguous.
+
+        Returns
+        -------
+        int
+            Index of the first damaged chunk, or -1; call `explain` for the reason.
+        """
+        fields = out.reshape(-1, *self._sides)
+        bad = _decode(addresses, nbytes, self._rows, chosen, slots, fields, *self._bounds)
+        others = np.flatnonzero(self._rows[chosen[:bad], 0] == _OTHER)
         try:
-            explain(int(addresses[i]), int(nbytes[i]), kinds[chosen[i]], out[slots[i]])
-        except (OSError, ValueError):
-            return i
-    return bad if bad < len(slots) else -1
+            for encoding in np.unique(chosen[others]):
+                codec, has_checksum = self.encodings[encoding]
+                group = others[chosen[others] == encoding].tolist()
+                streams = [_stream(addresses[i], nbytes[i], has_checksum) for i in group]
+                self._decode_many(codec, streams, [out[slots[i]] for i in group])
+        except Exception:  # whatever a codec says of a damaged stream: find out which one
+            for i in others.tolist():
+                try:
+                    self.explain(addresses[i], nbytes[i], chosen[i], out[slots[i]])
+                except Exception:
+                    return i
+            raise
+        return bad if bad < len(slots) else -1
+
+    def explain(self, address: int, nbytes: int, encoding: int, out: np.ndarray) -> None:
+        """Decode one chunk with its codec into ``out`` (*shape), or say what is wrong with it.
+
+        Only compiled code notices a stream that goes on beyond its end.
+
+        Raises
+        ------
+        OSError
+            The checksum does not match.
+        ValueError
+            It cannot be a chunk of a field like `out`.
+        """
+        codec, has_checksum = self.encodings[encoding]
+        self._decode_many(codec, [_stream(address, nbytes, has_checksum)], [out])
+
+    def _decode_many(self, codec: Codec, streams: list[bytes], outs: list[np.ndarray]) -> None:
+        if self.dtype == np.float32:
+            codec.decode_many(streams, outs)
+            return
+        wide = np.empty((len(outs), *self.shape), self.dtype)
+        codec.decode_many(streams, list(wide))
+        if np.abs(wide).max(initial=0) > np.finfo(np.float32).max:
+            raise ValueError("it holds values beyond the range of float32")
+        for out, values in zip(outs, wide, strict=True):
+            out[...] = values
 
 
-def explain(address: int, nbytes: int, kind, out) -> None:
-    """Decode one chunk with zfpy into ``out`` (ny, nx), or say what is wrong with it.
-
-    Only compiled code notices a stream that goes on beyond its end.
-
-    Raises
-    ------
-    OSError
-        The checksum does not match.
-    ValueError
-        It cannot be a chunk of a field like `out`.
-    """
-    tolerance, checked = kind
-    data = ctypes.string_at(address, nbytes)
-    if checked:
+def _stream(address: int, nbytes: int, has_checksum: bool) -> bytes:
+    """A chunk's stream, checked and without its checksum; OSError if that does not match."""
+    data = ctypes.string_at(int(address), int(nbytes))
+    if has_checksum:
         data, stored = data[:-4], int.from_bytes(data[-4:], "little")
         if hdf5_filters.fletcher32(data) != stored:
             raise OSError("the checksum does not match; the file was damaged")
-    (Raw() if tolerance == RAW else Zfp(tolerance)).decode(data, out.shape, out=out)
+    return data
 
 
 # Positions (x + 4 y) of a block's 16 coefficients, from smooth to rough.
@@ -156,36 +207,36 @@ def _trailing_zeros(_, word):
 
 
 @numba.njit(nogil=True, cache=True)
-def _decode(addresses, nbytes, kinds, chosen, slots, out, low, high):
+def _decode(addresses, nbytes, rows, chosen, slots, out, low, high):
     # A copy of each stream begins and ends on words of eight bytes. Whatever a damaged one says,
     # it is not read beyond the longest that there can be, and a word.
     words = np.empty(high // 8 + 3, np.uint64)
     data = words.view(np.uint8)
     for i in range(len(slots)):
-        tolerance, checked = kinds[chosen[i]]
-        if tolerance == 0:
+        how, exponent, has_checksum = rows[chosen[i]]
+        if how == _OTHER:
             continue
-        n = nbytes[i] - 4 * np.int64(checked)
+        n = nbytes[i] - 4 * has_checksum
         target = out[slots[i]]
-        if tolerance == RAW:
+        if how == _RAW:
             if n != target.nbytes:
                 return i
             _copy(target.ctypes.data, addresses[i], n)
             _copy(data.ctypes.data, addresses[i] + n, nbytes[i] - n)
-            if checked and hdf5_filters._fletcher32(target.reshape(-1).view(np.uint8)) != _word(
-                data, 0
-            ):
+            if has_checksum and hdf5_filters._fletcher32(
+                target.reshape(-1).view(np.uint8)
+            ) != _word(data, 0):
                 return i
             continue
         if not low <= n <= high:
             return i
         words[(n - 1) // 8] = 0
         _copy(data.ctypes.data, addresses[i], nbytes[i])
-        if checked:
+        if has_checksum:
             if hdf5_filters._fletcher32(data[:n]) != _word(data, n):
                 return i
             data[n : n + 4] = 0
-        if _decode_field(words, math.frexp(tolerance)[1] - 1, target) > 64 * ((n + 7) // 8):
+        if _decode_field(words, exponent, target) > 64 * ((n + 7) // 8):
             return i
     return len(slots)
 
