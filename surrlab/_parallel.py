@@ -36,8 +36,9 @@ def run(
                 yield future.result()
                 bar.update()
     except BaseException:
-        for future in futures:
-            future.cancel()
         if own is not None:
             own.shutdown(kill_workers=True)
+        else:
+            for future in futures:
+                future.cancel()
         raise

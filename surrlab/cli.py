@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import io
+import logging
 import math
 import os
 import signal
@@ -250,6 +251,7 @@ def _stoppable() -> Iterator[None]:
     def stop(number: int, _: object) -> NoReturn:
         for each in numbers:
             signal.signal(each, signal.SIG_DFL)
+        logging.disable()  # tasks that are cut short would log their tracebacks
         # Listed now: the children of a child that ends first could not be found later.
         raise _Stopped(number, psutil.Process().children(recursive=True))
 
@@ -263,7 +265,12 @@ def _stoppable() -> Iterator[None]:
 
 
 def _end(processes: list[psutil.Process]) -> None:
-    """End those that are still there, by force after a while."""
+    """End those that are still there, by force after a while.
+
+    Python's resource trackers stay: each cleans up and ends once its parents have.
+    """
+    with suppress(psutil.NoSuchProcess):
+        processes = [p for p in processes if "resource_tracker" not in " ".join(p.cmdline())]
     for end in (psutil.Process.terminate, psutil.Process.kill):
         for process in processes:
             with suppress(psutil.NoSuchProcess):
@@ -273,9 +280,12 @@ def _end(processes: list[psutil.Process]) -> None:
 
 def _write_to_any_terminal() -> None:
     """Where standard output cannot write ``×``, let it be ``x``."""
-    codecs.register_error(
-        "surrlab", lambda error: (PLAIN.get(error.object[error.start], "?"), error.start + 1)
-    )
+
+    def plain(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        return PLAIN.get(error.object[error.start], "?"), error.start + 1
+
+    codecs.register_error("surrlab", plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrlab")

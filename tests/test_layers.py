@@ -151,7 +151,11 @@ def test_every_way_to_import_is_seen(line, found):
 @pytest.mark.parametrize(
     ("room", "line", "broken"),
     [
-        ("data.native", "from surrlab.simulation.scenario import Scenario", ["simulation.scenario"]),
+        (
+            "data.native",
+            "from surrlab.simulation.scenario import Scenario",
+            ["simulation.scenario"],
+        ),
         ("evaluation.evaluate", "from surrlab.training.surrogate import load", []),
         ("evaluation.verdict", "from surrlab.training import surrogate", ["training.surrogate"]),
         ("explorer.html", "from surrlab.figures import style, data", ["figures.data"]),
@@ -237,7 +241,9 @@ for module in {heart}:
 """)
 
 
-@pytest.mark.parametrize("program", ["import surrlab.explorer", "from surrlab.figures import style"])
+@pytest.mark.parametrize(
+    "program", ["import surrlab.explorer", "from surrlab.figures import style"]
+)
 def test_what_needs_the_lab_says_so(program):
     said = python(f"""
 import sys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -23,6 +24,12 @@ class Version:
     factor : float
         What the tolerances are multiplied by; for ``"fixed"`` the tolerance itself.
 
+    Raises
+    ------
+    ValueError
+        If there is no such rule, the factor is not a finite number above 0, or the codec's name
+        does not suit a folder.
+
     Examples
     --------
     >>> version = Version("zfp", "field", 1 / 8)
@@ -40,11 +47,16 @@ class Version:
 
     def __post_init__(self):
         if self.codec == "raw":
+            if self.rule or self.factor:
+                raise ValueError(f"raw data have no rule {self.rule!r}, and no {self.factor}")
             return
+        if not re.fullmatch(r"[\w.+-]+", self.codec):
+            raise ValueError(f"a codec has a name without spaces, not {self.codec!r}")
         if self.rule not in RULES:
             raise ValueError(f"a rule is one of {', '.join(RULES)}, not {self.rule!r}")
         if not 0 < self.factor < float("inf"):
             raise ValueError(f"a tolerance factor is a finite number above 0, not {self.factor}")
+        object.__setattr__(self, "factor", float(self.factor))  # 1 and 1.0 share a folder
 
     @property
     def is_raw(self) -> bool:
@@ -63,7 +75,7 @@ class Version:
     def factor_text(self) -> str:
         """The factor as people write it: a fraction where it is one."""
         fraction = Fraction(self.factor).limit_denominator(1000)
-        return str(fraction) if float(fraction) == self.factor else f"{self.factor:g}"
+        return str(fraction) if float(fraction) == self.factor else repr(self.factor)
 
     @property
     def folder(self) -> str:

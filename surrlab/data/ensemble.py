@@ -13,10 +13,10 @@ import os
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import platformdirs
@@ -116,6 +116,9 @@ class Ensemble(ABC):
     dtype: str = "float32"
     metadata: dict[str, Any]
 
+    by_simulation: ClassVar[tuple[str, ...]] = ()
+    """Names of a layout's attributes that are dictionaries of simulations: `select` cuts them."""
+
     # ------------------------------------------------------------------ what a layout has to say
 
     @abstractmethod
@@ -205,7 +208,9 @@ class Ensemble(ABC):
     def parameters(self) -> np.ndarray:
         """Parameters of each simulation, ``(len(simulations), p)`` float64."""
         n = len(self.input_names) - 1
-        return np.array([run.parameters for run in self.runs], np.float64).reshape(-1, n)
+        return np.array([run.parameters for run in self.runs], np.float64).reshape(
+            len(self.runs), n
+        )
 
     @cached_property
     def samples(self) -> Samples:
@@ -232,9 +237,10 @@ class Ensemble(ABC):
     def run(self, simulation: int) -> Run:
         """Return one simulation of this view; KeyError if it has none of that number."""
         if simulation not in self._places:
+            ends = [f", from {self.simulations[0]} to {s}" for s in self.simulations[-1:]]
             raise KeyError(
-                f"{self.name} has no simulation {simulation} here; it has {len(self.runs)}, "
-                f"from {self.simulations[0]} to {self.simulations[-1]}"
+                f"{self.name} has no simulation {simulation} here; it has "
+                f"{len(self.runs)}{''.join(ends)}"
             )
         return self.runs[self._places[simulation][0]]
 
@@ -322,8 +328,24 @@ class Ensemble(ABC):
         return folder
 
     def select(self, simulations: Iterable[int]) -> Self:
-        """Return the same ensemble, seen through some of its simulations; KeyError if none."""
-        return replace(self, runs=tuple(self.run(int(s)) for s in simulations))
+        """Return the same ensemble, seen through some of its simulations, in the order given.
+
+        Raises
+        ------
+        KeyError
+            If this view lacks one of them.
+        ValueError
+            If one is named twice.
+        """
+        chosen = [int(simulation) for simulation in simulations]
+        runs = {s: self.run(s) for s in chosen}
+        if len(runs) < len(chosen):
+            raise ValueError(f"{self.name}: a simulation is selected twice in {chosen}")
+        changes: dict[str, Any] = {"runs": tuple(runs.values())}
+        for name in self.by_simulation:
+            whole = getattr(self, name)
+            changes[name] = {s: whole[s] for s in runs}
+        return replace(self, **changes)
 
     def split(self, test_fraction: float, seed: int) -> tuple[Self, Self]:
         """Return training and test side, by whole simulations: no time step leaks across.
@@ -342,6 +364,10 @@ class Ensemble(ABC):
             )
         order = np.random.default_rng(seed).permutation(self.simulations)
         return self.select(sorted(order[n_test:])), self.select(sorted(order[:n_test]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what is cached: views travel to processes.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def to_xarray(self) -> xr.Dataset:
         """Return a lazy, labelled view: each field over ``(sample, *axes)``, units in ``attrs``."""
@@ -362,10 +388,34 @@ class InMemoryEnsemble(Ensemble):
 
     arrays: dict[int, np.ndarray]
 
+    by_simulation: ClassVar[tuple[str, ...]] = ("arrays",)
+
+    def __post_init__(self):
+        for run in self.runs:
+            array, shape = self.arrays[run.simulation], (len(run.times), *self.sample_shape)
+            if array.shape != shape or array.dtype != np.dtype(self.dtype):
+                raise ValueError(
+                    f"{self.name}: simulation {run.simulation} is {array.dtype} {array.shape}, "
+                    f"not {self.dtype} {shape} (times, fields, {', '.join(self.grid.names)})"
+                )
+
     @classmethod
     def of_field(cls, values: np.ndarray, field: Field, name: str = "an array") -> Self:
-        """Return the ensemble whose one sample is one array, on a grid of unit cells."""
+        """Return the ensemble whose one sample is one array, on a grid of unit cells.
+
+        Whatever is not float64 becomes float32.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the values are not real numbers, or do not lie over one to three axes.
+        """
         values = np.asarray(values)
+        if values.dtype.kind not in "fiub":
+            raise TypeError(f"a field holds real numbers, not {values.dtype}")
+        if not 1 <= values.ndim <= 3 or not values.size:
+            raise ValueError(f"a field has one to three axes and values, not shape {values.shape}")
+        values = values.astype(np.float64 if values.dtype == np.float64 else np.float32)
         names = ("z", "y", "x")[-values.ndim :]
         axes = (
             Axis.uniform(a, "cell", n, 0.0, n) for a, n in zip(names, values.shape, strict=True)
@@ -384,7 +434,13 @@ class InMemoryEnsemble(Ensemble):
 
     @classmethod
     def like(cls, ensemble: Ensemble, arrays: Sequence[np.ndarray], name: str) -> Self:
-        """Return other samples of the same simulations: one array for each of them."""
+        """Return other samples of the same simulations: one array for each of them.
+
+        Raises
+        ------
+        ValueError
+            If an array is not ``(T, n_fields, *grid.shape)``, or they are not one per simulation.
+        """
         return cls(
             name=name,
             fields=ensemble.fields,

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+
+
+def _check_name(what: str, name: str) -> None:
+    """Refuse a name that cannot be a dataset's in a file."""
+    if not name or "/" in name or name.startswith((".", "_")):
+        raise ValueError(
+            f"{what} needs a name without '/' that does not begin with '.' or '_', not {name!r}"
+        )
 
 
 @dataclass(frozen=True)
@@ -36,11 +44,7 @@ class Field:
     static: bool = False
 
     def __post_init__(self):
-        if not self.name or "/" in self.name or self.name.startswith((".", "_")):
-            raise ValueError(
-                f"a field needs a name without '/' that does not begin with '.' or '_', "
-                f"not {self.name!r}"
-            )
+        _check_name("a field", self.name)
         if not self.label:
             object.__setattr__(self, "label", self.name.replace("_", " "))
 
@@ -57,15 +61,21 @@ class Axis:
         Cell centres, in increasing or decreasing order.
     low, high : float, optional
         Ends of the domain; by default half a cell beyond the outer points.
+
+    Raises
+    ------
+    ValueError
+        If the points are not finite and strictly monotonic, or lie outside the ends.
     """
 
     name: str
     unit: str
     points: tuple[float, ...]
-    low: float | None = None
-    high: float | None = None
+    low: float = field(default=None)  # type: ignore[assignment]  # replaced below
+    high: float = field(default=None)  # type: ignore[assignment]
 
     def __post_init__(self):
+        _check_name("an axis", self.name)
         points = np.array(self.points, np.float64)
         if points.ndim != 1 or not points.size or not np.isfinite(points).all():
             raise ValueError(f"axis {self.name} needs finite points, not {self.points}")
@@ -77,8 +87,12 @@ class Axis:
         object.__setattr__(self, "points", tuple(points.tolist()))
         object.__setattr__(self, "low", ends[0] if self.low is None else float(self.low))
         object.__setattr__(self, "high", ends[1] if self.high is None else float(self.high))
-        if not self.low < self.high:
-            raise ValueError(f"axis {self.name} must end above {self.low}, not at {self.high}")
+        inside = self.low <= points.min() and points.max() <= self.high
+        if not (inside and 0 < self.length < np.inf):
+            raise ValueError(
+                f"axis {self.name} must end around its points, {points.min():g} to "
+                f"{points.max():g}, not at {self.low} and {self.high}"
+            )
 
     @classmethod
     def uniform(cls, name: str, unit: str, n: int, low: float, high: float) -> Axis:
@@ -118,7 +132,7 @@ class Axis:
     @property
     def is_uniform(self) -> bool:
         """Whether all cells are equally wide, to a millionth."""
-        return bool(np.allclose(self.widths, self.width, rtol=1e-6))
+        return bool(np.allclose(self.widths, self.width, rtol=1e-6, atol=0))
 
 
 @dataclass(frozen=True)

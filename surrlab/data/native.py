@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import h5py
 import hdf5plugin  # noqa: F401  without it HDF5 says "can't open directory", and never "zfp"
@@ -29,8 +29,21 @@ from surrlab.data.stored import StoredChunk, locate
 
 FORMAT = "surrlab-ensemble/2"
 MANIFEST = "ensemble.json"
+TAKEN = ("sample", "simulation", "step", "time", "field", "input", "inputs")
+"""What neither fields nor axes may be called: files and tables have them already."""
 REQUEST = "ensemble.partial.json"
 """What is being built here: tells a build that goes on from one that would mix two ensembles."""
+TYPES = {
+    **dict.fromkeys(("fields", "grid", "times", "files", "failed"), list),
+    **dict.fromkeys(("inputs", "benchmark", "request"), dict),
+    "dtype": str,
+}
+ENTRY_TYPES = {
+    **dict.fromkeys(("simulation", "times", "bytes"), int),
+    **dict.fromkeys(("file", "sha256"), str),
+    "parameters": list,
+}
+"""Types of what a manifest holds, and of what it holds for each file."""
 FAILED = ".failed"
 """Suffix of the text file that records why a simulation failed, until the manifest lists it."""
 
@@ -61,10 +74,11 @@ class Header:
 
     def __post_init__(self):
         names = [f.name for f in self.fields]
-        taken = {"time", "input", "inputs", *self.grid.names}
-        for name in names:
-            if names.count(name) > 1 or name in taken:
-                raise ValueError(f"a file cannot hold a field {name!r}: the name is taken")
+        if not names:
+            raise ValueError("an ensemble needs a field")
+        for i, name in enumerate(taken := [*TAKEN, *self.grid.names, *names]):
+            if name in taken[:i]:
+                raise ValueError(f"{name!r} cannot name a field or an axis here: the name is taken")
         if list(self.inputs)[-1:] != ["time"]:
             raise ValueError(f"the last input must be 'time'; the inputs are {list(self.inputs)}")
         if self.dtype not in ("float32", "float64"):
@@ -116,6 +130,8 @@ class NativeEnsemble(Ensemble):
     path: Path
     entries: dict[int, dict[str, Any]]
     failures: dict[int, str]
+
+    by_simulation: ClassVar[tuple[str, ...]] = ("entries",)
 
     @property
     def failed(self) -> dict[int, str]:
@@ -177,8 +193,8 @@ class NativeEnsemble(Ensemble):
                     raise ValueError(
                         f"{file}: {name} is {opened[name].shape}, {MANIFEST} says {shape}"
                     )
-                for step, *place in locate(opened[name], self.dtype):
-                    yield StoredChunk(start + step, i, *place)
+                for step, offset, nbytes, filters in locate(opened[name], self.dtype):
+                    yield StoredChunk(start + step, i, offset, nbytes, filters)
 
     def verify(self) -> None:
         """Read every file and compare its SHA-256 with the manifest.
@@ -216,7 +232,7 @@ def open_native(path: str | os.PathLike) -> NativeEnsemble:
     if not manifest_path.exists():
         reason = "is not finished" if (path / REQUEST).exists() else "is not an ensemble"
         raise FileNotFoundError(f"{path} {reason}: it has no {MANIFEST}")
-    ensemble = _from_manifest(path, json.loads(manifest_path.read_text()))
+    ensemble = _from_manifest(path, _load(manifest_path))
     written = manifest_path.stat().st_mtime_ns
     younger = []
     for simulation in ensemble.simulations:
@@ -233,6 +249,26 @@ def open_native(path: str | os.PathLike) -> NativeEnsemble:
     return ensemble
 
 
+def _load(path: Path) -> dict[str, Any]:
+    """Read a manifest, or a request; ValueError with its path if it is no JSON object."""
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged or incomplete: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged or incomplete: it holds no JSON object")
+    return content
+
+
+def _check_types(content: Any, types: Mapping[str, type], where: str) -> None:
+    """Refuse what lacks a key or holds something of another type under it."""
+    for key, kind in types.items():
+        if not isinstance(content, dict) or key not in content:
+            raise ValueError(f"{where} has no {key!r}")
+        if not isinstance(content[key], kind):
+            raise ValueError(f"{key!r} of {where} is {content[key]!r}, not a {kind.__name__}")
+
+
 def _from_manifest(path: Path, manifest: dict[str, Any]) -> NativeEnsemble:
     found = manifest.get("format")
     if found == "surrlab-ensemble/1":
@@ -243,15 +279,27 @@ def _from_manifest(path: Path, manifest: dict[str, Any]) -> NativeEnsemble:
     if found != FORMAT:
         raise ValueError(f"{path / MANIFEST} is of format {found!r}, not {FORMAT!r}")
     try:
+        _check_types(manifest, TYPES, "the manifest")
+        for entry in manifest["files"]:
+            _check_types(entry, ENTRY_TYPES, "an entry of 'files'")
+        for entry in manifest["failed"]:
+            _check_types(entry, {"simulation": int, "reason": str}, "an entry of 'failed'")
         header = Header.from_config(manifest)
         entries = {entry["simulation"]: entry for entry in manifest["files"]}
+        if not entries or len(entries) < len(manifest["files"]):
+            raise ValueError("it lists no simulation, or one of them twice")
         runs = tuple(
             Run(s, tuple(entry["parameters"]), tuple(manifest["times"][entry["times"]]))
             for s, entry in entries.items()
         )
         for entry in entries.values():
-            if Path(entry["file"]).name != entry["file"]:
+            if Path("x", entry["file"]).name != entry["file"] or entry["file"] == "..":
                 raise ValueError(f"it lists {entry['file']!r}, which is no file of this folder")
+            if len(entry["parameters"]) != len(header.inputs) - 1:
+                raise ValueError(
+                    f"simulation {entry['simulation']} has {len(entry['parameters'])} parameters, "
+                    f"not {len(header.inputs) - 1}"
+                )
         return NativeEnsemble(
             name=str(path),
             fields=header.fields,
@@ -315,7 +363,7 @@ def build(
     path = Path(path)
     head = json.loads(json.dumps({"format": FORMAT, **header.config(), "request": request}))
     if (path / MANIFEST).exists():
-        manifest = json.loads((path / MANIFEST).read_text())
+        manifest = _load(path / MANIFEST)
         if {key: manifest.get(key) for key in head} != head:
             raise FileExistsError(
                 f"{path} holds another ensemble; remove it or choose another path"
@@ -338,7 +386,7 @@ def _begin(path: Path, head: dict) -> None:
     """Claim the folder for this build, or refuse; remove what a killed one left half-written."""
     path.mkdir(parents=True, exist_ok=True)
     if (path / REQUEST).exists():
-        if json.loads((path / REQUEST).read_text()) != head:
+        if _load(path / REQUEST) != head:
             raise FileExistsError(
                 f"{path} holds a part of another ensemble; remove it or choose another path"
             )
@@ -366,11 +414,12 @@ def _write(writer: Callable[[Path], None], file: Path, failures: tuple) -> None:
 def _finish(path: Path, head: dict, runs: Mapping[int, Run], files: dict[int, Path]) -> None:
     """Write the manifest, and remove what stood in for it."""
     times = list(dict.fromkeys(runs[s].times for s in files))
+    places = {these: place for place, these in enumerate(times)}
     entries, failed = [], []
     for s, file in files.items():
-        entry = {"simulation": s, "parameters": list(runs[s].parameters)}
+        entry: dict[str, Any] = {"simulation": s, "parameters": list(runs[s].parameters)}
         if file.exists():
-            size, place = file.stat().st_size, times.index(runs[s].times)
+            size, place = file.stat().st_size, places[runs[s].times]
             entry |= {"times": place, "file": file.name, "bytes": size, "sha256": sha256(file)}
             entries.append(entry)
         else:
@@ -431,9 +480,9 @@ def describe(file: h5py.File, header: Header, run: Run) -> None:
     file.attrs["parameter_units"] = list(header.inputs.values())[:-1] or h5py.Empty("S1")
     file.attrs["field_names"] = [f.name for f in header.fields]
     file.attrs["field_units"] = [f.unit for f in header.fields]
-    scales = {"time": (run.times, header.inputs["time"])}
-    scales |= {axis.name: (axis.centres, axis.unit) for axis in header.grid.axes}
-    for name, (values, unit) in scales.items():
+    scales = [("time", run.times, header.inputs["time"])]
+    scales += [(axis.name, axis.points, axis.unit) for axis in header.grid.axes]
+    for name, values, unit in scales:
         file[name] = values
         file[name].make_scale(name)
         file[name].attrs["units"] = unit

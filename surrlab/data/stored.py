@@ -43,17 +43,20 @@ def locate(dataset: h5py.Dataset, dtype: str) -> Iterator[tuple[int, int, int, F
         Only HDF5 itself can read it, with the reason.
     """
     if dataset.is_virtual:
+        mapped = 0
         for part in dataset.virtual_sources():
             if part.file_name != ".":
                 raise _unreadable(dataset, f"lies in another file, {part.file_name}")
             source = dataset.file[part.dset_name]
             if source.is_virtual:
                 raise _unreadable(dataset, "is a virtual dataset over virtual datasets")
+            stored = {one[0]: one[1:] for one in locate(source, dtype)}
             rows = _planes(part.vspace, dataset)
-            stored = {row: rest for row, *rest in locate(source, dtype)}
             for row, stored_row in zip(rows, _planes(part.src_space, source), strict=True):
-                offset, nbytes, filters = stored[stored_row]
-                yield row, offset, nbytes, filters
+                yield row, *stored[stored_row]
+            mapped += len(rows)
+        if mapped != len(dataset):
+            raise _unreadable(dataset, "shows fields that lie nowhere")
         return
     if dataset.dtype != np.dtype(dtype):
         raise _unreadable(dataset, f"is {dataset.dtype.str}, not native {dtype}")
@@ -69,6 +72,8 @@ def locate(dataset: h5py.Dataset, dtype: str) -> Iterator[tuple[int, int, int, F
         raise _unreadable(dataset, f"has chunks of {dataset.chunks}, not of one field each")
     chunks: list = []
     dataset.id.chunk_iter(chunks.append)
+    if len(chunks) != len(dataset):
+        raise _unreadable(dataset, "has fields that were never written")
     encodings = {mask: _filters(dataset, mask) for mask in {c.filter_mask for c in chunks}}
     for chunk in chunks:
         yield chunk.chunk_offset[0], chunk.byte_offset, chunk.size, encodings[chunk.filter_mask]

@@ -203,7 +203,7 @@ def scores(evaluation: xr.Dataset) -> pd.DataFrame:
     for i, name in enumerate(evaluation["field"].values):
         columns[f"psnr_{name}"] = evaluation["psnr"].transpose(..., "field").values[..., i]
     for name in _totals(evaluation):
-        columns[name] = np.abs(evaluation[name] - evaluation[f"truth_{name}"]).values
+        columns[name] = abs(evaluation[name] - evaluation[f"truth_{name}"]).values
     of_simulation = [simulation == s for s in order]
     means = {
         name: np.stack([values[:, of].mean(axis=1) for of in of_simulation], axis=1)
@@ -232,5 +232,5 @@ def _moving(curve: xr.DataArray) -> np.ndarray:
 
 def _totals(evaluation: xr.Dataset) -> list[str]:
     """The quantities whose own error counts: all but the curve, which is judged by its course."""
-    names = [name for name in evaluation if f"truth_{name}" in evaluation]
+    names = [str(name) for name in evaluation if f"truth_{name}" in evaluation]
     return [name for name in names if name != evaluation.attrs.get("curve")]

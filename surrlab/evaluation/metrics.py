@@ -8,13 +8,14 @@ must not drown in the summation of 200,000 float32 cells.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def _last(ndim: int) -> tuple[int, ...]:
     return tuple(range(-ndim, 0))
 
 
-def l1(prediction, truth, ndim=2):  # (..., *shape) twice -> (...)
+def l1(prediction: ArrayLike, truth: ArrayLike, ndim: int = 2) -> np.ndarray:
     """Mean absolute error of a field, in the field's own unit: the model error of Algorithm 1.
 
     Parameters
@@ -36,7 +37,9 @@ def l1(prediction, truth, ndim=2):  # (..., *shape) twice -> (...)
     return np.abs(np.subtract(prediction, truth, dtype=np.float64)).mean(_last(ndim))
 
 
-def psnr(prediction, truth, peak, ndim=2):  # (..., *shape) twice, peak (...) -> (...) in dB
+def psnr(
+    prediction: ArrayLike, truth: ArrayLike, peak: ArrayLike, ndim: int = 2
+) -> np.ndarray:  # (..., *shape) twice, peak (...) -> (...) in dB
     """Peak signal-to-noise ratio, in dB; identical fields give ``inf``.
 
     Parameters
@@ -77,15 +80,19 @@ def psnr(prediction, truth, peak, ndim=2):  # (..., *shape) twice, peak (...) ->
         return 10 * np.log10(peak**2 / error)
 
 
-def total_mass(density, cell_area):  # (..., ny, nx) in g/cm³ -> (...) in g/cm
+def total_mass(
+    density: ArrayLike, cell_area: float | np.ndarray, ndim: int = 2
+) -> np.ndarray:  # (..., ny, nx) in g/cm³ -> (...) in g/cm
     """Total mass per unit depth, Eq. (2).
 
     Parameters
     ----------
-    density : array_like (..., ny, nx)
+    density : array_like (..., *shape)
         In g/cm³.
-    cell_area : float or array (ny, nx)
+    cell_area : float or array (*shape)
         Area of a cell in cm².
+    ndim : int
+        Number of axes of the grid, the last ones.
 
     Returns
     -------
@@ -98,21 +105,29 @@ def total_mass(density, cell_area):  # (..., ny, nx) in g/cm³ -> (...) in g/cm
     18.0
     """
     if np.ndim(cell_area):  # cells of different sizes
-        return np.multiply(density, cell_area, dtype=np.float64).sum(_last(np.ndim(cell_area)))
-    return np.sum(density, axis=(-2, -1), dtype=np.float64) * cell_area  # Eq. (2)
+        return np.multiply(density, cell_area, dtype=np.float64).sum(_last(ndim))
+    return np.asarray(density).sum(axis=_last(ndim), dtype=np.float64) * cell_area  # Eq. (2)
 
 
-def total_momentum(density, velocity_x, velocity_y, cell_area):  # (..., ny, nx) -> 2 × (...)
+def total_momentum(
+    density: ArrayLike,
+    velocity_x: ArrayLike,
+    velocity_y: ArrayLike,
+    cell_area: float | np.ndarray,
+    ndim: int = 2,
+) -> tuple[np.ndarray, np.ndarray]:  # (..., ny, nx) -> 2 × (...)
     """Total momentum per unit depth, Eq. (3).
 
     Parameters
     ----------
-    density : array_like (..., ny, nx)
+    density : array_like (..., *shape)
         In g/cm³.
-    velocity_x, velocity_y : array_like (..., ny, nx)
+    velocity_x, velocity_y : array_like (..., *shape)
         In cm per unit of time.
-    cell_area : float
+    cell_area : float or array (*shape)
         Area of a cell in cm².
+    ndim : int
+        Number of axes of the grid, the last ones.
 
     Returns
     -------
@@ -126,13 +141,16 @@ def total_momentum(density, velocity_x, velocity_y, cell_area):  # (..., ny, nx)
     >>> float(px), float(py)
     (36.0, -18.0)
     """
-    return tuple(
-        total_mass(np.multiply(density, velocity, dtype=np.float64), cell_area)  # Eq. (3)
+    px, py = (
+        total_mass(np.multiply(density, velocity, dtype=np.float64), cell_area, ndim)  # Eq. (3)
         for velocity in (velocity_x, velocity_y)
     )
+    return px, py
 
 
-def mixing_layer_thickness(density, light, heavy, dy):  # (..., ny, nx) in g/cm³ -> (...) in cm
+def mixing_layer_thickness(
+    density: ArrayLike, light: ArrayLike, heavy: ArrayLike, dy: float
+) -> np.ndarray:  # (..., ny, nx) in g/cm³ -> (...) in cm
     """Thickness of the mixing layer, Eq. (4).
 
     Zero across a sharp horizontal interface, the height of the domain where both fluids are fully
@@ -177,13 +195,13 @@ def mixing_layer_thickness(density, light, heavy, dy):  # (..., ny, nx) in g/cm�
             f"Eq. (4) needs the light fluid lighter than the heavy one, not light = "
             f"{light[wrong][0]} and heavy = {heavy[wrong][0]} g/cm³"
         )
-    slices = np.mean(density, axis=-1, dtype=np.float64)  # ρ̄(y), (..., ny)
+    slices = np.asarray(density).mean(axis=-1, dtype=np.float64)  # ρ̄(y), (..., ny)
     middle = ((light + heavy) / 2)[..., None]
     unmixed = 2 / (heavy - light) * np.abs(slices - middle).sum(-1) * dy
     return slices.shape[-1] * dy - unmixed  # Eq. (4)
 
 
-def jet_length(heavy, dx):  # volume fraction (..., ny, nx) -> (...) in cm
+def jet_length(heavy: ArrayLike, dx: float) -> np.ndarray:  # (..., ny, nx) -> (...) in cm
     """How far jets of a heavy material reach beyond the valleys between them, along x.
 
     Each row holds a certain length of the material, the sum of its volume fraction; the jet length
@@ -221,7 +239,7 @@ def jet_length(heavy, dx):  # volume fraction (..., ny, nx) -> (...) in cm
     return high - low
 
 
-def correlation(a, b):  # (..., T) twice -> (...)
+def correlation(a: ArrayLike, b: ArrayLike) -> np.ndarray:  # (..., T) twice -> (...)
     """Pearson correlation of two time series; how Fig. 8 compares h(t) with the truth.
 
     A series that never changes has no correlation with anything: the answer is ``nan``, without a
@@ -245,10 +263,10 @@ def correlation(a, b):  # (..., T) twice -> (...)
     >>> float(correlation(t, np.ones(11)))
     nan
     """
-    a, b = (np.asarray(series, np.float64) for series in (a, b))
+    x, y = (np.asarray(series, np.float64) for series in (a, b))
     # Decided on the values: rounding in the mean leaves a constant series a spread of 1e-17.
-    constant = (np.ptp(a, axis=-1) == 0) | (np.ptp(b, axis=-1) == 0)
-    a, b = (series - series.mean(-1, keepdims=True) for series in (a, b))
-    norm = np.sqrt(np.square(a).sum(-1) * np.square(b).sum(-1))
-    cosine = (a * b).sum(-1) / np.where(constant, np.nan, norm)
+    constant = (np.ptp(x, axis=-1) == 0) | (np.ptp(y, axis=-1) == 0)
+    x, y = (series - series.mean(-1, keepdims=True) for series in (x, y))
+    norm = np.sqrt(np.square(x).sum(-1) * np.square(y).sum(-1))
+    cosine = (x * y).sum(-1) / np.where(constant, np.nan, norm)
     return np.clip(cosine, -1, 1)

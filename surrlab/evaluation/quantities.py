@@ -76,7 +76,7 @@ def quantities_of(ensemble: Ensemble) -> dict[str, Quantity]:
                 f"{', '.join(_QUANTITIES)}"
             )
         quantity = _QUANTITIES[name]
-        found[name] = replace(quantity, unit=quantity.unit.format(time=ensemble.time_unit))
+        found[name] = replace(quantity, unit=quantity.unit.replace("{time}", ensemble.time_unit))
     return found
 
 
@@ -99,36 +99,65 @@ def measure(
     Returns
     -------
     dict of str to array (T,), float64
+
+    Raises
+    ------
+    KeyError
+        If a quantity needs a field, a parameter or a constant that the ensemble lacks.
+    ValueError
+        If it is not one number per sample, or does not hold on such a grid.
     """
     fields = {name: samples[:, i] for i, name in enumerate(ensemble.field_names)}
     values = ensemble.run(simulation).parameters
     parameters = dict(zip(ensemble.input_names[:-1], values, strict=True))
     constants = ensemble.metadata.get("benchmark", {}).get("constants", {})
-    return {
-        name: np.asarray(one.function(fields, parameters, constants, ensemble.grid), np.float64)
-        for name, one in quantities.items()
-    }
+    measured = {}
+    for name, one in quantities.items():
+        try:
+            value = one.function(fields, parameters, constants, ensemble.grid)
+        except KeyError as error:
+            known = ", ".join([*fields, *parameters, *constants])
+            raise KeyError(
+                f"the quantity {name!r} needs {error}, which {ensemble.name} lacks; it has {known}"
+            ) from error
+        measured[name] = np.asarray(value, np.float64)
+        if measured[name].shape != (len(samples),):
+            raise ValueError(
+                f"the quantity {name!r} must be one number for each of {len(samples)} samples, "
+                f"not an array {measured[name].shape}"
+            )
+    return measured
 
 
 # ------------------------------------------------------------------------------ the paper's own
 
 
 def _mass(fields, parameters, constants, grid):
-    return metrics.total_mass(fields["density"], grid.cell_volume)
+    return metrics.total_mass(fields["density"], grid.cell_volume, grid.ndim)
 
 
 def _momentum(component: int):
     def momentum(fields, parameters, constants, grid):
         velocity = fields["velocity_x"], fields["velocity_y"]
-        return metrics.total_momentum(fields["density"], *velocity, grid.cell_volume)[component]
+        return metrics.total_momentum(fields["density"], *velocity, grid.cell_volume, grid.ndim)[
+            component
+        ]
 
     return momentum
+
+
+def _even(grid: Grid) -> Grid:
+    if grid.ndim != 2 or not grid.is_uniform:
+        raise ValueError(
+            f"this quantity is defined on two axes of equal cells, not on {', '.join(grid.names)}"
+        )
+    return grid
 
 
 def _thickness(fields, parameters, constants, grid):
     light = constants["light"]
     heavy = light * parameters["density_ratio"]
-    return metrics.mixing_layer_thickness(fields["density"], light, heavy, grid.y.width)
+    return metrics.mixing_layer_thickness(fields["density"], light, heavy, _even(grid).y.width)
 
 
 def _copper(fields, constants):
@@ -142,20 +171,20 @@ def _copper(fields, constants):
 
 
 def _copper_mass(fields, parameters, constants, grid):
-    return metrics.total_mass(_copper(fields, constants), grid.cell_volume)
+    return metrics.total_mass(_copper(fields, constants), grid.cell_volume, grid.ndim)
 
 
 def _copper_momentum(component: int):
     def momentum(fields, parameters, constants, grid):
         velocity = (fields[f"velocity_{c}"].astype(np.float64) for c in "xy")
         copper = _copper(fields, constants)
-        return metrics.total_momentum(copper, *velocity, grid.cell_volume)[component]
+        return metrics.total_momentum(copper, *velocity, grid.cell_volume, grid.ndim)[component]
 
     return momentum
 
 
 def _jet_length(fields, parameters, constants, grid):
-    return metrics.jet_length(fields["material"], grid.x.width)
+    return metrics.jet_length(fields["material"], _even(grid).x.width)
 
 
 for _one in (

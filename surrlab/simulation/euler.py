@@ -33,9 +33,12 @@ Phys. 219 (2006) 715. [6] Käppeli, Mishra, Astron. Astrophys. 587 (2016) A94.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from surrlab.data.fields import Grid
 from surrlab.simulation.fluxes import (
@@ -113,7 +116,14 @@ class Flow:
     """
 
     def __init__(
-        self, primitive, grid: Grid, *, materials, gravity=0.0, sides="mirror", time_unit="s"
+        self,
+        primitive: ArrayLike,
+        grid: Grid,
+        *,
+        materials: Sequence[Material],
+        gravity: float = 0.0,
+        sides: str = "mirror",
+        time_unit: str = "s",
     ):
         primitive = np.asarray(primitive, np.float64)
         if primitive.shape != (5, *grid.shape):
@@ -175,7 +185,9 @@ class Flow:
                 )
 
 
-def evolve(primitive, grid: Grid, times, **physics) -> np.ndarray:
+def evolve(
+    primitive: ArrayLike, grid: Grid, times: Sequence[float] | np.ndarray, **physics: Any
+) -> np.ndarray:
     """Simulate, and return the six fields at each of `times`.
 
     Parameters
@@ -188,7 +200,7 @@ def evolve(primitive, grid: Grid, times, **physics) -> np.ndarray:
     Returns
     -------
     ndarray, float32, (T, 6, ny, nx)
-        Density, velocity_x, velocity_y, pressure, energy, material; energy is `Flow.internal_energy`.
+        Density, velocity_x, velocity_y, pressure, `Flow.internal_energy` and material.
 
     Raises
     ------

@@ -62,7 +62,7 @@ def generate(
     return native.build(
         path,
         header,
-        {"n_simulations": n_simulations, "seed": seed},
+        {"n_simulations": n_simulations, "seed": seed, "times": list(times)},
         runs,
         {i: partial(_simulate, scenario, header, run) for i, run in runs.items()},
         executor=executor,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.interpolate import PchipInterpolator
 
 from surrlab.data.fields import Grid
@@ -86,7 +88,7 @@ class PchipImpact(Scenario):
         copper = Material(self.copper_gamma, stiffness / self.copper_gamma - self.pressure)
         return copper, Material(self.air_gamma)
 
-    def grid(self, shape: tuple[int, int]) -> Grid:
+    def grid(self, shape: tuple[int, ...]) -> Grid:
         """Return the grid of ``(n, n)`` cells; ValueError if the curve would span less than two."""
         ny, nx = shape
         if ny != nx:
@@ -101,7 +103,7 @@ class PchipImpact(Scenario):
             )
         return grid
 
-    def interface(self, parameters, y) -> np.ndarray:
+    def interface(self, parameters: Sequence[float], y: ArrayLike) -> np.ndarray:
         """Return x of the target's free side at heights `y`, in cm.
 
         Raises
@@ -118,7 +120,7 @@ class PchipImpact(Scenario):
             )
         return x
 
-    def initial_state(self, parameters, grid: Grid) -> np.ndarray:
+    def initial_state(self, parameters: Sequence[float], grid: Grid) -> np.ndarray:
         """Return density, velocity_x, velocity_y, pressure, material at time 0, ``(5, ny, nx)``."""
         *controls, velocity = self.checked(parameters)
         rows = grid.y.centres[:, None] + grid.y.width * ((np.arange(16) + 0.5) / 16 - 0.5)
@@ -136,6 +138,6 @@ class PchipImpact(Scenario):
         velocity_x = velocity * left_of(0.0)  # of the one copper, which moves up to x = 0
         return np.stack(np.broadcast_arrays(density, velocity_x, 0.0, self.pressure, copper))
 
-    def physics(self, parameters) -> dict:
+    def physics(self, parameters: Sequence[float]) -> dict[str, Any]:
         """Return the materials, and that they may leave by the sides."""
         return {"materials": self.materials, "sides": "outflow", "time_unit": self.time_unit}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -59,18 +60,18 @@ class RayleighTaylor(Scenario):
         """When the fields are recorded, in s: 0, 0.2 … 10, float64 ``(51,)``."""
         return np.linspace(0.0, 10.0, 51)
 
-    def grid(self, shape: tuple[int, int]) -> Grid:
+    def grid(self, shape: tuple[int, ...]) -> Grid:
         """Return the grid of ``(ny, nx)`` cells; ValueError unless ny is 3 nx."""
         ny, nx = shape
         if ny != 3 * nx:
             raise ValueError(f"{self.name} needs a shape (3n, n), not {(ny, nx)}")
         return Grid.uniform({"y": (ny, -0.5, 0.5), "x": (nx, -1 / 6, 1 / 6)}, unit="cm")
 
-    def densities(self, parameters) -> tuple[float, float]:
+    def densities(self, parameters: Sequence[float]) -> tuple[float, float]:
         """Return the densities of the light and the heavy gas in g/cm³, ρ1 < ρ2 of Eq. (4)."""
         return self.light, self.light * self.checked(parameters)[0]
 
-    def initial_state(self, parameters, grid: Grid) -> np.ndarray:
+    def initial_state(self, parameters: Sequence[float], grid: Grid) -> np.ndarray:
         """Return density, velocity_x, velocity_y, pressure, material at time 0, ``(5, ny, nx)``."""
         light, heavy = self.densities(parameters)
         v_init = self.checked(parameters)[2]
@@ -87,7 +88,7 @@ class RayleighTaylor(Scenario):
         material = heavy * above / density
         return np.stack(np.broadcast_arrays(density, 0.0, velocity_y, pressure, material))
 
-    def physics(self, parameters) -> dict:
+    def physics(self, parameters: Sequence[float]) -> dict[str, Any]:
         """Return the gas of either density, and gravity."""
         gamma = self.checked(parameters)[1]
         return {"materials": (Material(gamma),), "gravity": self.gravity}

@@ -8,8 +8,9 @@ the paper (Sec. II, Table I), with the numbers of the data that the paper traine
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -53,15 +54,15 @@ class Scenario(ABC):
         """When the fields are recorded, in `time_unit`, float64 ``(T,)``."""
 
     @abstractmethod
-    def grid(self, shape: tuple[int, int]) -> Grid:
+    def grid(self, shape: tuple[int, ...]) -> Grid:
         """Return the grid of ``(ny, nx)`` cells; ValueError if the scenario has none of it."""
 
     @abstractmethod
-    def initial_state(self, parameters, grid: Grid) -> np.ndarray:
+    def initial_state(self, parameters: Sequence[float], grid: Grid) -> np.ndarray:
         """Return density, velocity_x, velocity_y, pressure, material at time 0, ``(5, ny, nx)``."""
 
     @abstractmethod
-    def physics(self, parameters) -> dict:
+    def physics(self, parameters: Sequence[float]) -> dict[str, Any]:
         """Return what `euler.Flow` has to know besides the initial state."""
 
     @property
@@ -82,13 +83,13 @@ class Scenario(ABC):
         low, high = np.array([(p.low, p.high) for p in self.parameters]).T
         return low + (high - low) * np.random.default_rng(seed).random((n, len(low)))
 
-    def inputs(self, parameters) -> np.ndarray:
+    def inputs(self, parameters: Sequence[float]) -> np.ndarray:
         """Return the network's inputs, parameters and then time, float32 ``(T, p + 1)``."""
         values = self.checked(parameters)
         return np.array([[*values, time] for time in self.times], np.float32)
 
-    def simulate(self, parameters, grid: Grid) -> np.ndarray:
-        """Return the fields of one simulation, float32 ``(T, 6, ny, nx)`` in order `scenario.NAMES`.
+    def simulate(self, parameters: Sequence[float], grid: Grid) -> np.ndarray:
+        """Return one simulation, float32 ``(T, 6, ny, nx)`` in the order of `fields`.
 
         Parameters
         ----------
@@ -109,7 +110,7 @@ class Scenario(ABC):
         state = self.initial_state(parameters, grid)
         return euler.evolve(state, grid, self.times, **self.physics(parameters))
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         """Return what the simulations of an ensemble have in common, as JSON."""
         return {
             "name": self.name,
@@ -122,7 +123,7 @@ class Scenario(ABC):
             "momentum": self.momentum,
         }
 
-    def checked(self, parameters) -> list[float]:
+    def checked(self, parameters: Sequence[float]) -> list[float]:
         """Return the parameters as numbers; ValueError if one is out of range or missing."""
         values = [float(value) for value in parameters]
         if len(values) != len(self.parameters):

@@ -226,7 +226,7 @@ def configured(config: StudyConfig, settings: Mapping[str, Any]) -> StudyConfig:
         Whose numbers hold where none is given.
     settings : mapping
         Values by name, as JSON has them; None and empty ones are left out. ``network`` is a
-        registered name or ``"module:factory"``, or these with arguments: ``["mlp", {"width": 64}]``.
+        registered name or ``"module:factory"``, or one with arguments: ``["mlp", {"width": 64}]``.
 
     Raises
     ------

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from surrlab import _lazy
 from surrlab._files import replacing
@@ -89,19 +90,26 @@ def run(
     started = time.monotonic()
     _say(f"{notebook.name}: running")
     try:
-        executed = papermill.execute_notebook(
-            source,
-            str(part).replace("{", "{{").replace("}", "}}"),  # papermill formats paths
-            dict(parameters),
-            kernel_name="python3",
-            kernel_manager_class=_kernel_manager(),
-            cwd=notebook.parent,
-            execution_timeout=timeout,
-            iopub_timeout=60,  # 4 s by default: a cell's last output may be late on a busy machine
-            coalesce_streams=True,  # a progress bar leaves its last state, not a thousand
-            progress_bar=False,
-            stderr_file=sys.stderr if sys.stderr.isatty() else None,
-        )
+        # What the kernel itself says while it ends is nobody's business unless it died.
+        with tempfile.TemporaryFile() as log:
+            try:
+                executed = papermill.execute_notebook(
+                    source,
+                    str(part).replace("{", "{{").replace("}", "}}"),  # papermill formats paths
+                    dict(parameters),
+                    kernel_name="python3",
+                    kernel_manager_class=_kernel_manager(log),
+                    cwd=notebook.parent,
+                    execution_timeout=timeout,
+                    iopub_timeout=60,  # 4 s by default: a busy machine's last output may be late
+                    coalesce_streams=True,  # a progress bar leaves its last state, not a thousand
+                    progress_bar=False,
+                    stderr_file=sys.stderr if sys.stderr.isatty() else None,
+                )
+            except DeadKernelError:
+                log.seek(0)
+                _say(log.read().decode(errors="replace"))
+                raise
     except (PapermillExecutionError, CellTimeoutError, DeadKernelError) as error:
         os.replace(part, failed)
         raise NotebookError(_explain(notebook, failed, error, timeout)) from error
@@ -139,7 +147,7 @@ def _parameters(nb: NotebookNode) -> tuple[str, ...]:
     return tuple(papermill.inspect_notebook(nb))
 
 
-def _kernel_manager() -> type[AsyncKernelManager]:
+def _kernel_manager(log: IO[bytes]) -> type[AsyncKernelManager]:
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
@@ -154,6 +162,9 @@ def _kernel_manager() -> type[AsyncKernelManager]:
 
         kernel_spec = spec
         transport_encryption = "auto"  # else every kernel begins with a warning
+
+        async def start_kernel(self, **options: Any) -> None:
+            await super().start_kernel(**options, stdout=log, stderr=log)
 
     return ThisInterpreter
 

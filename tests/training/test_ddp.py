@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from surrlab import cli
-from surrlab.studies import presets
+from surrlab.studies import get_preset
 from surrlab.training import load, make_fabric
 from surrlab.training.surrogate import WEIGHTS
 
@@ -70,7 +70,7 @@ def batches():
 def uneven(ensemble):
     """The smoke preset's, on 306 samples in batches of 101: the last 3 are shared unevenly."""
     assert len(ensemble.samples) == 306
-    return dataclasses.replace(presets.get("smoke").train, batch_size=101)
+    return dataclasses.replace(get_preset("smoke").train, batch_size=101)
 
 
 def torchrun(*arguments):
@@ -166,7 +166,7 @@ def test_the_train_command(ensemble, fit, tmp_path, ranks):
         assert cli.main(["train", *arguments]) == 0
     else:
         torchrun("-m", "surrlab.cli", "train", *arguments)
-    smoke = presets.get("smoke")
+    smoke = get_preset("smoke")
     train_set, _ = ensemble.split(smoke.test_fraction, smoke.seed)
     model, one = load(tmp_path / "model"), fit(train_set, smoke.train)
     assert model.config == one.config
