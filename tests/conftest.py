@@ -1,7 +1,10 @@
-"""Small real data, made once a session."""
+"""Small real data, made once a session; nothing heavy is imported before a test asks for it."""
 
+import fcntl
 import os
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -9,15 +12,35 @@ import pytest
 # wait in a loop for one that has no core take it from the others.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from surrlab import simulation
-from surrlab.simulation.rayleigh_taylor import RayleighTaylor
+
+def pytest_configure(config):
+    """Keep caches of tests away from the user's; xdist's workers inherit the controller's."""
+    if hasattr(config, "workerinput"):
+        return
+    users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    # matplotlib's list of fonts takes seconds to make: it may stay where it is.
+    os.environ.setdefault("MPLCONFIGDIR", str(users / "matplotlib"))
+    cache = tempfile.TemporaryDirectory(prefix="surrlab-tests-", ignore_cleanup_errors=True)
+    os.environ["XDG_CACHE_HOME"] = cache.name
+    config.add_cleanup(cache.cleanup)
 
 
 @pytest.fixture(scope="session")
-def ensemble(tmp_path_factory):
-    """Six simulations of 51 samples on 24 x 8."""
-    path = tmp_path_factory.mktemp("data") / "ensemble"
-    return simulation.generate(RayleighTaylor(), path, n_simulations=6, shape=(24, 8), seed=1)
+def ensemble(tmp_path_factory, request):
+    """Six simulations of 51 samples on 24 x 8; xdist's workers share them."""
+    from surrlab import simulation
+    from surrlab.simulation.rayleigh_taylor import RayleighTaylor
+
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent
+    numbers = {"n_simulations": 6, "shape": (24, 8), "seed": 1}
+    # The solver lets go of the GIL; processes would take longer to start than to simulate.
+    with (folder / "ensemble.lock").open("w") as lock, ThreadPoolExecutor(2) as executor:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return simulation.generate(
+            RayleighTaylor(), folder / "ensemble", executor=executor, **numbers
+        )
 
 
 @pytest.fixture(scope="session")

@@ -266,10 +266,10 @@ def pictures_table(names=("density", "pressure", "energy")):
     return table.assign_coords(model=["simulation", "raw model", "21.7× model", "34.6× model"])
 
 
-def compressed_table():
+def compressed_table(names=("density", "pressure", "energy")):
     samples = np.stack([sample_stack(blur=blur)[30] for blur in (0.0, 0.002, 0.02)])
-    loss = np.array([[0.0] * 3, [0.0042] * 3, [0.314] * 3])
-    table = fields_table(samples, "version").assign(loss=(("version", "field"), loss))
+    loss = np.array([[0.0], [0.0042], [0.314]]) * np.ones(len(names))
+    table = fields_table(samples, "version", names).assign(loss=(("version", "field"), loss))
     return table.assign_coords(ratio=("version", [1.0, 20.3, 49.6]))
 
 
@@ -327,16 +327,16 @@ def bars(figure):
 
 
 TABLES = {
-    "evolution": evolution_table(("density", "velocity_y")),
+    "evolution": evolution_table(("density", "velocity_y"), columns=5),
     "history": history_table(),
     "raw_curves": one(evaluation_table(factors=()), 6),
     "generation_loss": generation_table(),
     "thresholds": threshold_table(),
     "tolerance_search": tolerance_table(),
-    "compressed_fields": compressed_table(),
+    "compressed_fields": compressed_table(("density", "energy")),
     "curves": one(evaluation_table(n_lossy=5), 6),
     "lossy_training": evaluation_table(n_lossy=3, lengths=(51, 40, 51)),
-    "pictures": pictures_table(),
+    "pictures": pictures_table(("density", "energy")),
     "verdicts": verdict_table(),
     "loading_rates": rate_table(),
     "epoch_times": epoch_table(),

@@ -357,7 +357,7 @@ class InMemoryEnsemble(Ensemble):
             raise TypeError(f"a field holds real numbers, not {values.dtype}")
         if not 1 <= values.ndim <= 3 or not values.size:
             raise ValueError(f"a field has one to three axes and values, not shape {values.shape}")
-        values = values.astype(np.float64 if values.dtype == np.float64 else np.float32)
+        values = values.astype(np.float64 if values.dtype.name == "float64" else np.float32)
         sizes = zip("zyx"[-values.ndim :], values.shape, strict=True)
         axes = (Axis.uniform(axis, "cell", n, 0.0, n) for axis, n in sizes)
         return cls(

@@ -52,7 +52,7 @@ def momentum_band(evaluation: xr.Dataset, simulation: int) -> Figure:
         If there are fewer than two raw models, or the table names no momentum.
     """
     name = _named(evaluation, "momentum")
-    label, unit = evaluation[name].attrs["long_name"], evaluation[name].attrs["units"]
+    label, unit = (evaluation[name].attrs[key] for key in ("long_name", "units"))
     table = style.one_simulation(evaluation, simulation)
     raw, *lossy = groups(table[name])
     band, truth, n = style.two_sigma_band(raw.table), table[f"truth_{name}"], len(raw.table)
@@ -75,16 +75,16 @@ def momentum_band(evaluation: xr.Dataset, simulation: int) -> Figure:
     axes[1, 0].set_xlabel(with_unit("time", table["time"].attrs["units"]))
     caption = (
         f"The models of the band differ in their seed alone; every {'lossy' if lossy else 'raw'} "
-        f"model is a curve. {percent(band.inside(truth))} of the truth lies inside the band."
+        f"model is a curve. The truth lies inside the band for {percent(band.inside(truth))} of "
+        "the time."
     )
     if n > 2:
-        inside = [percent(style.share_inside(group.table, raw.table)) for group in (raw, *lossy)]
+        shares = {"raw, which is what chance gives": style.share_inside(raw.table, raw.table)}
+        shares |= {group.short: style.share_inside(group.table, raw.table) for group in lossy}
         caption += (
-            " Of a model inside the band of the raw models of other seeds, averaged over models: "
-            f"{inside[0]} if it is raw, which is what chance gives"
+            " Mean share of the time that a model lies inside the band of the raw models of other "
+            f"seeds: {listing({who: percent(share) for who, share in shares.items()})}."
         )
-        shares = zip([group.short for group in lossy], inside[1:], strict=True)
-        caption += f"; {listing(dict(shares))}." if lossy else "."
     return add_caption(figure, caption + version_note(evaluation), 3)
 
 
@@ -130,8 +130,8 @@ def correlation(evaluation: xr.Dataset) -> Figure:
     ``<curve>_correlation`` (model, test_simulation).
     """
     name = _named(evaluation, "curve")
-    quantity_label = sentence(evaluation[name].attrs["long_name"])
-    title = f"{quantity_label}: do lossy models follow the truth as closely as the raw ones?"
+    label = sentence(evaluation[name].attrs["long_name"])
+    title = f"{label}: do lossy models follow the truth as closely as the raw ones?"
     figure, [[ax]] = subplots(title, 4.2)
     distance = (1 - evaluation[f"{name}_correlation"]).clip(1e-5)
     versions = groups(distance)
@@ -147,7 +147,7 @@ def correlation(evaluation: xr.Dataset) -> Figure:
             for i, model in enumerate(group.table)
         ),
     )
-    medians = {group.short: float(np.nanmedian(group.table)) for group in versions}
+    medians = {group.short: float(group.table.median()) for group in versions}
     ax.axhline(medians["raw"], label="median of all raw models", **style.RAW_MEAN)
     # Correlations crowd below 1: the axis is logarithmic in their distance from it.
     ax.set(yscale="log", xlabel=f"{style.RATIO}; beneath it the seed")
@@ -159,7 +159,7 @@ def correlation(evaluation: xr.Dataset) -> Figure:
     caption = (
         f"One box per model, over {evaluation.sizes['test_simulation']} test simulations, with "
         "their middle half inside the box; lower follows the truth less. Median: "
-        f"{listing({short: f'{1 - middle:.4f}' for short, middle in medians.items()})}."
+        f"{listing({short: f'{1 - m:.4f}' for short, m in medians.items() if np.isfinite(m)})}."
     )
     return add_caption(figure, caption)
 
@@ -225,8 +225,7 @@ def verdict(table: xr.Dataset) -> Figure:
     table = table.isel(version=trained, score=judged)
     n_versions, n_scores = table.sizes["version"], table.sizes["score"]
     title = "Does the model notice the compression? How much worse each score gets, in margins"
-    height = 1.2 + n_scores * (0.17 + 0.09 * n_versions)
-    figure, [[ax]] = subplots(title, height)
+    figure, [[ax]] = subplots(title, 1.2 + n_scores * (0.17 + 0.09 * n_versions))
     ax.axvspan(-1, 1, label="within the margin (in brackets at each score)", **style.BAND)
     ax.axvline(0, color="black", lw=1, zorder=1)
     ax.axvline(1, color="black", lw=1, ls="--", zorder=1)

@@ -124,8 +124,8 @@ def verdict_table(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verd
     Returns
     -------
     Dataset
-        ``label``, ``unit``, ``shift``, ``low``, ``high``, ``bound``, ``margin`` and ``state``
-        (version, score); ``verdict``, ``reason`` and ``n_seeds`` (version); and the paper's
+        ``shift``, ``low``, ``high``, ``bound`` and ``state`` (version, score); ``label``, ``unit``
+        and ``margin`` (score); ``verdict``, ``reason`` and ``n_seeds`` (version); and the paper's
         criterion: ``inside``, the share of points inside the raw models' ±2σ band,
         ``inside_by_chance``, that of another raw model, and ``criterion``, in words.
     """
@@ -135,6 +135,8 @@ def verdict_table(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verd
         tables = {name: one.table for name, one in found.items()}
         joined = pd.concat(tables, names=["version"], sort=False).to_xarray()
         joined = joined.reindex(version=list(found), score=list(next(iter(tables.values())).index))
+        first = joined.isel(version=0, drop=True)
+        joined = joined.assign({name: first[name] for name in ("label", "unit", "margin", "worse")})
         each = [known[name] for name in found]
         columns = {
             "verdict": [one.state for one in found.values()],

@@ -66,7 +66,7 @@ def pictured_fields(ensemble: Ensemble) -> tuple[str, ...]:
 
 
 def evolution(study: Study, simulation: int, fields: Sequence[str] = ()) -> xr.Dataset:
-    """One simulation at times from start to end, by ``time``: 8 of a tall domain, 5 of a wide."""
+    """One simulation from start to end: 8 samples of a tall domain, 5 of a wide one."""
     ensemble = study.ensemble
     fields = list(fields or pictured_fields(ensemble)[:1])
 
@@ -82,9 +82,10 @@ def evolution(study: Study, simulation: int, fields: Sequence[str] = ()) -> xr.D
         )
         title = title.replace("_", " ").replace("-", "−") or f"simulation {simulation}"
         times = ensemble.samples.time[positions[chosen]]
-        rows = {"time": ("time", times, {"units": ensemble.time_unit})}
+        rows = {"sample": np.arange(len(times))}
         description = ensemble.metadata.get("benchmark", {}).get("description", "")
-        return _pictures(ensemble, samples, rows, fields, title=title, description=description)
+        table = _pictures(ensemble, samples, rows, fields, title=title, description=description)
+        return table.assign_coords(time=("sample", times, {"units": ensemble.time_unit}))
 
     made_from = {"ensemble_digest": ensemble.digest, "simulation": simulation, "fields": fields}
     return study.results.table("evolution", made_from, read)

@@ -48,14 +48,14 @@ def test_momentum_band_is_mean_and_two_sigma_with_every_seed():
     assert figure.axes[1].get_xlabel() == "time (s)"
     truth = table["truth_momentum_y"].values[table["simulation"].values == 6]
     inside = 100 * np.mean(abs(truth - mean) <= 2 * sigma)
-    assert f"{inside:.0f} % of the truth lies inside the band" in caption(figure)
+    assert f"truth lies inside the band for {inside:.0f} % of the time" in caption(figure)
     shares = []
     for seed, curve in [*enumerate(raw), *enumerate(curves[9:11])]:
         others = np.delete(raw, seed, axis=0)
         near = abs(curve - others.mean(0)) <= 2 * others.std(0, ddof=1)
         shares.append(100 * near.mean())
     chance, harmful = np.mean(shares[:5]), np.mean(shares[5:])
-    assert f"{chance:.0f} % if it is raw, which is what chance gives" in caption(figure)
+    assert f"seeds: raw, which is what chance gives: {chance:.0f} %;" in caption(figure)
     assert f"34.6×: {harmful:.0f} %." in caption(figure)
 
 
@@ -80,7 +80,7 @@ def test_totals_draws_what_the_table_holds():
 
 
 def test_simulations_may_differ_in_length():
-    table = evaluation_table(lengths=(51, 7, 30))
+    table = evaluation_table(n_raw=3, factors=(1.0,), lengths=(51, 7, 30))
     for draw in (models.totals, models.momentum_band):
         for simulation, n in ((0, 51), (3, 7), (6, 30)):
             assert {len(line.get_xdata()) for line in draw(table, simulation).axes[0].lines} == {n}
@@ -165,13 +165,13 @@ def test_psnr_of_constant_and_infinite_values():
 
 def test_figures_without_lossy_models():
     table = evaluation_table(factors=())
-    for draw in (models.psnr, models.correlation):
-        assert not any("×" in label for label in legend(draw(table)))
+    psnr, correlation = models.psnr(table), models.correlation(table)
+    assert not any("×" in label for label in legend(psnr) + legend(correlation))
     band = models.momentum_band(table, 0)
     assert legend(band)[3:] == ["raw models"] and "lossy" not in band.get_suptitle()
     assert [len(lines(ax, "raw models")) for ax in band.axes] == [5, 5]
     assert legend(models.totals(table, 0)) == ["raw models", "truth"]
-    for figure in (band, models.psnr(table), models.correlation(table)):
+    for figure in (band, psnr, correlation):
         assert "×" not in caption(figure)
 
 

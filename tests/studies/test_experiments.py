@@ -17,7 +17,7 @@ def test_evolution_is_of_the_ensemble_and_says_of_which_simulation(study, ensemb
     steps = [0, 7, 14, 21, 29, 36, 43, 50]
     np.testing.assert_array_equal(table["time"], np.array(ensemble.run(3).times)[steps])
     assert table["time"].attrs["units"] == "s"
-    assert table["fields"].dims == ("time", "field", "y", "x")
+    assert table["fields"].dims == ("sample", "field", "y", "x")
     expected = ensemble.read_simulation(3)[steps]
     np.testing.assert_array_equal(table["fields"].sel(field="velocity_y"), expected[:, 2])
     assert table["unit"].values.tolist() == ["g/cm³", "cm/s"]

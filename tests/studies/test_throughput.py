@@ -143,27 +143,6 @@ def test_the_answer(memory, nbytes, below, why):
     )
 
 
-def test_throughput_draws_the_medians():
-    table = rate_table()
-    figure = loading.throughput(table)
-    assert len(figure.axes) == len(STORAGES)
-    for ax, name in zip(figure.axes, STORAGES, strict=True):
-        heights = [bar.get_height() for bar in ax.patches]
-        np.testing.assert_allclose(heights, table["rate"].sel(storage=name).median("round"))
-        assert [t.get_text() for t in ax.get_xticklabels()] == ["raw", "10.8×", "20.5×"]
-    gains = [text.get_text() for text in figure.axes[0].texts]
-    assert gains == ["", "2.7×", "3.4×"]  # 145.65 MB/s raw; decoding gives 400 and 500
-
-
-def test_epoch_time_draws_data_computing_and_waiting():
-    figure = loading.epoch_time(epoch_table())
-    assert [ax.get_title() for ax in figure.axes] == ["1 process", "2 processes"]
-    bars = np.array([bar.get_height() for bar in figure.axes[1].patches]).reshape(3, 3)
-    np.testing.assert_allclose(bars[0], 1.1 * np.array([5, 2, 2]))  # both
-    np.testing.assert_allclose(bars[1], 1.1 * np.array([2, 2, 2]))  # of which computing
-    np.testing.assert_allclose(bars[2], 1.1 * np.array([5, 1.5, 0.8]))  # data alone
-
-
 def test_bench_command(ensemble, tmp_path, capsys):
     """From a raw ensemble alone to the sentence."""
     arguments = [str(ensemble.path), "--preset", "smoke", "--results", str(tmp_path)]
