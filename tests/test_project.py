@@ -85,6 +85,7 @@ def test_what_is_imported_is_declared(folder):
     """By the extra that installs it: the heart may need nothing else than `dependencies`."""
     owners = packages_distributions()
     ours = {"surrlab", *(path.stem for path in (ROOT / folder).rglob("*.py"))}
+    ours |= {path.parent.name for path in (ROOT / folder).rglob("*.py")}
     if folder == "benchmarks":
         ours.add("browsing")  # of tests/explorer
     for path in sorted((ROOT / folder).rglob("*.py")):

@@ -1,6 +1,5 @@
 """The whole study on the `smoke` preset: real simulations, models, files, kernels."""
 
-import dataclasses
 import json
 import os
 import re

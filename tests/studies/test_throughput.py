@@ -9,7 +9,6 @@ import xarray as xr
 
 from surrlab import cli, compression, studies, training
 from surrlab.data.open import open_ensemble
-from surrlab.figures import loading
 from surrlab.loading.bandwidth import Bandwidth
 from surrlab.studies import throughput
 from surrlab.studies.config import get_preset
