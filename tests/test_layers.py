@@ -26,7 +26,7 @@ HOUSE = {  # wing or single module -> what it may import of surrlab, besides _la
     "_parallel": "",
     "data": "_files _parallel",
     "simulation": "data _files _parallel",
-    "compression": "data _files _parallel",
+    "compression": "data _files _parallel _text",
     "loading": "data compression _files _parallel",
     "training": "data loading _files",
     "evaluation": "data training _files",
