@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -294,11 +294,11 @@ def compress_trial_versions(
     """
     some = ensemble.select(ensemble.simulations[:n_simulations])
     scale = Normaliser.fit(some).field_scale
-    folders = [path / f"trial-{tolerance:g}" for tolerance in TRIAL]
-    for tolerance, folder in zip(TRIAL, folders, strict=True):
+    paths = [path / f"trial-{tolerance:g}" for tolerance in TRIAL]
+    for tolerance, made in zip(TRIAL, paths, strict=True):
         bounds = xr.DataArray(tolerance * np.array(scale), {"field": list(some.field_names)})
-        compress(some, bounds, folder)
-    return folders
+        compress(some, bounds, made)
+    return paths
 
 
 def measure_rates(study: Study, versions: Mapping, storages: Mapping) -> xr.Dataset:
