@@ -40,8 +40,8 @@ def presets(args: argparse.Namespace) -> None:
 
 def study(args: argparse.Namespace) -> None:
     """Run the notebooks in order, and print the answer."""
+    from surrlab import _notebook_runner as notebooks
     from surrlab.data.open import open_ensemble
-    from surrlab.studies import notebooks
     from surrlab.studies.config import configured, get_preset
 
     chosen = _parameters(args.overrides)
@@ -142,13 +142,14 @@ def compress(args: argparse.Namespace) -> None:
 
 def bench(args: argparse.Namespace) -> None:
     """Run the notebook on loading."""
+    from surrlab import _notebook_runner as notebooks
     from surrlab.data.open import open_ensemble
-    from surrlab.studies import notebooks, throughput
+    from surrlab.studies import experiments
     from surrlab.studies.config import get_preset
 
     get_preset(args.preset)
     ensemble, folder = open_ensemble(args.ensemble), args.results.resolve() / args.preset
-    compressed = args.compressed or throughput.compress_trial_versions(ensemble, folder)
+    compressed = args.compressed or experiments.compress_trial_versions(ensemble, folder)
     (notebook,) = _notebooks("6_*.ipynb")
     given = {
         "preset": args.preset,
@@ -269,7 +270,7 @@ def _answer(answer: Mapping[str, Any]) -> str:
 
 
 def _notebooks(pattern: str) -> list[Path]:
-    from surrlab.studies.notebooks import FOLDER
+    from surrlab._notebook_runner import FOLDER
 
     if not (found := sorted(FOLDER.glob(pattern))):
         raise FileNotFoundError(f"{FOLDER} holds no notebooks: install surrlab again")

@@ -14,7 +14,7 @@ import pytest
 
 import surrlab
 from surrlab import _commands, cli
-from surrlab.studies import notebooks
+from surrlab import _notebook_runner as notebooks
 
 SURRLAB = [sys.executable, "-m", "surrlab.cli"]
 COMMANDS = ["presets", "study", "figures", "verdict", "simulate", "train", "compress", "bench"]

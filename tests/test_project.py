@@ -77,7 +77,7 @@ def test_conda_environment_lists_what_pyproject_lists():
 
 
 LAB = {"figures", "explorer"}  # wings that may need what only surrlab[lab] brings
-LAB_FILES = {"notebooks.py"}
+LAB_FILES = {"_notebook_runner.py"}
 
 
 @pytest.mark.parametrize("folder", ["surrlab", "docs", "benchmarks", "tests"])

@@ -1,4 +1,4 @@
-"""A codec that surrlab does not know, from search to training batches: `newcomer.rounding` is all of it."""
+"""A codec that surrlab does not know, from search to training batches."""
 
 import inspect
 import shutil
