@@ -33,7 +33,7 @@ from scipy.ndimage import zoom
 
 from surrlab import compression, simulation, training
 from surrlab.compression import hdf5_filters
-from surrlab.compression.zfp import Zfp
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.data import native
 from surrlab.loading import index
 from surrlab.loading.bandwidth import Storage

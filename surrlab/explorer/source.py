@@ -17,8 +17,8 @@ import numpy as np
 
 from surrlab import compression
 from surrlab.compression.codecs import Codec, codec_class
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.version import Version
-from surrlab.compression.zfp import Zfp
 from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
 from surrlab.data.fields import Field
 from surrlab.data.native import MANIFEST, is_native

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.search import find_tolerance, measure
-from surrlab.compression.zfp import Zfp
 from surrlab.data.fields import Grid
 from surrlab.explorer.settings import RUNGS, Cache, Ladder, Shown, exponents, spectrum
 
