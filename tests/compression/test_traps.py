@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import h5py
-import hdf5plugin  # noqa: F401
+import hdf5plugin
 import numpy as np
 import pytest
 
@@ -207,7 +207,7 @@ def test_a_flipped_bit_in_a_file_is_noticed(stored, tmp_path, place):
         byte = file.read(1)[0]
         file.seek(-1, 1)
         file.write(bytes([byte ^ 8]))
-    with pytest.raises(OSError, match="checksum|filter|read"):
+    with pytest.raises(OSError, match=r"checksum|filter|read"):
         copy.read(20)
     name = copy.field_names[3]
     with SampleLoader(copy, 16, seed=0) as loader:
