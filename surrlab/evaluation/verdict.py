@@ -228,7 +228,7 @@ def verdict(
     low, high, bound = limits(shift, error, dof, within, harm, weights)
     table = pd.DataFrame(
         {
-            "label": [labels.get(name, name) for name in names],
+            "label": [labels.get(name, "L1" if name == "l1" else name) for name in names],
             "shift": shift,
             "low": low,
             "high": high,
@@ -353,8 +353,6 @@ def _reason(found) -> str:
         if state == "small":
             row = concerned.loc[(concerned["low"] / concerned["margin"]).idxmax()]
             told += f"; small but real: {tell(row)}"
-    if silent := table.index[table["state"] == "not judged"].tolist():
-        told += f"; reported without a margin, not judged: {', '.join(silent)}"
     return told
 
 

@@ -115,8 +115,8 @@ class SharedControls:
         """Let the slider run over the times of a simulation, near the time that was chosen."""
         if times == self._times:
             return
-        here = self._times[self.time.value] if self._times else times[0] + 0.8 * (
-            times[-1] - times[0]
+        here = (
+            self._times[self.time.value] if self._times else times[0] + 0.8 * (times[-1] - times[0])
         )
         nearest = min(range(len(times)), key=lambda step: abs(times[step] - here))
         unit = self.results.truth.time_unit
@@ -286,9 +286,7 @@ class FieldPage:
         if (sample.limits, differences, sample.field) != self._drawn_limits:
             label, unit = (html.with_unit(n, sample.field.unit) for n in (sample.field.label, ""))
             self._bars[0].value = html.color_bar(sample.limits, html.FIELD, label)
-            self._bars[1].value = html.color_bar(
-                differences, html.DIFFERENCE, f"difference{unit}"
-            )
+            self._bars[1].value = html.color_bar(differences, html.DIFFERENCE, f"difference{unit}")
             self._drawn_limits = sample.limits, differences, sample.field
         if moved:
             self.images["truth"].value = html.png(sample.truth, sample.limits)

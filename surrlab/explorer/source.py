@@ -147,7 +147,9 @@ class ResultsView:
             return f"an array of {ny} × {nx} values, {truth.dtype}"
         counts = sorted({len(run.times) for run in truth.runs})
         times = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-        return f"{len(truth.runs)} simulations of {truth.benchmark}, {times} times, {ny} × {nx} cells"
+        return (
+            f"{len(truth.runs)} simulations of {truth.benchmark}, {times} times, {ny} × {nx} cells"
+        )
 
     # ------------------------------------------------------------------------------------ fields
 
@@ -320,9 +322,7 @@ def open_field(values, name: str = "field", unit: str = "", model_error=None) ->
     return ResultsView(array, errors=errors)
 
 
-def open_results(
-    path: str | os.PathLike, ensemble: str | os.PathLike | None = None
-) -> ResultsView:
+def open_results(path: str | os.PathLike, ensemble: str | os.PathLike | None = None) -> ResultsView:
     """Open a folder to look at.
 
     Parameters

@@ -40,8 +40,7 @@ def test_compressed_fields_reach_the_ratio_that_they_state(study, ensemble):
     # Every field to the same share of its spread: that of each version is found again here.
     spread, shares = sample.std(axis=(1, 2), dtype=np.float64), 2.0 ** np.arange(-12, 10, 0.25)
     reached = [
-        sample.nbytes
-        / sum(len(Zfp(k * s).encode(f)) for s, f in zip(spread, sample, strict=True))
+        sample.nbytes / sum(len(Zfp(k * s).encode(f)) for s, f in zip(spread, sample, strict=True))
         for k in shares
     ]
     for version, target in ((1, 6.0), (2, 15.0)):

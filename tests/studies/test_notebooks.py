@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from surrlab.studies import notebooks
+from surrlab import _notebook_runner as notebooks
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
@@ -186,7 +186,7 @@ def test_failing_cell_is_named_and_what_ran_is_kept(tmp_path, cell, timeout, rea
 def test_killed_run_leaves_no_notebook(tmp_path):
     source = write(tmp_path / "a.ipynb", "open('started', 'w')", "import time\ntime.sleep(60)")
     program = (
-        "import sys; from surrlab.studies import notebooks; "
+        "import sys; from surrlab import _notebook_runner as notebooks; "
         "notebooks.run(*sys.argv[1:], {}, timeout=60)"
     )
     child = subprocess.Popen(

@@ -1,6 +1,5 @@
 """The whole study on the `smoke` preset: real simulations, models, files, kernels."""
 
-import dataclasses
 import json
 import os
 import re
@@ -114,7 +113,8 @@ def test_lossy_models_learned_from_the_compressed_files(results):
     lossy = trained.isel(model=trained["kind"].values == "lossy")
     known = studies.versions(study)
     assert set(lossy["version"].values) == set(known)
-    for version, seed, name in zip(*(lossy[c].values for c in ("version", "seed", "folder"))):
+    columns = (lossy[c].values for c in ("version", "seed", "folder"))
+    for version, seed, name in zip(*columns, strict=True):
         stored = training.load(results / "models" / str(name))
         digest = studies.compressed(study, known[str(version)]).digest
         assert stored.config["data"]["digest"] == digest

@@ -2,53 +2,28 @@
 
 import json
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
-import xarray as xr
+import synthetic
+from synthetic import epoch_table
 
 from surrlab import cli, compression, studies, training
 from surrlab.data.open import open_ensemble
-from surrlab.figures import loading
 from surrlab.loading.bandwidth import Bandwidth
-from surrlab.studies import throughput
+from surrlab.studies import experiments
 from surrlab.studies.config import get_preset
+from surrlab.training.throughput import epoch_times, loading_rates
 
-STORAGES = [*throughput.FILE_SYSTEMS, throughput.OWN, throughput.MEMORY]
-RATIOS = {"raw": 1.0, "zfp ×1/8": 10.8, "zfp ×1": 20.5}
-VERSIONS = {"version": list(RATIOS), "ratio": ("version", list(RATIOS.values()))}
-
-
-def rate_table(memory=(900.0, 400.0, 500.0)):
-    """Storages as a model of them has it: no faster than their bytes, nor than decoding."""
-    speeds = np.array([*throughput.FILE_SYSTEMS.values(), np.inf, np.inf])
-    rates = np.minimum(speeds[:, None] * list(RATIOS.values()), memory)
-    noise = 1 + 0.02 * np.array([-1, 0, 3])
-    return xr.Dataset(
-        {"rate": (("storage", "version", "round"), rates[..., None] * noise, {"units": "MB/s"})},
-        {"storage": STORAGES, **VERSIONS, "bandwidth": ("storage", speeds)},
-    )
-
-
-def epoch_table(compute=(4.0, 2.0), data=((5.0, 2.0, 1.0), (5.0, 1.5, 0.8)), nbytes=600e6):
-    rounds = np.array([1.0, 1.1, 3.0])
-    data, compute = np.array(data), np.array(compute)
-    both = np.maximum(data, compute[:, None])
-    return xr.Dataset(
-        {
-            "data": (("processes", "version", "round"), data[..., None] * rounds),
-            "both": (("processes", "version", "round"), both[..., None] * rounds),
-            "compute": (("processes", "round"), compute[:, None] * rounds),
-        },
-        {"processes": [1, 2], **VERSIONS},
-        {"epoch_nbytes": nbytes, "storage": "120 MB/s, page cache in use", "bandwidth": 120.0},
-    )
+STORAGES = {**experiments.FILE_SYSTEMS, experiments.OWN: np.inf, experiments.MEMORY: np.inf}
+rate_table = partial(synthetic.rate_table, storages=STORAGES)
 
 
 @pytest.fixture(scope="module")
 def versions(ensemble, tmp_path_factory):
     path = tmp_path_factory.mktemp("throughput")
-    return throughput.compress_trial_versions(ensemble, path, n_simulations=4)
+    return experiments.compress_trial_versions(ensemble, path, n_simulations=4)
 
 
 @pytest.fixture
@@ -57,12 +32,12 @@ def study(ensemble, tmp_path):
 
 
 def test_a_trial_needs_no_model(ensemble, versions, study):
-    by_name = throughput.timed_versions(study, versions)
+    by_name = experiments.timed_versions(study, versions)
     assert list(by_name) == ["raw", "trial-0.001", "trial-0.01", "trial-0.1"]
     assert by_name["raw"].path == ensemble.path
     assert {e.simulations for e in by_name.values()} == {ensemble.simulations[:4]}
     scale = training.Normaliser.fit(by_name["raw"]).field_scale
-    for folder, part in zip(versions, throughput.TRIAL, strict=True):
+    for folder, part in zip(versions, experiments.TRIAL, strict=True):
         bound = compression.table(open_ensemble(folder))["tolerance"].max("sample")
         assert (bound.values <= part * np.array(scale)).all()
 
@@ -71,19 +46,19 @@ def test_two_versions_of_one_ratio_stay_two(ensemble, study, tmp_path):
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         compression.compress(ensemble.select([0, 1]), 0.1, folder)
-    assert list(throughput.timed_versions(study, folders)) == ["raw", "one", "two"]
+    assert list(experiments.timed_versions(study, folders)) == ["raw", "one", "two"]
 
 
 def test_versions_of_other_simulations_are_refused(ensemble, versions, study, tmp_path):
     other = compression.compress(ensemble.select([5]), 0.1, tmp_path / "other")
     with pytest.raises(ValueError, match="other holds other simulations than"):
-        throughput.timed_versions(study, [versions[0], other.path])
+        experiments.timed_versions(study, [versions[0], other.path])
 
 
 def test_no_storage_gives_raw_data_faster_than_it_is(ensemble, versions, study):
-    by_name = throughput.timed_versions(study, versions)
+    by_name = experiments.timed_versions(study, versions)
     slow = {"slow": Bandwidth(4e6), "memory": Bandwidth()}
-    rates = throughput.loading_rates(by_name, slow, batch_size=16, rounds=2)
+    rates = loading_rates(by_name, slow, batch_size=16, rounds=2)
     assert rates["rate"].dims == ("storage", "version", "round") and rates.sizes["round"] == 2
     assert 0 < float(rates["rate"].sel(storage="slow", version="raw").max()) < 4.5
     assert float(rates["rate"].sel(storage="memory", version="raw").min()) > 4.5
@@ -92,11 +67,11 @@ def test_no_storage_gives_raw_data_faster_than_it_is(ensemble, versions, study):
 
 
 def test_an_epoch_is_at_least_its_data_and_its_computing(ensemble, versions, study):
-    by_name = throughput.timed_versions(study, versions)
+    by_name = experiments.timed_versions(study, versions)
     train, last = get_preset("smoke").train, list(by_name)[-1]
     two = {"raw": by_name["raw"], last: by_name[last]}
     handler = signal.getsignal(signal.SIGTERM)
-    table = throughput.epoch_times(two, Bandwidth(10e6), train, batches=2, rounds=1)
+    table = epoch_times(two, Bandwidth(10e6), train, batches=2, rounds=1)
     assert table["processes"].values.tolist() == [1, 2]
     assert signal.getsignal(signal.SIGTERM) == handler
     bytes_alone = two["raw"].raw_nbytes / 10e6  # however many processes: they share the storage
@@ -107,19 +82,19 @@ def test_an_epoch_is_at_least_its_data_and_its_computing(ensemble, versions, stu
 
 
 def test_tables_are_measured_once(ensemble, versions, study, monkeypatch):
-    by_name = throughput.timed_versions(study, versions)
+    by_name = experiments.timed_versions(study, versions)
     tables = iter([rate_table(), epoch_table()])
-    monkeypatch.setattr(throughput, "loading_rates", lambda *_, **__: next(tables))
-    monkeypatch.setattr(throughput, "epoch_times", lambda *_, **__: next(tables))
-    storages = throughput.storages(120.0, 1.0)
-    assert storages[throughput.OWN] == Bandwidth(120e6, 1e-3) and list(storages) == STORAGES
+    monkeypatch.setattr(experiments, "loading_rates", lambda *_, **__: next(tables))
+    monkeypatch.setattr(experiments, "epoch_times", lambda *_, **__: next(tables))
+    storages = experiments.storages(120.0, 1.0)
+    assert storages[experiments.OWN] == Bandwidth(120e6, 1e-3) and list(storages) == list(STORAGES)
     for _ in range(2):
-        rates = throughput.measure_rates(study, by_name, storages)
-        epochs = throughput.measure_epochs(study, by_name, storages, [1, 2])
+        rates = experiments.measure_rates(study, by_name, storages)
+        epochs = experiments.measure_epochs(study, by_name, storages, [1, 2])
     np.testing.assert_array_equal(rates["rate"], rate_table()["rate"])
     np.testing.assert_array_equal(epochs["both"], epoch_table()["both"])
     with pytest.raises(StopIteration):  # of another storage it would be measured again
-        throughput.measure_epochs(study, by_name, throughput.storages(), [1, 2])
+        experiments.measure_epochs(study, by_name, experiments.storages(), [1, 2])
 
 
 @pytest.mark.parametrize(
@@ -132,8 +107,8 @@ def test_tables_are_measured_once(ensemble, versions, study, monkeypatch):
 )
 def test_the_answer(memory, nbytes, below, why):
     """With two processes an epoch computes 2.2 s, and takes 5.5 s from raw, 2.2 s compressed."""
-    found = throughput.loading_summary(rate_table(memory), epoch_table(nbytes=nbytes))
-    assert (found["version"], found["ratio"]) == ("zfp ×1/8", 10.8) and found["processes"] == 2
+    found = experiments.loading_summary(rate_table(memory), epoch_table(nbytes=nbytes))
+    assert (found["version"], found["ratio"]) == ("zfp ×2", 10.8) and found["processes"] == 2
     assert found["epoch"] == pytest.approx(0.4)
     assert found["raw_stall"] == pytest.approx(0.6) and found["stall"] == 0
     assert found["below"] == pytest.approx(below)
