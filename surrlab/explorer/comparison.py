@@ -263,20 +263,18 @@ class TrainedModels:
 
     def predict(self, model: int, simulation: int, step: int) -> np.ndarray:
         """What a model predicts of a sample, ``(fields, ny, nx)``."""
-        from surrlab import training
+        from surrlab.training.surrogate import load, predict  # torch takes two seconds
 
-        surrogate = cached(
-            self._samples.cache, ("model", model), lambda: training.load(self.folder(model))
-        )
+        surrogate = cached(self._samples.cache, ("model", model), lambda: load(self.folder(model)))
         inputs = self.test_set.inputs[np.array(self.test_set.of(simulation))]
         if 4 * math.prod(self.test_set.sample_shape) * len(inputs) > _WHOLE:
             return cached(
                 self._samples.cache,
                 ("prediction", model, simulation, step),
-                lambda: training.predict(surrogate, inputs[step]),
+                lambda: predict(surrogate, inputs[step]),
             )
         whole = ("prediction", model, simulation)
-        return cached(self._samples.cache, whole, lambda: training.predict(surrogate, inputs))[step]
+        return cached(self._samples.cache, whole, lambda: predict(surrogate, inputs))[step]
 
     def curves(self, simulation: int) -> Curves | None:
         """The benchmark's curve in time; None where the benchmark names none."""
