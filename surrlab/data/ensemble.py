@@ -21,68 +21,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import platformdirs
 
-from surrlab.data.fields import Axis, Field, Grid
+from surrlab.data.fields import Axis, Field, Grid, Run, Samples, StoredChunk
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from surrlab.data.stored import StoredChunk
-
-
-@dataclass(frozen=True)
-class Run:
-    """One simulation: its number, its parameters, and when it was recorded.
-
-    Parameters
-    ----------
-    simulation : int
-        Its number in the ensemble.
-    parameters : tuple of float
-        What it was run with.
-    times : tuple of float
-        One for each of its samples, strictly increasing.
-    """
-
-    simulation: int
-    parameters: tuple[float, ...]
-    times: tuple[float, ...]
-
-    def __post_init__(self):
-        if not self.times:
-            raise ValueError(f"simulation {self.simulation} has no sample")
-        if not np.isfinite([*self.parameters, *self.times]).all():
-            raise ValueError(
-                f"simulation {self.simulation} has parameters {self.parameters} and times "
-                f"{self.times[0]} to {self.times[-1]}: all of them must be finite"
-            )
-        for before, after in zip(self.times, self.times[1:], strict=False):
-            if not before < after:
-                raise ValueError(
-                    f"the times of simulation {self.simulation} must increase: "
-                    f"{after} follows {before}"
-                )
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """The table of samples; all arrays ``(S,)``.
-
-    Parameters
-    ----------
-    simulation : array of int64
-        Number of the simulation.
-    step : array of int64
-        Place in its simulation, from 0.
-    time : array of float64
-        Time, in the ensemble's unit.
-    """
-
-    simulation: np.ndarray
-    step: np.ndarray
-    time: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.time)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -415,11 +357,9 @@ class InMemoryEnsemble(Ensemble):
             raise TypeError(f"a field holds real numbers, not {values.dtype}")
         if not 1 <= values.ndim <= 3 or not values.size:
             raise ValueError(f"a field has one to three axes and values, not shape {values.shape}")
-        values = values.astype(np.float64 if values.dtype == np.float64 else np.float32)
-        names = ("z", "y", "x")[-values.ndim :]
-        axes = (
-            Axis.uniform(a, "cell", n, 0.0, n) for a, n in zip(names, values.shape, strict=True)
-        )
+        values = values.astype(np.float64 if values.dtype.name == "float64" else np.float32)
+        sizes = zip("zyx"[-values.ndim :], values.shape, strict=True)
+        axes = (Axis.uniform(axis, "cell", n, 0.0, n) for axis, n in sizes)
         return cls(
             name=name,
             fields=(field,),
@@ -441,17 +381,9 @@ class InMemoryEnsemble(Ensemble):
         ValueError
             If an array is not ``(T, n_fields, *grid.shape)``, or they are not one per simulation.
         """
-        return cls(
-            name=name,
-            fields=ensemble.fields,
-            grid=ensemble.grid,
-            input_names=ensemble.input_names,
-            input_units=ensemble.input_units,
-            runs=ensemble.runs,
-            dtype=arrays[0].dtype.name,
-            metadata=ensemble.metadata,
-            arrays=dict(zip(ensemble.simulations, arrays, strict=True)),
-        )
+        shared = {field.name: getattr(ensemble, field.name) for field in fields(Ensemble)}
+        made = dict(zip(ensemble.simulations, arrays, strict=True))
+        return cls(**shared | {"name": name, "dtype": arrays[0].dtype.name, "arrays": made})
 
     def read(self, sample: int) -> np.ndarray:
         """Return one sample, ``(n_fields, *grid.shape)``."""

@@ -16,7 +16,7 @@ from surrlab import _parallel
 from surrlab.compression.version import RAW, Version
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation.evaluate import VERSION, evaluate, model_errors
-from surrlab.studies.results import Study, cached_table
+from surrlab.studies.results import Study, cached_table, read_table
 from surrlab.training.step import best_accelerator, make_fabric
 from surrlab.training.train import TrainConfig, run_config, run_id, train
 
@@ -126,7 +126,7 @@ def evaluations(study: Study, models: Sequence[Model], name: str) -> xr.Dataset:
     paths = [evaluation_path(study, model) for model in models]
 
     def join() -> xr.Dataset:
-        tables = [xr.load_dataset(path, engine="h5netcdf") for path in paths]
+        tables = [read_table(path) for path in paths]
         truth = [variable for variable in tables[0] if variable.startswith("truth_")]
         joined = xr.concat([t.drop_vars(truth) for t in tables], "model", data_vars="all")
         return joined.merge(tables[0][truth]).assign_coords(_coordinates(study, models))
