@@ -26,7 +26,8 @@ import pandas as pd
 from machine import machine
 from scipy import special
 
-from surrlab.evaluation import ladder as ladders
+from surrlab.evaluation import ladder as rules
+from surrlab.evaluation import variability
 from surrlab.evaluation.variability import LOOKS, level, limits, per_cent, two_way
 from surrlab.evaluation.verdict import position
 
@@ -41,6 +42,7 @@ TAILS = {
         rng.standard_normal(shape) * np.where(rng.random(shape) < 0.05, 10, 1) / np.sqrt(5.95)
     ),
 }
+VERSIONS = ("×1/8", "×1/4", "×1/2", "×1", "×2", "×4")
 L1_MEAN = 20.0  # in margins of 5 %
 
 
@@ -192,7 +194,7 @@ def power(rng, repeats):
             few = repeats if s == 1 else repeats // 4
             raw, lossy = draw(rng, few, s, rho, "normal", "real", sigma, sizes=sizes)
             of, row = states(raw, lossy), {"noise": name, "rho": rho}
-            passed = np.isin(of, ladders.PASSED)
+            passed = np.isin(of, rules.PASSED)
             for i, n in enumerate(LOOKS[:3]):
                 row[f"passed by {n}"] = per(passed[:, : i + 1].any(-1).mean())
             order = np.argsort(sigma[1:7]) + 1
@@ -231,7 +233,7 @@ SIGMAS = {
 
 def ladders(rng, repeats):
     """Whole studies by `plan` and `recommend`: families of wrong claims, and trainings."""
-    ladder = ladders.Ladder(VERSIONS)
+    ladder = rules.Ladder(VERSIONS)
     for name, costs in COSTS.items():
         for moved, noise in product(MOVED, SIGMAS):
             scores = draw(rng, repeats, 1, 0.5, "normal", "real", SIGMAS[noise], versions=6)
@@ -239,8 +241,8 @@ def ladders(rng, repeats):
             of = np.stack([states(scores[0], lossy) for lossy in scores[1:]], 1)  # (R, V, looks)
             true = dict(zip(ladder.versions, costs, strict=True))
             studies = [study_of(ladder, one) for one in of]
-            best = [ladders.recommend(ladder, v) if ok else None for v, _, ok in studies]
-            harm = [ladders.harmful_from(ladder, v) for v, _, _ in studies]
+            best = [rules.recommend(ladder, v) if ok else None for v, _, ok in studies]
+            harm = [rules.harmful_from(ladder, v) for v, _, _ in studies]
             jumped = [jump(ladder, scores[:, i], study) for i, study in enumerate(of)]
             trained = np.mean([count for _, count, _ in studies])
             yield {
@@ -272,11 +274,11 @@ def _right(true):
 def study_of(ladder, of):
     """Play a study whose states (versions, looks) are known beforehand."""
     verdicts, trained = {}, {}
-    while todo := ladders.plan(ladder, verdicts, trained):
+    while todo := rules.plan(ladder, verdicts, trained):
         for factor, seeds in todo:
             trained[factor] = trained.get(factor, ()) + seeds
         for i, factor in enumerate(ladder.versions):
-            n = min(len(trained.get(factor, ())), len(trained[ladders.RAW]))
+            n = min(len(trained.get(factor, ())), len(trained[rules.RAW]))
             if n:
                 state, hopeless = of[i, LOOKS.index(n)], of[i, LOOKS.index(n)] == "hopeless"
                 state = "undecided" if hopeless else state
@@ -303,7 +305,7 @@ def jump(ladder, scores, of):
         at = int(decided.argmax()) if decided.any() else len(LOOKS) - 1
         looks[version] = at + 1
         seen.add(version)
-        return of[version, at] in ladders.PASSED
+        return of[version, at] in rules.PASSED
 
     while 0 <= i < 5 and i not in seen:
         if passes(i):

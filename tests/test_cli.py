@@ -263,7 +263,7 @@ def test_ctrl_c_on_a_terminal(tmp_path):
         assert process.poll() is None, read(leader)
         time.sleep(0.05)
     children = psutil.Process(process.pid).children(recursive=True)
-    os.write(leader, b"\\x03")
+    os.write(leader, b"\x03")
     after = b""
     while chunk := read(leader):
         after += chunk

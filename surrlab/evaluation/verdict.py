@@ -228,7 +228,7 @@ def verdict(
     low, high, bound = limits(shift, error, dof, within, harm, weights)
     table = pd.DataFrame(
         {
-            "label": [labels.get(name, name) for name in names],
+            "label": [labels.get(name, "L1" if name == "l1" else name) for name in names],
             "shift": shift,
             "low": low,
             "high": high,

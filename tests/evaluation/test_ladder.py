@@ -174,7 +174,7 @@ def test_not_at_all_yardstick_and_undecided():
     none = answer(LADDER, {"×1/8": harm, "×4": harm}, RATIOS)
     assert none["state"] == "not at all"
     assert none["sentence"].startswith("Not at all with this codec: already at 1/11 the model gets")
-    assert "l1 rises by 20 %" in none["sentence"]
+    assert "L1 rises by 20 %" in none["sentence"]
     blunt = answer(LADDER, dict.fromkeys(NAMES, fine), RATIOS)
     assert blunt["state"] == "yardstick"
     assert "The yardstick is too coarse: even at 1/31" in blunt["sentence"]
