@@ -175,6 +175,7 @@ class SampleReader:
             self._limits[simulation] = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
         low, high = (float(v[self.ensemble.index(name)]) for v in self._limits[simulation])
         if not math.isfinite(high - low):
+            del self._limits[simulation]  # the file may be mended before it is looked at again
             raise ValueError(
                 f"field {name} of simulation {simulation} in {self.ensemble.name} holds NaN or "
                 "infinite values; it cannot be compressed or shown"

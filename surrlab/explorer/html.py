@@ -18,7 +18,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from surrlab._text import number, quantity, times, tolerance, with_unit  # noqa: F401
+from surrlab._text import number, quantity, times, tolerance
 from surrlab.data.fields import Grid
 from surrlab.explorer.comparison import VersionVerdict
 from surrlab.explorer.settings import FieldSettings, FieldView, Total

@@ -13,6 +13,7 @@ from typing import Any
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
+from surrlab._text import factor, with_unit
 from surrlab.explorer import charts, html, source
 from surrlab.explorer.comparison import TRUTH, ModelView
 from surrlab.explorer.settings import N_TOLERANCES, FieldSettings, FieldView, is_algorithm_1
@@ -280,7 +281,7 @@ class FieldPage:
         sample = view.sample
         differences = (-sample.color_limit, sample.color_limit)
         if (sample.limits, differences, sample.field) != self._drawn_limits:
-            label, unit = (html.with_unit(n, sample.field.unit) for n in (sample.field.label, ""))
+            label, unit = (with_unit(n, sample.field.unit) for n in (sample.field.label, ""))
             self._bars[0].value = html.color_bar(sample.limits, html.FIELD, label)
             self._bars[1].value = html.color_bar(differences, html.DIFFERENCE, f"difference{unit}")
             self._drawn_limits = sample.limits, differences, sample.field
@@ -306,7 +307,7 @@ class FieldPage:
             setting = settings.setting_of(settings.versions[version])
             # A version beyond the ends of the settings has no place among them.
             if settings.tolerances[setting] == settings.versions[version]:
-                name = f"×{version.factor_text}" if version.rule != "fixed" else version.name
+                name = f"×{factor(version.factor)}" if version.rule != "fixed" else version.name
                 self._names.setdefault(
                     setting, html.ALGORITHM_1 if is_algorithm_1(version) else name
                 )
@@ -395,9 +396,9 @@ class ModelPage:
             upper.value = html.png(values, view.limits)
             if name != TRUTH:
                 lower.value = html.png(values - truth, differences, html.DIFFERENCE)
-        label = html.with_unit(view.field.label, view.field.unit)
+        label = with_unit(view.field.label, view.field.unit)
         self._bars[0].value = html.color_bar(view.limits, html.FIELD, label)
-        label = html.with_unit("model − truth", view.field.unit)
+        label = with_unit("model − truth", view.field.unit)
         self._bars[1].value = html.color_bar(differences, html.DIFFERENCE, label)
         chart = view.curves and charts.curve_chart(view.curves, view.time)
         self.chart.value = charts.svg(chart, (500, 280)) if chart else ""

@@ -91,7 +91,11 @@ def test_a_test_ensemble_that_is_gone(studied_apart, tmp_path):
 def test_a_table_names_folders_of_models_only(copy, tmp_path):
     """A table may come from anywhere: weights are loaded from the study's own models."""
     outside = shutil.move(copy / "models", tmp_path / "outside")
-    change = lambda t: t.assign_coords(folder=("model", [f"../../outside/{f}" for f in t["folder"].values]))  # noqa: E501, E731
+
+    def change(table):
+        outside = [f"../../outside/{folder}" for folder in table["folder"].values]
+        return table.assign_coords(folder=("model", outside))
+
     rewrite(copy / "lossy_training.nc", change)
     results = open_results(copy)
     assert outside.exists() and results.models.models == {}
