@@ -193,7 +193,7 @@ def score_ranges(evaluation: xr.Dataset) -> dict[str, float]:
     for name in _totals(evaluation):
         truth = evaluation[f"truth_{name}"]
         error = float(np.abs(evaluation[name] - truth).mean())
-        if (size := float(np.ptp(truth.values))) > 1e-6 * error:
+        if not (size := float(np.ptp(truth.values))) <= 1e-6 * error:  # also if that is NaN
             ranges[name] = size
     return ranges
 

@@ -252,7 +252,7 @@ def storages(bandwidth: float = 0.0, latency: float = 0.0) -> dict[str, Bandwidt
     return {**paper, OWN: own, MEMORY: Bandwidth()}
 
 
-def timed_versions(study: Study, compressed: Sequence[str] = ()) -> dict[str, Ensemble]:
+def timed_versions(study: Study, folders: Sequence[str] = ()) -> dict[str, Ensemble]:
     """Return the same simulations raw and compressed, by name, from the least compressed.
 
     The study's versions at and around Algorithm 1's tolerance (its finest, its own, its coarsest),
@@ -263,8 +263,8 @@ def timed_versions(study: Study, compressed: Sequence[str] = ()) -> dict[str, En
     ValueError
         If two of them hold other simulations.
     """
-    if compressed:
-        made = {Path(path).name: open_ensemble(path) for path in compressed}
+    if folders:
+        made = {Path(path).name: open_ensemble(path) for path in folders}
         whole = study.ensemble
     else:
         config = study.config
