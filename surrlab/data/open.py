@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from surrlab._files import write_json
 from surrlab.data.ensemble import Ensemble, cache_folder
 from surrlab.data.layouts.card import Card
-from surrlab.data.layouts.extra import Extra, load_extra
+from surrlab.data.layouts.extra import Extra, Given, load_extra
 from surrlab.data.layouts.reading import CardEnsemble
 from surrlab.data.native import is_native, open_native
 
@@ -67,7 +67,7 @@ for _name in ("professor", "well", "xarray", "zarr", "pdebench", "npz", "pyro"):
 def open_ensemble(
     path: str | os.PathLike,
     layout: str | None = None,
-    card: Mapping[str, Any] | str | os.PathLike | None = None,
+    card: Given = None,
 ) -> Ensemble:
     """Open an ensemble, raw or compressed, in any layout.
 
@@ -99,13 +99,14 @@ def open_ensemble(
     name = _layout_of(path, layout or extra.get("layout"))
     if name == "native":
         return open_native(path)
-    return CardEnsemble.from_card(path, path if path.is_dir() else path.parent, _card(path, name, extra))
+    folder = path if path.is_dir() else path.parent
+    return CardEnsemble.from_card(path, folder, _card(path, name, extra))
 
 
 def card_template(
     path: str | os.PathLike,
     layout: str | None = None,
-    card: Mapping[str, Any] | str | os.PathLike | None = None,
+    card: Given = None,
 ) -> dict[str, Any]:
     """Return the card of an ensemble to fill in, as JSON: ``"?"`` stands where nobody says.
 
@@ -159,7 +160,14 @@ def _card(path: Path, name: str, extra: Extra) -> Card:
         pass  # none is there, or it is damaged
     scan = _LAYOUTS[name].scan
     assert scan is not None
-    card = scan(path, extra)
+    try:
+        card = scan(path, extra)
+    except KeyError as error:
+        raise ValueError(f"{path} is not as files of {name} should be: {error.args[0]}") from error
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: {error}") from error
     try:
         write_json(cache, {"key": key, "card": card.config()})
     except OSError:

@@ -114,15 +114,6 @@ class Card:
     checksums: bool = False
 
     def __post_init__(self):
-        names = [f.name for f in self.fields]
-        if not names:
-            raise ValueError("an ensemble needs a field")
-        if not self.runs:
-            raise ValueError("an ensemble needs a simulation")
-        every = [*names, *self.grid.names, "sample", "simulation", "step", "time", "field"]
-        for name in every:
-            if every.count(name) > 1:
-                raise ValueError(f"{name!r} names two things, fields, axes or what tables have")
         if len(self.inputs) != 1 + len(self.runs[0].parameters):
             raise ValueError(
                 f"{len(self.runs[0].parameters)} parameters a simulation are not the "

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from surrlab.data.ensemble import Run
 from surrlab.data.fields import Axis, Field, Grid
+from surrlab.data.layouts import stores
 from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
 from surrlab.data.layouts.extra import complete
-from surrlab.data.layouts.reading import has_checksums, why_library
-from surrlab.data.layouts.stores import dataset
+from surrlab.data.layouts.places import has_checksums, why_library
 
 
 class Draft:
@@ -63,12 +66,14 @@ class Draft:
         """Add an axis, or compare it with that of the files before."""
         points = None if points is None else np.array(points, np.float64)
         if name in self.axes:
-            old = self.axes[name]
-            same = old[0] == n and (points is None) == (old[1] is None)
-            if not (same and (points is None or np.allclose(points, old[1], rtol=1e-6))):
+            old_n, old = self.axes[name][:2]
+            same = n == old_n
+            if same and points is not None and old is not None:
+                same = np.allclose(points, old, rtol=1e-6)
+            if not same:
+                other = f"{n} cells, not {old_n}" if n != old_n else "other points"
                 raise ValueError(
-                    f"{where} lies on another grid than {self.first_grid}: axis {name} has "
-                    f"{n} cells there and {old[0]} here, or other points"
+                    f"{where} lies on another grid than {self.first_grid}: axis {name} has {other}"
                 )
             return
         self.first_grid = self.first_grid or where
@@ -77,6 +82,13 @@ class Draft:
             self.unknown.append(f"axis {name}")
         if not unit:
             self.unknown.append(f"unit of {name}")
+
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[Any]:
+        """Open a file whose links stay in the folder, see `stores.opened`."""
+        with stores.opened(path) as file:
+            stores.check_links(file, path, self.folder)
+            yield file
 
     def file(self, path: Path) -> int:
         """Add a file, and return its number."""
@@ -101,7 +113,7 @@ class Draft:
             name = group + source.dataset
             array = arrays.get(name)
             if array is None:
-                array = arrays[name] = dataset(opened, name, path, self.folder)
+                array = arrays[name] = stores.dataset(opened, name, path, self.folder)
             if len(array.shape) != len(source.axes):
                 raise ValueError(
                     f"{path}: {name} is {tuple(array.shape)}, not over {_listed(source.axes)}"
@@ -117,9 +129,7 @@ class Draft:
             self.dtypes.setdefault(np.dtype(array.dtype), f"{path}: {name}")
             native = np.dtype(array.dtype).newbyteorder("=")
             n_grid = sum(a not in (RUN, TIME) and isinstance(a, str) for a in source.axes)
-            if not self.library and (
-                reason := why_library(array, source, n_grid, str(native))
-            ):
+            if not self.library and (reason := why_library(array, source, n_grid, str(native))):
                 self.library = f"{path.name}: {name} {reason}"
             self.checksums = self.checksums and has_checksums(array)
         return lengths
@@ -136,7 +146,7 @@ class Draft:
             times = range(sum(len(part.rows) for part in parts))
             self.unknown += ["time"] if "time" not in self.unknown else []
         times = tuple(map(float, times))
-        for before, after in zip(times, times[1:], strict=False):
+        for before, after in pairwise(times):
             if before == after:
                 raise ValueError(f"{where}: time {before:g} occurs twice in one simulation")
         try:
@@ -190,7 +200,7 @@ class Draft:
             library=library,
             checksums=self.checksums and not library,
         )
-        return complete(card, extra)
+        return complete(card, dict(extra))
 
     def _parameters(
         self, asked: Any, keep_constants: bool
@@ -238,12 +248,14 @@ class Draft:
 
 def is_number(dtype: np.dtype) -> bool:
     """Whether float64 holds every number of a type."""
-    return (dtype.kind == "f" and dtype.itemsize <= 8) or (dtype.kind in "iu" and dtype.itemsize <= 4)
+    return dtype.itemsize <= {"f": 8, "i": 4, "u": 4}.get(dtype.kind, 0)
 
 
 def attribute(attributes: Mapping[str, Any], name: str) -> str:
     """Return an attribute as text; empty if there is none."""
     value = attributes.get(name, "")
+    if isinstance(value, h5py.Empty):
+        return ""
     if isinstance(value, np.ndarray):
         value = value.ravel()[0] if value.size else ""
     return value.decode() if isinstance(value, bytes) else str(value)

@@ -6,6 +6,7 @@ It says what no file says, and may not contradict what files do say.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from surrlab.data.fields import Axis, Grid
 from surrlab.data.layouts.card import UNKNOWN, Card
 from surrlab.data.layouts.stores import check_file, is_zarr
+from surrlab.data.native import TAKEN
 
 NAME = "surrlab.json"
 KEYS = {
@@ -34,9 +36,10 @@ KEYS = {
 """What an owner may say."""
 
 Extra = dict[str, Any]
+Given = Mapping[str, Any] | str | os.PathLike | None
 
 
-def load_extra(path: Path, card: Mapping[str, Any] | str | Path | None = None) -> Extra:
+def load_extra(path: Path, card: Given = None) -> Extra:
     """Return what ``surrlab.json`` beside an ensemble says, and what `card` adds to it.
 
     Parameters
@@ -55,7 +58,7 @@ def load_extra(path: Path, card: Mapping[str, Any] | str | Path | None = None) -
     if is_zarr(path) and not inside.exists():
         inside = path.parent / NAME
     extra: Extra = _read(inside) if inside.exists() else {}
-    if isinstance(card, (str, Path)):
+    if isinstance(card, (str, os.PathLike)):
         card = _read(Path(card))
     for key, value in (card or {}).items():
         old = extra.get(key)
@@ -109,6 +112,12 @@ def complete(card: Card, extra: Extra) -> Card:
             raise ValueError(
                 f"{key!r} of the card should be {KEYS[key]}, not {extra[key]!r}"
             ) from error
+    names = [f.name for f in card.fields]
+    if not names:
+        raise ValueError("an ensemble needs a field")
+    for i, name in enumerate(every := [*TAKEN, *card.grid.names, *names]):
+        if name in every[:i]:
+            raise ValueError(f"{name!r} cannot name a field or an axis: it is taken; rename it")
     return card
 
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
 from surrlab.data.layouts.draft import Draft, attribute, is_number, numbers, scalar
-from surrlab.data.layouts.stores import opened
 
 RUNS = set(
     "simulation simulations sim sims run runs member members ensemble realization realisation "
@@ -59,7 +58,7 @@ def scan(
     """Return the card of labelled files, one run a file or many."""
     draft = Draft(layout, path)
     for file in files:
-        with opened(file) as handle:
+        with draft.opened(file) as handle:
             found = variables(handle)
             _add(draft, file, handle, found, extra.get("dims", {}))
     return draft.card(extra)
@@ -72,7 +71,7 @@ def _add(
     role = _roles(found, told)
     of = {kind: next((d for d in role if role[d] == kind), "") for kind in (RUN, TIME)}
     if not draft.fields:
-        _describe(draft, path, found, role)
+        _describe(draft, path, found, role, told)
     lengths = draft.inspect(path, file)
     for name in draft.sources[0].axes:
         if name not in (RUN, TIME):
@@ -121,7 +120,13 @@ def _roles(found: dict[str, Variable], told: Mapping[str, str]) -> dict[str, str
     return role
 
 
-def _describe(draft: Draft, path: Path, found: dict[str, Variable], role: dict[str, str]) -> None:
+def _describe(
+    draft: Draft,
+    path: Path,
+    found: dict[str, Variable],
+    role: dict[str, str],
+    told: Mapping[str, str],
+) -> None:
     """Add fields and axes: the arrays over most axes, all of them over the same ones."""
     coordinates = {w for v in found.values() for w in attribute(v.attrs, "coordinates").split()}
     over = {
@@ -130,8 +135,8 @@ def _describe(draft: Draft, path: Path, found: dict[str, Variable], role: dict[s
         if len(v.dims) > 1 and name not in coordinates and attribute(v.attrs, "axis") != "T"
     }
     most = max(over.values(), key=len, default=())
-    told = {d for d in role if d.lower() in SPACE or d in found}
-    if not 1 <= len(most) <= 3 or (len(most) == 3 and TIME not in role.values() and most[0] not in told):
+    doubtful = TIME not in role.values() and most[:1] and most[0].lower() not in {*SPACE, *told}
+    if not 1 <= len(most) <= 3 or (len(most) == 3 and doubtful):
         listed = ", ".join(role) or "nothing"
         raise ValueError(
             f"{path}: arrays lie over {listed}; say in a card which are runs and times, as "
@@ -145,9 +150,11 @@ def _describe(draft: Draft, path: Path, found: dict[str, Variable], role: dict[s
             continue
         if {"scale_factor", "add_offset"} & set(variable.attrs):
             raise ValueError(f"{path}: {name} is packed (scale_factor, add_offset); unpack it")
-        stored = tuple(d if role.get(d, "grid") == "grid" else role[d] for d in variable.dims)
-        fill = [scalar(variable.attrs[a]) for a in ("_FillValue", "missing_value") if a in variable.attrs]
-        source = Source(variable.dataset, stored, tuple(v for v in fill if v is not None and v == v))
+        over_runs = {d: kind for d, kind in role.items() if kind != "grid"}
+        stored = tuple(over_runs.get(d, d) if isinstance(d, str) else d for d in variable.dims)
+        fills = [scalar(variable.attrs.get(one)) for one in ("_FillValue", "missing_value")]
+        fill = tuple(v for v in fills if v is not None and np.isfinite(v))
+        source = Source(variable.dataset, stored, fill)
         label = attribute(variable.attrs, "long_name")
         unit = attribute(variable.attrs, "units") or None
         draft.field(name, source, unit, label, static=not {RUN, TIME} & set(stored))

@@ -1,8 +1,9 @@
 """Arrays in npy or npz files, which a card explains: ``arrays`` says what their axes are.
 
-``{"arrays": {"density": ["run", "time", "y", "x"], "t": ["time"], "viscosity": ["run"]}}``: what lies
-over the grid is a field, over time the times, over runs a parameter, over one axis its points. A
-number instead of a name takes that index; ``"field"`` takes each of them in turn. In a folder of npz files each may be a run of its own; npy files hold one array each, called by the file's name.
+``{"arrays": {"density": ["run", "time", "y", "x"], "t": ["time"], "viscosity": ["run"]}}``: what
+lies over the grid is a field, over time the times, over runs a parameter, over one axis its points.
+A number instead of a name takes that index; ``"field"`` takes each of them in turn. In a folder of
+npz files each may be a run of its own; npy files hold one array each, called by the file's name.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import h5py
 
 from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
 from surrlab.data.layouts.draft import Draft, attribute, numbers
-from surrlab.data.layouts.stores import HDF5, data_files, first_file, header, opened
+from surrlab.data.layouts.stores import HDF5, data_files, first_file, header, members
 
 NUMBER = re.compile(r"^\s*(\w+):\s*([-+.\deE]+)\s*$", re.MULTILINE)
 """A line of a group's ``config``, which is YAML."""
@@ -33,7 +33,7 @@ def scan(path: Path, extra: Mapping[str, Any]) -> Card:
     """Return the card of a file, or of files of the same arrays in a folder."""
     draft = Draft("pdebench", path)
     for file in data_files(path, HDF5):
-        with opened(file) as handle:
+        with draft.opened(file) as handle:
             if groups := _groups(handle):
                 for name in groups:
                     _add_group(draft, file, handle, name)
@@ -43,14 +43,18 @@ def scan(path: Path, extra: Mapping[str, Any]) -> Card:
 
 
 def _groups(file: Any) -> list[str]:
-    return [n for n, g in file.items() if isinstance(g, h5py.Group) and "data" in g and "grid" in g]
+    return [
+        n
+        for n, g in members(file).items()
+        if isinstance(g, h5py.Group) and "data" in g and "grid" in g
+    ]
 
 
 def _add(draft: Draft, path: Path, file: Any) -> None:
     """Add the runs of a file of bare arrays."""
     dims = [d for d in "xyz" if f"{d}-coordinate" in file]
     if not draft.fields:
-        for name, array in file.items():
+        for name, array in members(file).items():
             axes = {len(dims) + 2: (RUN, TIME, *dims), len(dims) + 1: (RUN, *dims)}
             if not name.endswith("-coordinate") and (over := axes.get(getattr(array, "ndim", 0))):
                 draft.field(name, Source(name, over))

@@ -17,7 +17,7 @@ import numpy as np
 
 from surrlab.data.layouts.card import TIME, Card, Part, Source
 from surrlab.data.layouts.draft import Draft
-from surrlab.data.layouts.stores import check_file, dataset, opened
+from surrlab.data.layouts.stores import check_file, dataset
 
 FILELIST = "filelist.txt"
 BENCHMARKS: dict[int, dict[str, Any]] = {
@@ -96,7 +96,7 @@ def _inputs(
     has_time, tables = rows[0][1] >= 0, {}
     for name in dict.fromkeys(name for name, _ in rows):
         path = folder / name
-        with opened(path) as file:
+        with draft.opened(path) as file:
             if not draft.fields:
                 shape = dataset(file, "fields", path, folder).shape
                 _describe(draft, path, shape, has_time)
@@ -118,7 +118,9 @@ def _inputs(
     inputs = np.array([tables[name][max(row, 0)] for name, row in rows])
     scale = np.array(extra.get("input_scale", 1.0), np.float64)
     if scale.ndim and len(scale) != inputs.shape[1]:
-        raise ValueError(f"input_scale has {len(scale)} numbers; there are {inputs.shape[1]} inputs")
+        raise ValueError(
+            f"input_scale has {len(scale)} numbers; there are {inputs.shape[1]} inputs"
+        )
     return inputs / scale, has_time
 
 

@@ -15,16 +15,16 @@ import numpy as np
 
 from surrlab.data.layouts.card import Card, Part, Source
 from surrlab.data.layouts.draft import Draft, attribute, numbers
-from surrlab.data.layouts.stores import data_files, first_file, header, opened
+from surrlab.data.layouts.stores import data_files, first_file, header
 
-SUFFIXES = (".h5",)
+SUFFIXES, PARAMETERS = (".h5",), "runtime parameters"
 
 
 def recognises(path: Path) -> bool:
     """Whether the first file of a folder, or of its first folder, is pyro's."""
     first = next((one for at in _runs(path) if (one := first_file(at, SUFFIXES))), None)
     with header(first) as file:
-        return "state" in file and "grid" in file and "runtime parameters" in file
+        return "state" in file and "grid" in file and PARAMETERS in file
 
 
 def scan(path: Path, extra: Mapping[str, Any]) -> Card:
@@ -33,11 +33,11 @@ def scan(path: Path, extra: Mapping[str, Any]) -> Card:
     for folder in _runs(path):
         found = []
         for file in data_files(folder, SUFFIXES):
-            with opened(file) as handle:
+            with draft.opened(file) as handle:
                 if not draft.fields:
                     _describe(draft, handle)
                 _check_grid(draft, file, handle, draft.inspect(file, handle))
-                time, values = float(handle.attrs["time"]), _parameters(handle)
+                time, values = float(handle.attrs["time"]), numbers(handle[PARAMETERS].attrs)
             found.append((time, draft.file(file)))
         if found:
             found.sort()
@@ -65,8 +65,3 @@ def _check_grid(draft: Draft, path: Path, file: Any, lengths: dict[str, int]) ->
         low, high = float(ends[f"{name}min"]), float(ends[f"{name}max"])
         points = low + (np.arange(n) + 0.5) * (high - low) / n
         draft.axis(str(path), name, n, points)
-
-
-def _parameters(file: Any) -> dict[str, float]:
-    """Numbers among the runtime parameters; some are stored as text."""
-    return {k: v for k, v in numbers(file["runtime parameters"].attrs).items()}

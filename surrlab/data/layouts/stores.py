@@ -149,6 +149,29 @@ def dataset(file: Any, name: str, path: Path, folder: Path) -> Any:
     return found
 
 
+def members(file: Any) -> dict[str, Any]:
+    """What the root of an HDF5 file holds itself: names and objects, links to other files left out."""
+    found = {}
+    for name in file:
+        if not isinstance(file.get(name, getlink=True), h5py.ExternalLink) and name in file:
+            found[name] = file[name]
+    return found
+
+
+def check_links(file: Any, path: Path, folder: Path) -> None:
+    """Refuse a file whose root leads to files outside the folder, or to none.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Naming the link.
+    """
+    for name in file if isinstance(file, h5py.File) else ():
+        link = file.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            _check_inside(path, link.filename, name, folder)
+
+
 def _check_inside(path: Path, other: str, name: str, folder: Path) -> None:
     target = (path.parent / other).resolve()
     if not target.is_relative_to(folder.resolve()):
@@ -158,7 +181,7 @@ def _check_inside(path: Path, other: str, name: str, folder: Path) -> None:
 
 
 class _Arrays(Mapping):
-    """Arrays of an npy file, of a folder of them, or of an npz file, left in the file if possible."""
+    """Arrays of an npy file, a folder of them, or an npz file; left there if possible."""
 
     attrs: dict[str, Any] = {}  # noqa: RUF012
 
@@ -199,8 +222,8 @@ class _Arrays(Mapping):
                 shape, fortran, dtype = read.get(version, np.lib.format.read_array_header_2_0)(file)
                 if dtype.hasobject:
                     raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
-                order = "F" if fortran else "C"
-                return np.memmap(file, dtype, "r", file.tell(), shape, order)
+                at = file.tell()
+            return np.memmap(self.path, dtype, "r", at, shape, "F" if fortran else "C")
         except (ValueError, EOFError) as error:
             raise ValueError(f"{self.path}: array {name}: {error}") from error
 
@@ -224,7 +247,7 @@ def import_zarr() -> ModuleType:
         found = version(name)
         return found.split(".post")[0] if name == "zfpy" else found
 
-    importlib.metadata.version = plain
+    importlib.metadata.version = plain  # type: ignore[assignment]
     try:
         import zarr
     except ImportError as error:

@@ -17,7 +17,7 @@ import numpy as np
 
 from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
 from surrlab.data.layouts.draft import Draft, scalar
-from surrlab.data.layouts.stores import HDF5, data_files, first_file, header, opened
+from surrlab.data.layouts.stores import HDF5, data_files, first_file, header
 
 SPLITS = ("train", "valid", "test")
 
@@ -33,7 +33,7 @@ def scan(path: Path, extra: Mapping[str, Any]) -> Card:
     """Return the card of a file, of a folder of files, or of ``data/{train,valid,test}``."""
     draft = Draft("well", path)
     for file in [one for at in _folders(path) for one in data_files(at, HDF5)]:
-        with opened(file) as handle:
+        with draft.opened(file) as handle:
             _add(draft, file, handle)
     return draft.card(extra)
 

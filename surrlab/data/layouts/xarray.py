@@ -11,7 +11,7 @@ import h5py
 from surrlab.data.layouts import labelled
 from surrlab.data.layouts.card import Card
 from surrlab.data.layouts.labelled import Variable
-from surrlab.data.layouts.stores import HDF5, data_files, first_file, header
+from surrlab.data.layouts.stores import HDF5, data_files, first_file, header, members
 
 HIDDEN = "_nc4_non_coord_"
 """What netCDF puts before a variable that has a dimension's name and is not its coordinate."""
@@ -32,7 +32,9 @@ def scan(path: Path, extra: Mapping[str, Any]) -> Card:
 def variables(file: Any) -> dict[str, Variable]:
     """Labelled arrays of the root group; those without dimension scales are left out."""
     found = {}
-    for name, dataset in file.items():
+    for name, dataset in members(file).items():
+        if name[0] in "._" and not name.startswith(HIDDEN):
+            continue
         if not isinstance(dataset, h5py.Dataset) or _is_bare_dimension(dataset):
             continue
         dims = _dims(dataset, name)
