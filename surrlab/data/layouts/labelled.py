@@ -73,13 +73,12 @@ def _add(
     if not draft.fields:
         _describe(draft, path, found, role, told)
     lengths = draft.inspect(path, file)
-    for name in draft.sources[0].axes:
+    for name in lengths:
         if name not in (RUN, TIME):
-            variable = found.get(str(name))
-            along = variable if variable and variable.names == (name,) else None
+            along = found[name] if name in found and found[name].names == (name,) else None
             points = along.values() if along else None
             unit = attribute(along.attrs, "units") if along else ""
-            draft.axis(str(path), str(name), lengths[str(name)], points, unit)
+            draft.axis(str(path), name, lengths[name], points, unit)
     n_runs, n_times = lengths.get(RUN, 1), lengths.get(TIME, 1)
     times, draft.time_unit = _times(path, found, of, n_runs, n_times)
     values = _parameters(draft, file, found, of[RUN], n_runs)

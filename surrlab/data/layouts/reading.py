@@ -234,9 +234,8 @@ class CardEnsemble(Ensemble):
             identity = [2, self.sources, self.parts[simulation], self.dtype, stats]
             keys[simulation] = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
         try:
-            known = json.loads(cache.read_text())
-            known = {key: str(known[key]) for key in known}
-        except (OSError, ValueError, TypeError):
+            known = {str(key): str(one) for key, one in json.loads(cache.read_text()).items()}
+        except (OSError, ValueError, AttributeError):
             known = {}
         fresh = {
             key: self._fingerprint(simulation)

@@ -57,27 +57,24 @@ def data_files(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     ValueError
         If something of such a name is not a file.
     """
-    if path.suffix.lower() in suffixes and not path.is_dir():
-        check_file(path)
-        return [path]
-    if not path.is_dir():
-        return []
-    found = sorted(
-        one
-        for one in path.iterdir()
-        if one.suffix.lower() in suffixes and not one.name.startswith(".")
-    )
+    found = _named(path, suffixes) if path.is_dir() else [path] if _fits(path, suffixes) else []
     for one in found:
         check_file(one)
     return found
 
 
 def first_file(path: Path, suffixes: tuple[str, ...]) -> Path | None:
-    """Return the first of `data_files`, or None; what is not a file is passed over."""
-    try:
-        return next(iter(data_files(path, suffixes)), None)
-    except (OSError, ValueError):
-        return None
+    """Return the first file of some suffixes in a folder, or the path; others are skipped."""
+    found = _named(path, suffixes) if path.is_dir() else [path] if _fits(path, suffixes) else []
+    return next((one for one in found if one.is_file()), None)
+
+
+def _named(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    return sorted(one for one in folder.iterdir() if _fits(one, suffixes))
+
+
+def _fits(path: Path, suffixes: tuple[str, ...]) -> bool:
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")
 
 
 @contextmanager
@@ -150,7 +147,7 @@ def dataset(file: Any, name: str, path: Path, folder: Path) -> Any:
 
 
 def members(file: Any) -> dict[str, Any]:
-    """What the root of an HDF5 file holds itself: names and objects, links to other files left out."""
+    """What the root of an HDF5 file holds itself: links to other files are left out."""
     found = {}
     for name in file:
         if not isinstance(file.get(name, getlink=True), h5py.ExternalLink) and name in file:

@@ -25,7 +25,7 @@ def scan(path: Path, extra: Mapping[str, Any]) -> Card:
 def variables(group: Any) -> dict[str, Variable]:
     """Labelled arrays of a group; those without names of dimensions are left out."""
     found = {}
-    for name, array in group.arrays():
+    for name, array in sorted(group.arrays()):
         attrs = dict(array.attrs)
         dims = attrs.get("_ARRAY_DIMENSIONS") or getattr(array.metadata, "dimension_names", None)
         if dims is not None and None not in dims:
