@@ -27,6 +27,18 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+def cache_folder(name: str) -> Path:
+    """Make, if need be, and return the folder of the user's cache for an ensemble of a name."""
+    key = hashlib.sha256(os.path.abspath(name).encode()).hexdigest()[:16]
+    folder = Path(platformdirs.user_cache_dir("surrlab")) / key
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a read-only home
+        folder = Path(tempfile.gettempdir()) / f"surrlab-{os.getuid()}" / key
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Ensemble(ABC):
     """Simulations on one grid; nothing is held in memory.
@@ -260,14 +272,7 @@ class Ensemble(ABC):
     @property
     def cache_folder(self) -> Path:
         """Folder for what can be made again; in the user's cache, never beside the ensemble."""
-        key = hashlib.sha256(os.path.abspath(self.name).encode()).hexdigest()[:16]
-        folder = Path(platformdirs.user_cache_dir("surrlab")) / key
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:  # a read-only home
-            folder = Path(tempfile.gettempdir()) / f"surrlab-{os.getuid()}" / key
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return folder
+        return cache_folder(self.name)
 
     def select(self, simulations: Iterable[int]) -> Self:
         """Return the same ensemble, seen through some of its simulations, in the order given.
