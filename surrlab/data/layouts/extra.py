@@ -17,7 +17,7 @@ import numpy as np
 from surrlab.data.fields import Axis, Grid
 from surrlab.data.layouts.card import UNKNOWN, Card
 from surrlab.data.layouts.stores import check_file, is_zarr
-from surrlab.data.native import TAKEN
+from surrlab.data.stored import TAKEN
 
 NAME = "surrlab.json"
 KEYS = {
