@@ -1,16 +1,20 @@
-"""What each command of ``surrlab`` does with its arguments; `cli` has checked them."""
+"""What each command of ``surrlab`` does with its arguments, which `cli` has checked."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
+import sys
 import textwrap
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from importlib.resources import files
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-NOTEBOOKS = Path(str(files("surrlab"))) / "_notebooks"
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Of a first `surrlab study` on two cores; the paper's studies take GPUs for days.
 MINUTES = {"smoke": "0.7", "smoke-pchip": "0.9", "quick": "6", "quick-pchip": "9"}
@@ -18,56 +22,54 @@ MINUTES = {"smoke": "0.7", "smoke-pchip": "0.9", "quick": "6", "quick-pchip": "9
 
 def presets(args: argparse.Namespace) -> None:
     """List the studies there are."""
-    from surrlab.simulation.euler import NAMES
-    from surrlab.studies.presets import PRESETS
+    from surrlab.studies.config import PRESETS
 
     print(f"{'preset':<12} simulations        grid   raw data  models  minutes on two cores")
     for name, config in PRESETS.items():
-        samples = config.n_simulations * len(config.scenario.times)
-        nbytes = 4 * samples * len(NAMES) * math.prod(config.shape)
-        models = len(config.raw_seeds) + len(config.generation_seeds)
-        models += len(config.lossy_seeds) * len(config.levels)
+        assert config.scenario is not None
+        sample = 4 * len(config.scenario.fields) * math.prod(config.shape)
+        nbytes = config.n_simulations * len(config.scenario.times) * sample
         size = f"{nbytes / 1e9:,.0f} GB" if nbytes > 1e9 else f"{nbytes / 1e6:,.0f} MB"
+        # All that the answer may need: raw models, and each version's up to the last look.
+        models = max(config.n_raw_models, config.looks[-1]) + len(config.generation_seeds)
+        models += config.looks[-1] * len(config.factors)
         print(
             f"{name:<12} {config.n_simulations:>11,} {' × '.join(map(str, config.shape)):>11} "
-            f"{size:>10} {models:>7}  {MINUTES.get(name, 'days on GPUs')}"
+            f"{size:>10} {f'≤ {models}':>7}  {MINUTES.get(name, 'days on GPUs')}"
         )
 
 
 def study(args: argparse.Namespace) -> None:
-    """Run the notebooks in order, and print the verdicts."""
-    from surrlab.studies import notebooks
-    from surrlab.studies import presets as known_presets
+    """Run the notebooks in order, and print the answer."""
+    from surrlab import _notebook_runner as notebooks
 
-    preset = known_presets.get(args.preset)
+    chosen = _parameters(args.overrides)
+    if args.seeds_max is not None:
+        chosen["seeds_max"] = args.seeds_max
+    config, settings = _configured(args.preset, chosen)
     results = args.results.resolve()
-    given = {"preset": args.preset, "results": str(results)}
+    given = {"preset": args.preset, "results": str(results), "settings": settings}
     if args.ensemble:
         given["ensemble"] = str(args.ensemble.resolve())
-    overrides = {name: _json(name, value) for name, value in args.overrides}
-    for name in overrides.keys() & {"preset", "results", "ensemble"}:
-        raise ValueError(f"-p {name} would mix two studies; use --{name}")
-    plan = _notebooks("[0-9]_*.ipynb")
-    known = {path: notebooks.parameters(path) for path in plan}
-    for name in overrides:
-        if not any(name in names for names in known.values()):
-            everything = ", ".join(sorted(set().union(*known.values())))
-            raise ValueError(f"no notebook has a parameter {name!r}; there are {everything}")
-    for path in plan:
-        chosen = given | {k: v for k, v in overrides.items() if k in known[path]}
-        notebooks.run(
-            path, results / args.preset / path.name, chosen, timeout=args.timeout or preset.timeout
-        )
+    plan = {path: notebooks.parameters(path) for path in _notebooks("[0-9]_*.ipynb")}
+    known = set().union(*plan.values())
+    for name in chosen.keys() - settings.keys() - known:
+        everything = ", ".join(sorted({*known, *(f.name for f in fields(config))} - given.keys()))
+        raise ValueError(f"a study has no parameter {name!r}; it has {everything}")
+    for path, names in plan.items():
+        mine = {**given, **{name: chosen[name] for name in names if name in chosen}}
+        timeout = args.timeout or config.timeout
+        notebooks.run(path, results / args.preset / path.name, mine, timeout=timeout)
     summary = json.loads((results / args.preset / "summary.json").read_text())
-    print(_verdict_table(summary["lossy_training"]["verdicts"]))
+    print(_answer(summary["answer"]))
     print(f"figures, tables and executed notebooks: {results / args.preset}")
 
 
 def figures(args: argparse.Namespace) -> None:
     """Draw every figure of a study from its tables, and print Table I."""
-    from surrlab import studies
-    from surrlab.data import native
+    from surrlab.data.open import open_ensemble
     from surrlab.figures import catalogue
+    from surrlab.studies.experiments import ensemble_table
 
     folder = args.results / args.preset
     drawn, missing = catalogue.draw_all(folder)
@@ -75,43 +77,23 @@ def figures(args: argparse.Namespace) -> None:
     for reason in missing:
         print(f"not drawn: {reason}")
     at_hand = {}
-    for manifest in sorted(args.results.glob(f"*/ensemble/{native.MANIFEST}")):
+    for path in sorted(args.results.glob("*/ensemble")):
         with suppress(OSError, ValueError, KeyError):  # a broken one is no reason to draw nothing
-            found = native.Ensemble(manifest.parent, json.loads(manifest.read_text()))
-            if found.shape[0]:
-                at_hand[manifest.parent.parent.name] = found
-    print(f"\nTable I\n{studies.table_one(at_hand).to_string(float_format='{:.3g}'.format)}")
-
-
-def _json(name: str, value: str):
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise ValueError(f"-p {name} {value}: not JSON ({error}); texts need quotes") from error
-
-
-def _verdict_table(verdicts: list[dict]) -> str:
-    """The verdicts as text: a row a level, beneath it the reason."""
-    from surrlab.figures import style
-
-    lines = ["", "tolerance   payload ratio   file ratio   verdict"]
-    for row in verdicts:
-        numbers = f"{row['payload']:>13.1f}× {row['file']:>11.1f}×"
-        lines.append(f"×{style.factor(row['level']):<8} {numbers}   {row['state']}")
-        lines += textwrap.indent(textwrap.fill(row["reason"], 76), " " * 12).splitlines()
-    return "\n".join([*lines, ""])
+            at_hand[path.parent.name] = open_ensemble(path)
+    print(f"\nTable I\n{ensemble_table(at_hand).to_string(float_format='{:.3g}'.format)}")
 
 
 def simulate(args: argparse.Namespace) -> None:
     """Simulate a preset's ensemble."""
-    from surrlab import simulation
-    from surrlab.studies import presets
+    from surrlab.simulation.generate import generate
+    from surrlab.studies.config import get_preset
 
-    preset = presets.get(args.preset)
-    ensemble = simulation.generate(
+    preset = get_preset(args.preset)
+    assert preset.scenario is not None
+    ensemble = generate(
         preset.scenario,
         args.path,
-        n_simulations=preset.n_simulations if args.simulations is None else args.simulations,
+        n_simulations=args.simulations or preset.n_simulations,
         shape=preset.shape,
         seed=preset.seed,
     )
@@ -120,49 +102,54 @@ def simulate(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train one model."""
-    from surrlab import training
-    from surrlab.data import native
-    from surrlab.studies import presets
+    from surrlab.data.open import open_ensemble
+    from surrlab.studies.config import get_preset
+    from surrlab.training import step
+    from surrlab.training.train import train as train_model
 
-    preset = presets.get(args.preset)
-    ensemble = native.open(args.ensemble)
+    preset = get_preset(args.preset)
+    ensemble = open_ensemble(args.ensemble)
     if args.hold_out:
         ensemble, _ = ensemble.split(preset.test_fraction, preset.seed)
-    model = training.train(
+    fabric = step.make_fabric(
+        args.accelerator, args.devices, args.num_nodes, args.strategy, args.precision
+    )
+    model = train_model(
         ensemble,
         preset.train,
         seed=args.seed,
         path=args.model,
-        accelerator=args.accelerator or training.best_accelerator(),
-        devices=args.devices,
-        num_nodes=args.num_nodes,
-        strategy=args.strategy,
-        precision=args.precision,
+        fabric=fabric,
         threads=args.threads,
     )
-    print(f"{args.model}: {len(model.history)} epochs, loss {model.history[-1]['loss']:.4f}")
+    if fabric.is_global_zero:
+        print(f"{args.model}: {len(model.history)} epochs, loss {model.history[-1]['loss']:.4f}")
 
 
 def compress(args: argparse.Namespace) -> None:
     """Compress an ensemble to a model's error."""
-    from surrlab import compression, evaluation, training
-    from surrlab.data import native
+    from surrlab.compression.compress import ratios, search_and_compress
+    from surrlab.data.open import open_ensemble
+    from surrlab.evaluation.evaluate import model_errors
+    from surrlab.training.surrogate import load
 
-    ensemble = native.open(args.ensemble)
-    errors = evaluation.model_errors(training.load(args.model), ensemble)["model_error"]
-    made = compression.search_and_compress(ensemble, errors * args.factor, args.path)
-    ratios = compression.ratios(made)
-    print(f"{made}: payload {ratios.payload:.1f}x, files {ratios.file:.1f}x")
+    ensemble = open_ensemble(args.ensemble)
+    errors = model_errors(load(args.model), ensemble)["model_error"]
+    made = search_and_compress(ensemble, errors * args.factor, args.path)
+    found = ratios(made)
+    print(f"{made}: payload {found.payload:.1f}×, files {found.file:.1f}×")
 
 
 def bench(args: argparse.Namespace) -> None:
     """Run the notebook on loading."""
-    from surrlab.data import native
-    from surrlab.studies import notebooks, presets, throughput
+    from surrlab import _notebook_runner as notebooks
+    from surrlab.data.open import open_ensemble
+    from surrlab.studies import experiments
+    from surrlab.studies.config import get_preset
 
-    presets.get(args.preset)
-    ensemble, folder = native.open(args.ensemble), args.results.resolve() / args.preset
-    compressed = args.compressed or throughput.trial(ensemble, folder)
+    get_preset(args.preset)
+    ensemble, folder = open_ensemble(args.ensemble), args.results.resolve() / args.preset
+    compressed = args.compressed or experiments.compress_trial_versions(ensemble, folder)
     (notebook,) = _notebooks("6_*.ipynb")
     given = {
         "preset": args.preset,
@@ -178,8 +165,123 @@ def bench(args: argparse.Namespace) -> None:
     print(f"figures, tables and the executed notebook: {folder}")
 
 
+def verdict(args: argparse.Namespace) -> int:
+    """Judge scores that were made anywhere; 0 whatever the verdict, 2 where there is none."""
+    from surrlab.evaluation import verdict as judge
+    from surrlab.evaluation.variability import LOOKS
+
+    try:
+        found = judge(
+            read_scores(args.raw),
+            read_scores(args.lossy),
+            margins={**_pairs(args.margin)},
+            better=_pairs(args.better),
+            confidence=args.confidence,
+            looks=_looks(args.looks) if args.looks else LOOKS,
+        )
+    except (ValueError, KeyError) as error:
+        print(f"surrlab verdict: {error.args[0]}", file=sys.stderr)
+        return 2
+    if args.json:
+        print(json.dumps(found.config(), indent=1, allow_nan=False))
+    else:
+        print(f"{found.state}: {found.reason}\n")
+        columns = ["shift", "low", "high", "bound", "margin", "unit", "state"]
+        print(found.table[columns].to_string(float_format="{:.3g}".format, na_rep=""))
+    return 0
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Scores from a CSV file, indexed by ``seed`` or by (``seed``, ``simulation``).
+
+    Parameters
+    ----------
+    path : Path
+        A file with a column ``seed``, perhaps one ``simulation``, and a column per score; a row per
+        model, or per model and test simulation.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, lacks the seeds or scores, or a score is not a number.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, skipinitialspace=True)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{path} is no readable CSV file: {error}") from None
+    index = [name for name in ("seed", "simulation") if name in table]
+    scores = [name for name in table if name not in index]
+    if "seed" not in index or not scores:
+        raise ValueError(
+            f"{path} needs a column seed and a column per score; it has {', '.join(table)}"
+        )
+    if table[index].isna().any(axis=None):
+        raise ValueError(f"{path} has rows without a {' or '.join(index)}")
+    for name in scores:
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            odd = table[name][pd.to_numeric(table[name], errors="coerce").isna()].iloc[0]
+            raise ValueError(f"{path}: score {name} has {odd!r} where a number belongs")
+    return table.set_index(index)
+
+
+def _looks(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(look) for look in text.split(","))
+    except ValueError:
+        raise ValueError(f"looks are numbers of seeds, such as 3,5,8,12, not {text!r}") from None
+
+
+def _pairs(texts: Iterable[str]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"write SCORE=VALUE, such as l1=5%, not {text!r}")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def _parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Values of ``-p NAME JSON``."""
+    chosen = {}
+    for name, text in pairs:
+        if name in ("preset", "results", "ensemble"):
+            raise ValueError(f"-p {name} would mix two studies; use --{name}")
+        try:
+            chosen[name] = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"-p {name} {text}: not JSON ({error}); texts need quotes") from error
+    return chosen
+
+
+def _configured(preset: str, chosen: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A preset's numbers with those chosen that are numbers of a study, and these."""
+    from surrlab.studies.config import get_preset
+
+    config = get_preset(preset)
+    settings = {f.name: chosen[f.name] for f in fields(config) if f.name in chosen}
+    tuples: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
+    return replace(config, **tuples), settings
+
+
+def _answer(answer: Mapping[str, Any]) -> str:
+    """The answer of a study as text: the sentence, then a row per version and its reason."""
+    lines = ["", textwrap.fill(answer["sentence"], 88), "", "stored at  on disk  noticed"]
+    for row in answer["rows"]:
+        lines.append(f"{row['stored_at']:<10} {row['on_disk']:<8} {row['noticed']}")
+        lines += textwrap.wrap(
+            row["because"], 76, initial_indent=" " * 12, subsequent_indent=" " * 12
+        )
+    return "\n".join([*lines, ""])
+
+
 def _notebooks(pattern: str) -> list[Path]:
-    found = sorted(NOTEBOOKS.glob(pattern))
-    if not found:
-        raise FileNotFoundError(f"{NOTEBOOKS} holds no notebooks: install surrlab again")
+    from surrlab._notebook_runner import FOLDER
+
+    if not (found := sorted(FOLDER.glob(pattern))):
+        raise FileNotFoundError(f"{FOLDER} holds no notebooks: install surrlab again")
     return found

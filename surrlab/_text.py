@@ -1,7 +1,4 @@
-"""Numbers, units and lists as people write them: shared by figures, command line and explorer.
-
-Pure functions of numbers and strings; they know no table and no study. Minus signs are real ones.
-"""
+"""Numbers, units and lists as people write them: shared by figures, command line and explorer."""
 
 from __future__ import annotations
 
@@ -47,7 +44,7 @@ def quantity(value: float, unit: str, digits: int = 3) -> str:
 
 
 def with_unit(label: str, unit: str) -> str:
-    """A label and its unit in brackets, as an axis has it; a pure number has none.
+    """A label with its unit in brackets, for an axis; a pure number has none.
 
     >>> with_unit("density", "g/cm³"), with_unit("material", "1")
     ('density (g/cm³)', 'material')
@@ -90,8 +87,7 @@ def factor(value: float) -> str:
 def version_label(ratio: float, scale: float, rule: str = "field", codec: str = "") -> str:
     """A version of the training data: its payload ratio, and how its tolerances were chosen.
 
-    `scale` multiplies Algorithm 1's tolerances (rules ``field`` and ``sample``), or is the
-    tolerance itself, in standard deviations of the fields (``fixed``).
+    `scale` is a factor on Algorithm 1's tolerances or, of the rule ``fixed``, the tolerance itself.
 
     >>> version_label(10.93, 0.125)
     '10.9× (tolerance ×1/8)'

@@ -10,11 +10,10 @@ import argparse
 import codecs
 import io
 import logging
-import math
-import os
 import signal
 import sys
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,9 +22,19 @@ from typing import NoReturn
 import psutil
 
 import surrlab
-from surrlab import _commands
+from surrlab import _arguments, _commands
 
-PLAIN = {"×": "x", "–": "-", "…": "...", "µ": "u", "σ": "sigma", "±": "+-"}
+PLAIN = {
+    "×": "x",
+    "–": "-",
+    "−": "-",
+    "⁻": "-",
+    "·": "*",
+    "≤": "<=",
+    "∞": "inf",
+    "µ": "u",
+    "σ": "sigma",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     with _stoppable():
         try:
             args = _parser().parse_args(arguments)
-            args.run(args)
+            return args.run(args) or 0
         except _Stopped as stop:
             _end(stop.children)
             print("surrlab: stopped; the same command goes on from here", file=sys.stderr)
@@ -42,7 +51,6 @@ def main(arguments: list[str] | None = None) -> int:
         except (OSError, ValueError, LookupError, RuntimeError, ArithmeticError, ImportError) as e:
             print(f"surrlab: {e.args[0] if isinstance(e, KeyError) else e}", file=sys.stderr)
             return 1
-    return 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,8 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     study = command(
         "study", _commands.study, "the whole study, from simulation to verdict", preset="its size"
     )
-    study.add_argument("--results", type=_new, default=Path("results"), help="default: results")
-    study.add_argument("--ensemble", type=_folder, help="an ensemble that exists already")
+    study.add_argument(
+        "--results", type=_arguments.new_folder, default=Path("results"), help="default: results"
+    )
+    study.add_argument(
+        "--ensemble", type=_arguments.existing, help="an ensemble that exists already"
+    )
     study.add_argument(
         "-p",
         dest="overrides",
@@ -79,24 +91,52 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("NAME", "JSON"),
         action="append",
         default=[],
-        help="another parameter of the notebooks, such as: -p simulation 3",
+        help='another number of the study or its notebooks: -p looks "[3, 5]", -p simulation 3',
     )
     study.add_argument(
-        "--timeout", type=_whole(1), help="seconds a cell may take; default: the preset's"
+        "--seeds-max", type=_arguments.whole(0), help="go on to so many seeds where needed"
+    )
+    study.add_argument(
+        "--timeout", type=_arguments.whole(1), help="seconds a cell may take; default: the preset's"
     )
 
     figures = command(
         "figures", _commands.figures, "a study's figures again, from its tables", preset="which"
     )
     figures.add_argument(
-        "--results", type=_folder, default=Path("results"), help="default: results"
+        "--results", type=_arguments.folder, default=Path("results"), help="default: results"
     )
+
+    verdict = command(
+        "verdict", _commands.verdict, "judge scores of models that were made anywhere"
+    )
+    verdict.add_argument("raw", type=Path, metavar="RAW.csv", help="scores of models of raw data")
+    verdict.add_argument("lossy", type=Path, metavar="LOSSY.csv", help="… of lossy data")
+    verdict.add_argument(
+        "--margin",
+        action="append",
+        default=[],
+        metavar="SCORE=LOSS",
+        help="loss that still counts as harmless, such as l1=5%% or psnr=0.5dB; by longest prefix",
+    )
+    verdict.add_argument(
+        "--better",
+        nargs="+",
+        default=[],
+        metavar="SCORE=lower|higher",
+        help="direction of a score; the rule: psnr… and …correlation higher, others lower",
+    )
+    verdict.add_argument("--confidence", type=float, default=0.95)
+    verdict.add_argument("--looks", help="planned numbers of seeds; default: 3,5,8,12")
+    verdict.add_argument("--json", action="store_true", help="print everything as JSON")
 
     simulate = command(
         "simulate", _commands.simulate, "a preset's ensemble, nothing else", preset="whose"
     )
-    simulate.add_argument("path", type=_new, help="folder of the ensemble")
-    simulate.add_argument("--simulations", type=_whole(1), help="instead of the preset's number")
+    simulate.add_argument("path", type=_arguments.new_folder, help="folder of the ensemble")
+    simulate.add_argument(
+        "--simulations", type=_arguments.whole(1), help="instead of the preset's number"
+    )
 
     train = command(
         "train",
@@ -104,30 +144,34 @@ def _parser() -> argparse.ArgumentParser:
         "one model; under torchrun, with several processes",
         preset="whose network and schedule to take",
     )
-    train.add_argument("ensemble", type=_folder, help="folder of the ensemble, raw or compressed")
-    train.add_argument("model", type=_new, help="folder of the model")
-    train.add_argument("--seed", type=_whole(0, 2**32 - 1), default=0)
+    train.add_argument(
+        "ensemble", type=_arguments.existing, help="folder of the ensemble, raw or compressed"
+    )
+    train.add_argument("model", type=_arguments.new_folder, help="folder of the model")
+    train.add_argument("--seed", type=_arguments.whole(0, 2**32 - 1), default=0)
     train.add_argument(
         "--hold-out",
         action="store_true",
         help="leave out the simulations that the preset's study judges its models on",
     )
     train.add_argument("--accelerator", help="cpu or cuda; by default what there is")
-    world = _processes("WORLD_SIZE", 1)
-    local = _processes("LOCAL_WORLD_SIZE", world)
-    train.add_argument("--devices", type=_devices, default=local, help="on each machine")
-    train.add_argument("--num-nodes", type=_whole(1), default=max(1, world // local))
+    world = _arguments.processes("WORLD_SIZE", 1)
+    local = _arguments.processes("LOCAL_WORLD_SIZE", world)
+    train.add_argument("--devices", type=_arguments.devices, default=local, help="on each machine")
+    train.add_argument("--num-nodes", type=_arguments.whole(1), default=max(1, world // local))
     train.add_argument("--strategy", default="ddp" if world > 1 else "auto", help="such as ddp")
     train.add_argument("--precision", default="32-true", help="such as bf16-mixed")
-    train.add_argument("--threads", type=_whole(1), help="CPU threads of each process")
+    train.add_argument("--threads", type=_arguments.whole(1), help="CPU threads of each process")
 
     compress = command("compress", _commands.compress, "an ensemble, to a trained model's error")
-    compress.add_argument("ensemble", type=_folder, help="folder of the raw ensemble")
-    compress.add_argument("model", type=_folder, help="folder of a model trained on it")
-    compress.add_argument("path", type=_new, help="folder of the compressed ensemble")
+    compress.add_argument("ensemble", type=_arguments.existing, help="folder of the raw ensemble")
+    compress.add_argument("model", type=_arguments.folder, help="folder of a model trained on it")
+    compress.add_argument(
+        "path", type=_arguments.new_folder, help="folder of the compressed ensemble"
+    )
     compress.add_argument(
         "--factor",
-        type=_number(1e-6, 1e6),
+        type=_arguments.number(1e-6, 1e6),
         default=1.0,
         help="on the model error: a safety factor below 1",
     )
@@ -138,94 +182,35 @@ def _parser() -> argparse.ArgumentParser:
         "does compression pay on this disk? (notebook 6)",
         preset="whose network and batches to take",
     )
-    bench.add_argument("ensemble", type=_folder, help="folder of the raw ensemble")
+    bench.add_argument("ensemble", type=_arguments.existing, help="folder of the raw ensemble")
     bench.add_argument(
         "compressed",
-        type=_folder,
+        type=_arguments.existing,
         nargs="*",
         help="folders of compressed versions; without one, a few simulations are compressed",
     )
     bench.add_argument(
         "--results",
-        type=_new,
+        type=_arguments.new_folder,
         default=Path("results/bench"),
         help="default: results/bench; put it, like the ensembles, on the disk in question",
     )
     bench.add_argument(
-        "--bandwidth", type=_number(0), default=0.0, help="MB/s of a disk to imitate"
+        "--bandwidth", type=_arguments.number(0), default=0.0, help="MB/s of a disk to imitate"
     )
     bench.add_argument(
-        "--latency", type=_number(0), default=0.0, help="its latency in milliseconds"
+        "--latency", type=_arguments.number(0), default=0.0, help="its latency in milliseconds"
     )
     bench.add_argument(
-        "--processes", type=_whole(1), nargs="+", default=[1, 2], help="default: 1 2"
+        "--processes", type=_arguments.whole(1), nargs="+", default=[1, 2], help="default: 1 2"
     )
     bench.add_argument(
-        "--timeout", type=_whole(1), default=86_400, help="seconds a cell may take; default: a day"
+        "--timeout",
+        type=_arguments.whole(1),
+        default=86_400,
+        help="seconds a cell may take; default: a day",
     )
     return parser
-
-
-def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
-    def check(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if value < low or (high is not None and value > high):
-            limits = f"from {low} to {high}" if high is not None else f"of {low} or more"
-            raise argparse.ArgumentTypeError(f"must be a whole number {limits}, not {text}")
-        return value
-
-    return check
-
-
-def _number(low: float, high: float = math.inf) -> Callable[[str], float]:
-    def check(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (low <= value <= high and math.isfinite(value)):
-            limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"
-            raise argparse.ArgumentTypeError(f"must be a number {limits}, not {text}")
-        return value
-
-    return check
-
-
-def _devices(text: str) -> int | str:
-    """Devices as Fabric takes them: a number, their indices ``0,1``, or ``auto``."""
-    if text == "auto" or ("," in text and text.replace(",", "").isdecimal()):
-        return text
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"must be their number, indices like 0,1 or auto, not {text}")
-
-
-def _folder(text: str) -> Path:
-    """A folder that exists."""
-    path = Path(text)
-    if not path.is_dir():
-        what = "is not a folder" if path.exists() else "does not exist"
-        raise argparse.ArgumentTypeError(f"{path} {what}")
-    return path
-
-
-def _new(text: str) -> Path:
-    """A folder that may be made, in one that exists: a longer path is a misspelt one."""
-    path = Path(text)
-    if not path.absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{path}: there is no folder {path.parent} to make it in")
-    if path.exists() and not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{path} is not a folder")
-    return path
-
-
-def _processes(variable: str, default: int) -> int:
-    """A number of processes as torchrun sets it; outside a job some schedulers leave "" or 0."""
-    text = os.environ.get(variable, "").strip()
-    return int(text) if text.isdecimal() and int(text) > 0 else default
 
 
 class _Stopped(KeyboardInterrupt):
@@ -283,7 +268,9 @@ def _write_to_any_terminal() -> None:
 
     def plain(error: UnicodeError) -> tuple[str, int]:
         assert isinstance(error, UnicodeEncodeError)
-        return PLAIN.get(error.object[error.start], "?"), error.start + 1
+        character = error.object[error.start]
+        simple = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+        return PLAIN.get(character, simple or "?"), error.start + 1
 
     codecs.register_error("surrlab", plain)
     for stream in (sys.stdout, sys.stderr):

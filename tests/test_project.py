@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import distribution, packages_distributions
 from itertools import chain
 from pathlib import Path
@@ -16,11 +17,21 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import surrlab
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DECLARED = set(map(canonicalize_name, chain(PROJECT["dependencies"], *EXTRAS.values())))
-CONDA_NAMES = {"pytorch": "torch"}
+CONDA_NAMES = {"pytorch": "torch", "python-build": "build"}
+SETUP = (
+    "pyproject.toml",
+    "constraints.txt",
+    "environment.yml",
+    "Makefile",
+    ".ci/run",
+    ".pre-commit-config.yaml",
+)
 # Torch pins its CUDA libraries itself, and only where there are any.
 PINNED_ELSEWHERE = ("nvidia-", "cuda-", "triton")
 
@@ -65,15 +76,26 @@ def test_conda_environment_lists_what_pyproject_lists():
     assert editable == "--editable ."
 
 
-@pytest.mark.parametrize(
-    ("folder", "declared"),
-    [("surrlab", {*PROJECT["dependencies"], *EXTRAS["lab"]}), ("tests", DECLARED)],
-)
-def test_what_is_imported_is_declared(folder, declared):
-    declared, owners = set(map(canonicalize_name, declared)), packages_distributions()
-    ours = {"surrlab", *(path.stem for path in (ROOT / folder).glob("*.py"))}
-    for path in sorted((ROOT / folder).glob("*.py")):
-        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+LAB = {"figures", "explorer"}  # wings that may need what only surrlab[lab] brings
+LAB_FILES = {"notebooks.py"}
+
+
+@pytest.mark.parametrize("folder", ["surrlab", "docs", "benchmarks", "tests"])
+def test_what_is_imported_is_declared(folder):
+    """By the extra that installs it: the heart may need nothing else than `dependencies`."""
+    owners = packages_distributions()
+    ours = {"surrlab", *(path.stem for path in (ROOT / folder).rglob("*.py"))}
+    if folder == "benchmarks":
+        ours.add("browsing")  # of tests/explorer
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        parts = path.relative_to(ROOT / folder).parts
+        lab = bool(LAB.intersection(parts) or LAB_FILES.intersection(parts))
+        if folder != "surrlab":
+            declared = DECLARED
+        else:
+            needed = [*PROJECT["dependencies"], *(EXTRAS["lab"] if lab else [])]
+            declared = set(map(canonicalize_name, needed))
+        nodes = list(at_run_time(ast.parse(path.read_text(encoding="utf-8"))))
         names = {
             alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
         }
@@ -82,11 +104,59 @@ def test_what_is_imported_is_declared(folder, declared):
         }
         for name in {name.split(".")[0] for name in names} - sys.stdlib_module_names - ours:
             packages = {canonicalize_name(package) for package in owners[name]}
-            assert packages & declared, f"{path.name} imports {name}, pyproject.toml lacks it"
+            assert packages & declared, f"{path} imports {name}, pyproject.toml lacks it"
+
+
+def at_run_time(node):
+    """The nodes of a module, less what only type checkers see."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from at_run_time(child)
+
+
+def test_wheel_holds_all_that_surrlab_reads(tmp_path):
+    """Built as an installer builds it, from a copy: nothing is left in the checkout."""
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    without = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "surrlab", tmp_path / "surrlab", symlinks=True, ignore=without)
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks", ignore=without)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", tmp_path]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("surrlab-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("surrlab/")}
+    files = [path for path in (ROOT / "surrlab").rglob("*") if path.is_file()]
+    files += (ROOT / "surrlab" / "_notebooks").glob("*.ipynb")
+    expected = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+    assert packed == expected
+
+
+@pytest.mark.parametrize("name", ["CHANGELOG.md", "CITATION.cff"])
+def test_version_is_said_once_more(name):
+    """A development version has its number, still unreleased, in the change log and citation."""
+    version = surrlab.__version__.partition(".dev")[0]
+    assert version in (ROOT / name).read_text()
+
+
+def test_contributing_is_one_page():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert len(text.splitlines()) <= 120
+    for path in re.findall(r"`((?:surrlab|tests|docs|notebooks)/[\w./]+)`", text):
+        assert (ROOT / path).exists(), path
+    for wing in sorted(path.parent.name for path in (ROOT / "surrlab").glob("[a-z]*/__init__.py")):
+        assert f"{wing}/" in text or f"surrlab/{wing}" in text, wing
+
+
+def test_pre_commit_runs_what_ci_runs():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert {hook["id"] for hook in hooks} == {"ruff-check", "ruff-format", "nbstripout", "mypy"}
+    assert not any("http" in str(hook) for hook in hooks)
 
 
 def test_no_package_index_is_named():
-    for name in ("pyproject.toml", "constraints.txt", "environment.yml", "Makefile", ".ci/run"):
+    for name in SETUP:
         assert not re.search(r"://|index-url|find-links", (ROOT / name).read_text()), name
 
 

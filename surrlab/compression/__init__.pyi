@@ -1,3 +1,8 @@
+from surrlab.compression.codecs import Codec as Codec
+from surrlab.compression.codecs import Raw as Raw
+from surrlab.compression.codecs import codec_class as codec_class
+from surrlab.compression.codecs import codec_from_config as codec_from_config
+from surrlab.compression.codecs import register_codec as register_codec
 from surrlab.compression.compress import Ratios as Ratios
 from surrlab.compression.compress import compress as compress
 from surrlab.compression.compress import ratios as ratios
@@ -5,5 +10,6 @@ from surrlab.compression.compress import search_and_compress as search_and_compr
 from surrlab.compression.compress import table as table
 from surrlab.compression.search import find_sample_tolerance as find_sample_tolerance
 from surrlab.compression.search import find_tolerance as find_tolerance
-from surrlab.compression.search import find_tolerances as find_tolerances
+from surrlab.compression.tolerances import find_tolerances as find_tolerances
+from surrlab.compression.version import Version as Version
 from surrlab.compression.zfp import Zfp as Zfp

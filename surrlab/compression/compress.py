@@ -246,7 +246,9 @@ def _write_table(file: h5py.File, rows: np.ndarray) -> None:
     group["field"].make_scale("field")
     for i, column in enumerate(COLUMNS):
         values = rows[..., i].astype(_TABLE_TYPES.get(column, "u1"))
-        dataset = group.create_dataset(column, data=values)
+        dataset = group.create_dataset(
+            column, data=values, chunks=values.shape, compression="gzip", shuffle=True
+        )
         dataset.dims[0].attach_scale(file["time"])
         dataset.dims[1].attach_scale(group["field"])
 

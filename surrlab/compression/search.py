@@ -216,14 +216,18 @@ def _search(
         holds, encoded = attempt(t)
         n_encodes += 1
         if holds:
-            best = encoded
+            best, failed = encoded, failed if failed > t else _up(codec, high)
         elif t == 0:
             raise ValueError("the codec's lossless mode changed the values of this field")
         else:
             failed = t
-        # The factor forgives the last digit of PRECISION * t.
-        if best and (best.tolerance == 0 or _up(codec, best.tolerance) >= failed * (1 - 1e-9)):
-            break
+        if best:
+            above = _up(codec, best.tolerance) if best.tolerance else failed
+            if abs(above / failed - 1) < 1e-9:  # but for the last digit of PRECISION * t
+                break
+            if above > failed:  # the error is not monotone here
+                t = above
+                continue
         aim = t * (model_error / encoded.error) if encoded.error else math.inf
         held = best.tolerance if best else None
         t = _next(codec, t, aim, held, failed, low, n_encodes)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
 
+from surrlab._text import version_label
+
 RULES = ("field", "sample", "fixed")
 """How tolerances are chosen: Algorithm 1 per field, per sample (as printed), or fixed."""
 
@@ -69,13 +71,9 @@ class Version:
         if self.is_raw:
             return "raw"
         rule = "" if self.rule == "field" else f"{self.rule} "
-        return f"{self.codec} {rule}×{self.factor_text}"
-
-    @property
-    def factor_text(self) -> str:
-        """The factor as people write it: a fraction where it is one."""
         fraction = Fraction(self.factor).limit_denominator(1000)
-        return str(fraction) if float(fraction) == self.factor else repr(self.factor)
+        exact = str(fraction) if float(fraction) == self.factor else repr(self.factor)
+        return f"{self.codec} {rule}×{exact}"
 
     @property
     def folder(self) -> str:
@@ -86,8 +84,8 @@ class Version:
         """What figures call it, given its payload ratio."""
         if self.is_raw:
             return "raw"
-        what = "fixed tolerance " if self.rule == "fixed" else "tolerance ×"
-        return f"{ratio:.1f}× ({what}{self.factor_text})"
+        codec = "" if self.codec == "zfp" else self.codec
+        return version_label(ratio, self.factor, self.rule, codec)
 
     def config(self) -> dict[str, Any]:
         """Return the version as JSON; `from_config` rebuilds it."""

@@ -4,8 +4,8 @@ from surrlab._lazy import attach
 
 __all__ = attach(
     __name__,
-    fields="Field Axis Grid",
-    ensemble="Ensemble InMemoryEnsemble Run Samples",
+    fields="Field Axis Grid Run Samples",
+    ensemble="Ensemble InMemoryEnsemble",
     native="NativeEnsemble",
     open="open_ensemble register_layout",
 )

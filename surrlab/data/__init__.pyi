@@ -1,3 +1,10 @@
+from surrlab.data.ensemble import Ensemble as Ensemble
+from surrlab.data.ensemble import InMemoryEnsemble as InMemoryEnsemble
+from surrlab.data.fields import Axis as Axis
 from surrlab.data.fields import Field as Field
 from surrlab.data.fields import Grid as Grid
-from surrlab.data.native import Ensemble as Ensemble
+from surrlab.data.fields import Run as Run
+from surrlab.data.fields import Samples as Samples
+from surrlab.data.native import NativeEnsemble as NativeEnsemble
+from surrlab.data.open import open_ensemble as open_ensemble
+from surrlab.data.open import register_layout as register_layout

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -19,82 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import platformdirs
 
-from surrlab.data.fields import Axis, Field, Grid
+from surrlab import _files
+from surrlab.data.fields import Axis, Field, Grid, Run, Samples, StoredChunk
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from surrlab.data.stored import StoredChunk
-
-
-def cache_folder(name: str) -> Path:
-    """Make, if need be, and return the folder of the user's cache for an ensemble of a name."""
-    key = hashlib.sha256(os.path.abspath(name).encode()).hexdigest()[:16]
-    folder = Path(platformdirs.user_cache_dir("surrlab")) / key
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a read-only home
-        folder = Path(tempfile.gettempdir()) / f"surrlab-{os.getuid()}" / key
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
-
-
-@dataclass(frozen=True)
-class Run:
-    """One simulation: its number, its parameters, and when it was recorded.
-
-    Parameters
-    ----------
-    simulation : int
-        Its number in the ensemble.
-    parameters : tuple of float
-        What it was run with.
-    times : tuple of float
-        One for each of its samples, strictly increasing.
-    """
-
-    simulation: int
-    parameters: tuple[float, ...]
-    times: tuple[float, ...]
-
-    def __post_init__(self):
-        if not self.times:
-            raise ValueError(f"simulation {self.simulation} has no sample")
-        if not np.isfinite([*self.parameters, *self.times]).all():
-            raise ValueError(
-                f"simulation {self.simulation} has parameters {self.parameters} and times "
-                f"{self.times[0]} to {self.times[-1]}: all of them must be finite"
-            )
-        for before, after in zip(self.times, self.times[1:], strict=False):
-            if not before < after:
-                raise ValueError(
-                    f"the times of simulation {self.simulation} must increase: "
-                    f"{after} follows {before}"
-                )
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """The table of samples; all arrays ``(S,)``.
-
-    Parameters
-    ----------
-    simulation : array of int64
-        Number of the simulation.
-    step : array of int64
-        Place in its simulation, from 0.
-    time : array of float64
-        Time, in the ensemble's unit.
-    """
-
-    simulation: np.ndarray
-    step: np.ndarray
-    time: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.time)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -330,7 +258,7 @@ class Ensemble(ABC):
     @property
     def cache_folder(self) -> Path:
         """Folder for what can be made again; in the user's cache, never beside the ensemble."""
-        return cache_folder(self.name)
+        return _files.cache_folder(self.name)
 
     def select(self, simulations: Iterable[int]) -> Self:
         """Return the same ensemble, seen through some of its simulations, in the order given.
@@ -420,11 +348,9 @@ class InMemoryEnsemble(Ensemble):
             raise TypeError(f"a field holds real numbers, not {values.dtype}")
         if not 1 <= values.ndim <= 3 or not values.size:
             raise ValueError(f"a field has one to three axes and values, not shape {values.shape}")
-        values = values.astype(np.float64 if values.dtype == np.float64 else np.float32)
-        names = ("z", "y", "x")[-values.ndim :]
-        axes = (
-            Axis.uniform(a, "cell", n, 0.0, n) for a, n in zip(names, values.shape, strict=True)
-        )
+        values = values.astype(np.float64 if values.dtype.name == "float64" else np.float32)
+        sizes = zip("zyx"[-values.ndim :], values.shape, strict=True)
+        axes = (Axis.uniform(axis, "cell", n, 0.0, n) for axis, n in sizes)
         return cls(
             name=name,
             fields=(field,),
@@ -446,17 +372,9 @@ class InMemoryEnsemble(Ensemble):
         ValueError
             If an array is not ``(T, n_fields, *grid.shape)``, or they are not one per simulation.
         """
-        return cls(
-            name=name,
-            fields=ensemble.fields,
-            grid=ensemble.grid,
-            input_names=ensemble.input_names,
-            input_units=ensemble.input_units,
-            runs=ensemble.runs,
-            dtype=arrays[0].dtype.name,
-            metadata=ensemble.metadata,
-            arrays=dict(zip(ensemble.simulations, arrays, strict=True)),
-        )
+        shared = {field.name: getattr(ensemble, field.name) for field in fields(Ensemble)}
+        made = dict(zip(ensemble.simulations, arrays, strict=True))
+        return cls(**shared | {"name": name, "dtype": arrays[0].dtype.name, "arrays": made})
 
     def read(self, sample: int) -> np.ndarray:
         """Return one sample, ``(n_fields, *grid.shape)``."""

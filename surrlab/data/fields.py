@@ -1,10 +1,11 @@
-"""Fields and the grid that they live on: names, units, axes."""
+"""What an ensemble is made of: fields, the grid that they live on, runs, samples, chunks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -228,3 +229,83 @@ class Grid:
         return cls(
             tuple(Axis(a["name"], a["unit"], tuple(a["points"]), a["low"], a["high"]) for a in axes)
         )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One simulation: its number, its parameters, and when it was recorded.
+
+    Parameters
+    ----------
+    simulation : int
+        Its number in the ensemble.
+    parameters : tuple of float
+        What it was run with.
+    times : tuple of float
+        One for each of its samples, strictly increasing.
+    """
+
+    simulation: int
+    parameters: tuple[float, ...]
+    times: tuple[float, ...]
+
+    def __post_init__(self):
+        if not self.times:
+            raise ValueError(f"simulation {self.simulation} has no sample")
+        if not np.isfinite([*self.parameters, *self.times]).all():
+            raise ValueError(
+                f"simulation {self.simulation} has parameters {self.parameters} and times "
+                f"{self.times[0]} to {self.times[-1]}: all of them must be finite"
+            )
+        for before, after in zip(self.times, self.times[1:], strict=False):
+            if not before < after:
+                raise ValueError(
+                    f"the times of simulation {self.simulation} must increase: "
+                    f"{after} follows {before}"
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """The table of samples; all arrays ``(S,)``.
+
+    Parameters
+    ----------
+    simulation : array of int64
+        Number of the simulation.
+    step : array of int64
+        Place in its simulation, from 0.
+    time : array of float64
+        Time, in the ensemble's unit.
+    """
+
+    simulation: np.ndarray
+    step: np.ndarray
+    time: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+Filters = tuple[tuple[int, tuple[int, ...]], ...]
+"""HDF5 filters that a chunk passed through: number in the HDF Group's registry, and options."""
+
+
+class StoredChunk(NamedTuple):
+    """One stored field of one sample.
+
+    Parameters
+    ----------
+    sample, field : int
+        Position in the ensemble's view, and place of the field.
+    offset, nbytes : int
+        Where its bytes begin in the file, and how many there are, a checksum included.
+    filters : tuple
+        What they passed through; none for raw bytes.
+    """
+
+    sample: int
+    field: int
+    offset: int
+    nbytes: int
+    filters: Filters

@@ -1,35 +1,21 @@
-"""Where the fields of an HDF5 file lie, and how they are encoded: asked of HDF5 once."""
+"""A simulation's HDF5 file: what it says of itself, and where its fields lie, however encoded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
 import h5py
 import numpy as np
 
-Filters = tuple[tuple[int, tuple[int, ...]], ...]
-"""HDF5 filters that a chunk passed through: number in the HDF Group's registry, and options."""
+from surrlab.data.ensemble import Ensemble
+from surrlab.data.fields import Field, Filters, Grid, Run, StoredChunk  # noqa: F401
 
-
-class StoredChunk(NamedTuple):
-    """One stored field of one sample.
-
-    Parameters
-    ----------
-    sample, field : int
-        Position in the ensemble's view, and place of the field.
-    offset, nbytes : int
-        Where its bytes begin in the file, and how many there are, a checksum included.
-    filters : tuple
-        What they passed through; none for raw bytes.
-    """
-
-    sample: int
-    field: int
-    offset: int
-    nbytes: int
-    filters: Filters
+FORMAT = "surrlab-ensemble/2"
+TAKEN = ("sample", "simulation", "step", "time", "field", "input", "inputs")
+"""What neither fields nor axes may be called: files and tables have them already."""
 
 
 def locate(
@@ -155,3 +141,157 @@ def _unreadable(dataset: h5py.Dataset, what: str) -> ValueError:
         f"{dataset.file.filename}: {dataset.name} {what}; only HDF5 itself can read it "
         "(Ensemble.read), or write it anew with compression.compress"
     )
+
+
+# --------------------------------------------------------------------------------------- writing
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a manifest says of all simulations alike.
+
+    Parameters
+    ----------
+    fields : tuple of Field
+        Names, units, labels, in the order of a sample's first axis.
+    grid : Grid
+        Shared by all samples.
+    inputs : dict of str
+        Unit of each network input: the parameters, then ``time``.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    benchmark : dict
+        Name, constants and quantities of what was simulated, as JSON.
+    """
+
+    fields: tuple[Field, ...]
+    grid: Grid
+    inputs: dict[str, str]
+    dtype: str = "float32"
+    benchmark: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        names = [f.name for f in self.fields]
+        if not names:
+            raise ValueError("an ensemble needs a field")
+        for i, name in enumerate(taken := [*TAKEN, *self.grid.names, *names]):
+            if name in taken[:i]:
+                raise ValueError(f"{name!r} cannot name a field or an axis here: the name is taken")
+        if list(self.inputs)[-1:] != ["time"]:
+            raise ValueError(f"the last input must be 'time'; the inputs are {list(self.inputs)}")
+        if self.dtype not in ("float32", "float64"):
+            raise ValueError(f"fields are float32 or float64, not {self.dtype}")
+
+    @classmethod
+    def of(cls, ensemble: Ensemble) -> Self:
+        """Return the header under which an ensemble's samples can be written again."""
+        inputs = dict(zip(ensemble.input_names, ensemble.input_units, strict=True))
+        benchmark = ensemble.metadata.get("benchmark", {})
+        return cls(ensemble.fields, ensemble.grid, inputs, ensemble.dtype, benchmark)
+
+    def config(self) -> dict[str, Any]:
+        """Return the header as JSON; `from_config` rebuilds it."""
+        return {
+            "fields": [asdict(f) for f in self.fields],
+            "grid": self.grid.config(),
+            "inputs": self.inputs,
+            "dtype": self.dtype,
+            "benchmark": self.benchmark,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Return the header whose `config` this is."""
+        return cls(
+            tuple(Field(**f) for f in config["fields"]),
+            Grid.from_config(config["grid"]),
+            dict(config["inputs"]),
+            config["dtype"],
+            config["benchmark"],
+        )
+
+
+def write_simulation(path: Path, header: Header, run: Run, samples: np.ndarray) -> None:
+    """Write one raw simulation's file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    header : Header
+        Of the ensemble.
+    run : Run
+        The simulation's number, parameters and times.
+    samples : array (T, n_fields, *grid.shape)
+        One for each time.
+
+    Raises
+    ------
+    ValueError
+        If a field holds NaN or Inf, or the samples are of another shape.
+    """
+    expected = (len(run.times), len(header.fields), *header.grid.shape)
+    if samples.shape != expected:
+        raise ValueError(
+            f"{path.name}: samples of simulation {run.simulation} are {samples.shape}, "
+            f"not {expected} (times, fields, {', '.join(header.grid.names)})"
+        )
+    with h5py.File(path, "w") as file:
+        describe(file, header, run)
+        for i, one in enumerate(header.fields):
+            values = np.ascontiguousarray(samples[:, i], header.dtype)
+            check_finite(values, one.name, path.name, run.simulation)
+            dataset = file.create_dataset(
+                one.name, data=values, chunks=(1, *values.shape[1:]), fletcher32=True
+            )
+            label_axes(file, dataset, one, header.grid)
+
+
+def describe(file: h5py.File, header: Header, run: Run) -> None:
+    """Write what every file says of itself: root attributes, dimension scales, ``inputs``."""
+    names = list(header.inputs)
+    file.attrs["format"] = FORMAT
+    file.attrs["benchmark"] = header.benchmark.get("name", "")
+    file.attrs["simulation"] = run.simulation
+    file.attrs["parameter_names"] = names[:-1] or h5py.Empty("S1")
+    file.attrs["parameter_units"] = list(header.inputs.values())[:-1] or h5py.Empty("S1")
+    file.attrs["field_names"] = [f.name for f in header.fields]
+    file.attrs["field_units"] = [f.unit for f in header.fields]
+    scales = [("time", run.times, header.inputs["time"])]
+    scales += [(axis.name, axis.points, axis.unit) for axis in header.grid.axes]
+    for name, values, unit in scales:
+        file[name] = values
+        file[name].make_scale(name)
+        file[name].attrs["units"] = unit
+    for axis in header.grid.axes:
+        file[axis.name].attrs["extent"] = (axis.low, axis.high)
+    file["input"] = names
+    file["input"].make_scale("input")
+    rows = [[*run.parameters, time] for time in run.times]
+    dataset = file.create_dataset("inputs", data=np.array(rows, np.float32))
+    for dim, name in zip(dataset.dims, ("time", "input"), strict=True):
+        dim.attach_scale(file[name])
+
+
+def label_axes(file: h5py.File, dataset: h5py.Dataset, field: Field, grid: Grid) -> None:
+    """Give a field its unit, its label and its dimension scales ``(time, *axes)``."""
+    dataset.attrs["units"], dataset.attrs["long_name"] = field.unit, field.label
+    for dim, name in zip(dataset.dims, ("time", *grid.names), strict=True):
+        dim.attach_scale(file[name])
+
+
+def check_finite(values: np.ndarray, field: str, file: str, simulation: int) -> None:
+    """Refuse NaN and Inf in a field's ``(T, *axes)``: codecs turn them into finite numbers.
+
+    Raises
+    ------
+    ValueError
+        Naming file, simulation, field and the first time at fault.
+    """
+    bad = ~np.isfinite(values)
+    if bad.any():
+        time = int(np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))[0])
+        raise ValueError(
+            f"{file}: simulation {simulation}, time {time}, field {field} holds "
+            f"{int(bad[time].sum())} values that are NaN or infinite"
+        )

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from surrlab.evaluation.variability import LOOKS, checked_looks
-from surrlab.evaluation.verdict import Verdict
+from surrlab.evaluation.verdict import Verdict, listed
 
 RAW = "raw"
 """Name that stands for raw data."""
@@ -224,22 +224,19 @@ def answer(
         sentence += f". At {at(worst)} it clearly gets worse"
         sentence += f"; at {at(above)} it is undecided" * open_
     sentence += f"; to go on: {go_on}." if open_ and go_on else "."
-    chosen = verdicts[best].table if best is not None else None
+    bounds, payload, file = {}, None, None
+    if best is not None:
+        payload, file = map(float, ratios[best])
+        judged = verdicts[best].table.dropna(subset="margin")
+        bounds = judged[["bound", "unit"]].to_dict("index")
     return {
         "state": state,
         "sentence": sentence,
         "version": best,
-        "ratio_payload": None if best is None else float(ratios[best][0]),
-        "ratio_file": None if best is None else float(ratios[best][1]),
-        "bounds": {}
-        if chosen is None
-        else {
-            name: {"bound": float(row["bound"]), "unit": row["unit"]}
-            for name, row in chosen[chosen["margin"].notna()].iterrows()
-        },
-        "rows": [
-            _row(version, verdicts.get(version), ratios.get(version)) for version in ladder.versions
-        ],
+        "ratio_payload": payload,
+        "ratio_file": file,
+        "bounds": bounds,
+        "rows": [_row(v, verdicts.get(v), ratios.get(v)) for v in ladder.versions],
     }
 
 
@@ -248,11 +245,10 @@ def _recommendation(found, payload, file) -> str:
         f"{cost.size} {'worse ' if i == 0 else ''}in {cost.place}"
         for i, cost in enumerate(found.costs())
     ]
-    listed = " and ".join(filter(None, [", ".join(costs[:-1]), costs[-1]]))
     where = "" if found.n_simulations else ", for these test simulations"
     return (
         f"Store the training data at 1/{_ratio(payload)} (1/{_ratio(file)} on disk): the model "
-        f"gets at most {listed} ({100 * found.confidence:g} %{where})"
+        f"gets at most {listed(costs)} ({found.sure()}{where})"
     )
 
 
@@ -261,10 +257,11 @@ NOTICED = {"benign": "no", "small": "a little", "harmful": "yes", "undecided": "
 
 def _row(version, found, ratio) -> dict:
     """A row of the four-column table."""
+    stored_at, on_disk = (f"1/{_ratio(r)}" for r in ratio) if ratio else ("", "")
     return {
         "version": version,
-        "stored_at": f"1/{_ratio(ratio[0])}" if ratio else "",
-        "on_disk": f"1/{_ratio(ratio[1])}" if ratio else "",
+        "stored_at": stored_at,
+        "on_disk": on_disk,
         "noticed": NOTICED[found.state] if found else "not trained",
         "because": found.reason if found else "",
         "state": found.state if found else "not trained",

@@ -149,12 +149,17 @@ def band_share(raw_curves, lossy_curves, *, width=2.0, confidence=0.95, seed=0) 
     raw, lossy = raw.reshape(k, -1), lossy.reshape(k, -1)
     centre = raw.mean(0)
     raw, lossy = raw - centre, lossy - centre  # sums of squares then lose no digits
-    models, rng, difference = np.concatenate([raw, lossy]), np.random.default_rng(seed), []
-    for deal in range(DEALS):
-        order = rng.permutation(2 * k) if deal else np.arange(2 * k)
-        shares = _shares(models[order[:k]], models[order[k:]], width)
-        difference.append(np.subtract(*shares).mean())
-    p = float(np.mean(np.array(difference) >= difference[0] - 1e-12))
+    models, rng = np.concatenate([raw, lossy]), np.random.default_rng(seed)
+    deals = np.tile(np.arange(2 * k), (DEALS, 1))
+    deals[1:] = rng.permuted(deals[1:], axis=1)
+    some = max(1, 100_000 // models.size)  # deals at once, so that they fit the cache
+    difference = np.concatenate(
+        [
+            np.subtract(*_shares(models[part[:, :k]], models[part[:, k:]], width)).mean(-1)
+            for part in np.array_split(deals, -(-DEALS // some))
+        ]
+    )
+    p = float(np.mean(difference >= difference[0] - 1e-12))
     inside, outside = _shares(raw, lossy, width)
     # A shift looks the same from both sides, so that two of all splits are as extreme as can be.
     smallest, apart = max(2 / special.comb(2 * k, k), 1 / DEALS), p <= 1 - confidence
@@ -169,11 +174,12 @@ def band_share(raw_curves, lossy_curves, *, width=2.0, confidence=0.95, seed=0) 
     return BandShare(outside, inside, p, smallest, bool(apart), reason)
 
 
-def _shares(raw, lossy, width):  # (K, P) twice -> (K,) twice
+def _shares(raw, lossy, width):  # (..., K, P) twice -> (..., K) twice
     """Shares of both models of each seed inside the band of the other raw models."""
-    n, slack = len(raw) - 1, 1e-9 * np.abs(raw).max(0)
-    mean = (raw.sum(0) - raw) / n
-    variance = (np.square(raw).sum(0) - np.square(raw) - n * np.square(mean)) / (n - 1)
+    n, slack = raw.shape[-2] - 1, 1e-9 * np.abs(raw).max(-2, keepdims=True)
+    mean = (raw.sum(-2, keepdims=True) - raw) / n
+    squares = np.square(raw)
+    variance = (squares.sum(-2, keepdims=True) - squares - n * np.square(mean)) / (n - 1)
     half = width * np.sqrt(np.maximum(variance, 0)) + slack
     return (np.abs(raw - mean) <= half).mean(-1), (np.abs(lossy - mean) <= half).mean(-1)
 
@@ -226,15 +232,17 @@ def level(n_seeds: int, looks=LOOKS, alpha: float = 0.05, *, late: bool = False)
     >>> [round(level(n, late=True), 5) for n in (3, 5, 8, 12, 18)]
     [0.005, 0.0075, 0.01, 0.0125, 0.0025]
     """
-    reached = sum(n_seeds >= look for look in looks)
+    reached, more = sum(n_seeds >= look for look in looks), len(looks) - 1
     if not reached:
         return 0.0
-    shares = np.arange(len(looks)) + 2.0 if late else np.full(len(looks), 0.4 / 0.3)
-    if not late:
-        shares[0] = len(looks) - 1 or 1.0
-    share, tail, stage = 0.7 * shares[reached - 1] / shares.sum(), 0.1, 1.5 * looks[-1]
-    while n_seeds >= stage:
-        tail, stage = tail / 2, 1.5 * stage
+    if late:
+        shares = 0.7 * np.arange(2, more + 3) / np.arange(2, more + 3).sum()
+    else:
+        shares = [0.3, *[0.4 / more] * more] if more else [0.7]
+    share, tail, stage = shares[reached - 1], 0.1, 1.5 * looks[-1]
+    if n_seeds > looks[-1]:
+        while n_seeds >= stage:
+            tail, stage = tail / 2, 1.5 * stage
         share = min(share, tail)
     return float(alpha * share)
 

@@ -97,6 +97,10 @@ class Verdict:
         rest = {name: value for name, value in vars(self).items() if name != "table"}
         return {**rest, "looks": list(self.looks), "scores": scores}
 
+    def sure(self) -> str:
+        """The confidence of `costs`; more than two of them hold so often one by one."""
+        return f"{100 * self.confidence:g} %" + " each" * (len(self.costs()) > 2)
+
     def costs(self) -> list[Cost]:
         """The largest bound of each kind of judged scores; 0 where even that is no loss.
 
@@ -166,7 +170,7 @@ def verdict(
     Raises
     ------
     KeyError
-        If the lossy table lacks a score, or an argument names none of the scores.
+        If a table lacks a score of the other, or an argument names none of the scores.
     ValueError
         If there are fewer than two common seeds or test simulations, a row is missing or occurs
         twice, a score is not a finite number, a margin does not fit its score, or no score has one.
@@ -187,8 +191,9 @@ def verdict(
     if not 0.5 < confidence < 1:
         raise ValueError(f"confidence lies between 0.5 and 1, such as 0.95, not {confidence}")
     names = [str(name) for name in raw.columns]
-    if missing := [name for name in names if name not in lossy.columns]:
-        raise KeyError(f"lossy scores lack {', '.join(missing)}; they have {', '.join(lossy)}")
+    for which, one, other in (("lossy", lossy, raw), ("raw", raw, lossy)):
+        if missing := [name for name in other if name not in one]:
+            raise KeyError(f"{which} scores lack {', '.join(missing)}; they have {', '.join(one)}")
     for what, given in (("better", better), ("units", units), ("ranges", ranges)):
         if strange := [name for name in given or {} if name not in names]:
             raise KeyError(f"{what} names {', '.join(strange)}; the scores are {', '.join(names)}")
@@ -223,7 +228,7 @@ def verdict(
     low, high, bound = limits(shift, error, dof, within, harm, weights)
     table = pd.DataFrame(
         {
-            "label": [labels.get(name, name) for name in names],
+            "label": [labels.get(name, "L1" if name == "l1" else name) for name in names],
             "shift": shift,
             "low": low,
             "high": high,
@@ -344,7 +349,7 @@ def _reason(found) -> str:
         told += f"next look: {later[0]} seeds" if later else "that was the last planned look"
     else:
         costs = [f"{c.size} {c.worse} {c.noun}" for c in found.costs()]
-        told = f"at most {_listed(costs)} ({sure}{where})"
+        told = f"at most {listed(costs)} ({found.sure()}{where})"
         if state == "small":
             row = concerned.loc[(concerned["low"] / concerned["margin"]).idxmax()]
             told += f"; small but real: {tell(row)}"
@@ -353,5 +358,6 @@ def _reason(found) -> str:
     return told
 
 
-def _listed(parts) -> str:
+def listed(parts: list[str]) -> str:
+    """Parts of a sentence: "a, b and c"."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

@@ -1,147 +1,300 @@
-"""Small plots for the screen as SVG, in the page's own text colour, drawn in a millisecond."""
+"""The explorer's charts: described once, drawn as SVG for the screen and by matplotlib for paper.
+
+`error_chart`, `spectrum_chart` and `curve_chart` are descriptions. `svg` draws one in the page's
+own text colour within a millisecond; `field_figure` and `model_figure` are the pages on paper.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
+import textwrap
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from surrlab.explorer.comparison import Curves
-from surrlab.explorer.html import escape, headline, number, superscript
-from surrlab.explorer.settings import Shown
+from surrlab._text import number, quantity, sentence, superscript, times, tolerance, with_unit
+from surrlab.explorer.comparison import TRUTH, Curves, ModelView
+from surrlab.explorer.html import DIFFERENCE, FIELD, escape, headline
+from surrlab.explorer.settings import FieldView
+from surrlab.figures.charts import (
+    Band,
+    Chart,
+    ChartAxis,
+    Curve,
+    Dash,
+    Histogram,
+    Mark,
+    Picture,
+    draw_chart,
+    draw_pictures,
+    verbatim,
+)
+from surrlab.figures.style import STATE_COLORS
 
-INK, DECODED, ERROR = "currentColor", "#d97706", "#4a90d9"
-LEVELS = ("#3c9d5b", "#d97706", "#d6453d", "#a366c9", "#4a90d9")
-"""Levels from the least compressed; legible on white and on black."""
-DASHES = ("", "7 3", "2 3", "9 3 2 3", "1 2")
-
-
-class Chart:
-    """A small plot as SVG, in the page's own colour.
-
-    Parameters
-    ----------
-    title, x_label, y_label : str
-        What people read.
-    x, y : tuple of float
-        Limits.
-    log : str
-        ``""``, ``"x"``, ``"y"`` or ``"xy"``: the logarithmic axes.
-    size : tuple of int
-        Width and height in pixels.
-    """
-
-    MARGINS = (58, 12, 30, 38)  # left, right, top, bottom
-
-    def __init__(self, title, x_label, y_label, x, y, *, log="", size=(360, 232)):
-        self.size, self.log, self.limits = size, log, (x, y)
-        left, right, top, bottom = self.MARGINS
-        self.box = left, top, size[0] - right, size[1] - bottom
-        self.parts, self.legend = [], []
-        self.title = title
-        x0, y0, x1, y1 = self.box
-        for axis, limits in enumerate((x, y)):
-            for value, text in _ticks(*limits, "xy"[axis] in log):
-                at = float(self._place(axis, np.array([value]))[0])
-                if axis:
-                    self._line(x0 - 4, at, x0, at)
-                    self._text(x0 - 6, at + 4, text, "end")
-                else:
-                    self._line(at, y1, at, y1 + 4)
-                    self._text(at, y1 + 15, text, "middle")
-        self.parts.append(
-            f'<rect x="{x0}" y="{y0}" width="{x1 - x0}" height="{y1 - y0}" fill="none" '
-            'stroke="currentColor" stroke-opacity=".45"/>'
-        )
-        self._text((x0 + x1) / 2, size[1] - 5, x_label, "middle")
-        middle = (y0 + y1) / 2
-        self._text(12, middle, y_label, "middle", f' transform="rotate(-90 12 {middle:.0f})"')
-
-    def _place(self, axis: int, values: np.ndarray) -> np.ndarray:
-        """Pixels of values along an axis, kept within the frame."""
-        low, high = self.limits[axis]
-        if "xy"[axis] in self.log:
-            low, high = math.log10(low), math.log10(high)
-            values = np.log10(np.maximum(values, 1e-300))
-        x0, y0, x1, y1 = self.box
-        start, end = ((x0, x1), (y1, y0))[axis]
-        return start + (end - start) * ((values - low) / (high - low)).clip(0, 1)
-
-    def _line(self, x0, y0, x1, y1):
-        self.parts.append(
-            f'<path d="M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}" stroke="currentColor" '
-            'stroke-opacity=".45"/>'
-        )
-
-    def _text(self, x, y, text, anchor="start", more=""):
-        self.parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
-        )
-
-    def line(self, x, y, colour=INK, dash="", label="", width=1.6) -> Chart:
-        """A curve; what leaves the limits runs along the frame."""
-        points = np.column_stack([self._place(0, np.asarray(x)), self._place(1, np.asarray(y))])
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points.tolist())
-        return self._curve(f'<polyline points="{path}"', colour, dash, label, width)
-
-    def steps(self, edges, heights, colour=INK, label="") -> Chart:
-        """A histogram: edges ``(n + 1,)`` and heights ``(n,)``."""
-        x = self._place(0, np.repeat(np.asarray(edges), 2))
-        y = self._place(1, np.concatenate([[0], np.repeat(heights, 2), [0]]))
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
-        self.parts.append(f'<polygon points="{path}" fill="{colour}" fill-opacity=".3"/>')
-        return self._curve(f'<polyline points="{path}"', colour, "", label, 1.4)
-
-    def band(self, x, low, high, label="") -> Chart:
-        """The region between two curves."""
-        x = self._place(0, np.asarray(x))
-        low, high = (self._place(1, np.asarray(v)) for v in (low, high))
-        there, back = (zip(x.tolist(), y.tolist(), strict=True) for y in (low, high))
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in [*there, *reversed(list(back))])
-        self.parts.append(f'<polygon points="{path}" fill="{INK}" fill-opacity=".18"/>')
-        if label:
-            self.legend.append((label, INK, "band"))
-        return self
-
-    def mark(self, x: float, colour=INK, dash="", label="") -> Chart:
-        """A vertical line."""
-        at, (_, y0, _, y1) = float(self._place(0, np.array([x]))[0]), self.box
-        path = f'<path d="M{at:.1f} {y0}V{y1}"'
-        return self._curve(path, colour, dash, label, 1.6)
-
-    def _curve(self, start, colour, dash, label, width) -> Chart:
-        self.parts.append(
-            f'{start} fill="none" stroke="{colour}" stroke-width="{width}" '
-            f'stroke-dasharray="{dash}"/>'
-        )
-        if label:
-            self.legend.append((label, colour, dash))
-        return self
-
-    def svg(self, summary: str) -> str:
-        """The chart with its legend beneath; `summary` is what a screen reader says."""
-        width, height = self.size
-        swatches = "".join(
-            f'<span><svg width="24" height="10" aria-hidden="true">{_swatch(colour, dash)}</svg>'
-            f"{escape(label)}</span>"
-            for label, colour, dash in self.legend
-        )
-        return (
-            f'<figure class="sl-chart" style="width:{width}px">'
-            f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-            f'aria-label="{escape(summary)}"><text class="sl-title" x="2" y="16">'
-            f"{escape(self.title)}</text>{''.join(self.parts)}</svg>"
-            f"<figcaption>{swatches}</figcaption></figure>"
-        )
+DECODED, ERROR = "#d97706", "#4a90d9"
+VERSION_COLORS = ("#3c9d5b", "#d97706", "#d6453d", "#a366c9", "#4a90d9")
+"""Versions from the least compressed; legible on white and on black."""
+VERSION_DASHES = ((), (7, 3), (2, 3), (9, 3, 2, 3), (1, 2))
+_MARGINS = (58, 12, 30, 38)  # left, right, top, bottom, in pixels
 
 
-def _swatch(colour: str, dash: str) -> str:
-    if dash == "band":
-        return f'<rect width="24" height="10" fill="{colour}" fill-opacity=".18"/>'
-    return (
-        f'<path d="M0 5H24" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}" '
-        'fill="none"/>'
+def error_chart(view: FieldView) -> Chart:
+    """Histogram of |error|, with the tolerance, the mean and the model's own error."""
+    edges, heights, exact = view.histogram
+    elements = [Histogram(edges, heights, "cells", DECODED)]
+    if view.l1:
+        elements.append(Mark(view.l1, "mean: L1 error", DECODED, (5, 3)))
+    if view.tolerance:
+        elements.append(Mark(view.tolerance, "tolerance", ERROR, (2, 3)))
+    if view.sample.model_error:
+        elements.append(Mark(view.sample.model_error, "model error"))
+    top = next(top for top in (25, 50, 101) if heights.max() <= top)
+    exact = f" ({exact:.0f} % are exact)" if exact else ""
+    return Chart(
+        title=f"How large are the errors?{exact}",
+        x=ChartAxis(
+            with_unit("|decoded − truth|", view.sample.field.unit), view.error_limits, log=True
+        ),
+        y=ChartAxis("% of cells", (0, top)),
+        elements=tuple(elements),
+        summary=f"Histogram of the absolute error{exact}: {headline(view)}",
     )
+
+
+def spectrum_chart(view: FieldView) -> Chart:
+    """Power spectrum of the true and the decoded field, and of their difference."""
+    sample = view.sample
+    k, power = view.spectra
+    low, high = sample.limits
+    top = 10.0 ** math.ceil(2 * math.log10(high - low or 1.0) - 1)
+    unit = "" if sample.field.unit in ("", "1") else f" ({sample.field.unit})²"
+    return Chart(
+        title="Which scales survive?",
+        x=ChartAxis(
+            with_unit("wavenumber", sample.wavenumber_unit),
+            (float(k[0]), float(k[-1]) if len(k) > 1 else 2 * float(k[0])),
+            log=True,
+        ),
+        y=ChartAxis(f"variance{unit}", (top * 1e-9, top), log=True),
+        elements=(
+            Curve(k, power["truth"], "truth", width=2.2),
+            Curve(k, power["decoded"], "decoded", DECODED, (6, 3), 2),
+            Curve(k, power["difference"], "difference", ERROR, (2, 3)),
+        ),
+        summary="Power spectrum of the true and the decoded field and of their difference",
+        notice="" if power["truth"].any() else "This field has no scales: it is constant.",
+    )
+
+
+def curve_chart(curves: Curves, time: float) -> Chart:
+    """A quantity in time: truth, ±2σ of the raw models, one lossy model per version."""
+    t, low, high = curves.times, curves.mean - curves.two_sigma, curves.mean + curves.two_sigma
+    elements = []
+    if curves.n_raw > 1:
+        elements.append(Band(t, low, high, f"±2σ of {curves.n_raw} raw models"))
+    elements.append(Curve(t, curves.mean, "mean of raw models", dash=(6, 3), width=1.2))
+    for i, (name, values) in enumerate(curves.versions.items()):
+        color, dash = VERSION_COLORS[i % 5], VERSION_DASHES[i % 5]
+        elements.append(Curve(t, values, name, color, dash, 1.8))
+    elements += [Curve(t, curves.truth, "truth", width=2.4), Mark(time, dash=(1, 4))]
+    bottom = min(v.min() for v in (curves.truth, low, *curves.versions.values()))
+    top = max(v.max() for v in (curves.truth, high, *curves.versions.values()))
+    margin = 0.05 * (top - bottom) or 1.0
+    ends = float(t[0]), float(t[-1])
+    return Chart(
+        title=f"{sentence(curves.label)}: do lossy models stay in the band?",
+        x=ChartAxis(
+            with_unit("time", curves.time_unit),
+            ends if ends[0] < ends[1] else (ends[0] - 1, ends[0] + 1),
+        ),
+        y=ChartAxis(
+            with_unit(curves.label, curves.unit), (float(bottom - margin), float(top + margin))
+        ),
+        elements=tuple(elements),
+        summary=f"{curves.label} in time: truth, raw models and lossy models",
+    )
+
+
+# --------------------------------------------------------------------------- the pages on paper
+
+
+def field_figure(view: FieldView) -> Figure:
+    """Truth, decoded field and difference; histogram of the errors; power spectrum; numbers."""
+    sample, field = view.sample, view.sample.field
+    tall = sample.grid.y.length > 1.5 * sample.grid.x.length
+    figure = Figure(figsize=(12, 6) if tall else (12, 8.6), dpi=110, layout="constrained")
+    title = f"{field.label} of {sample.title}" if sample.title else field.label
+    figure.suptitle(verbatim(f"{title}: {headline(view)}"), x=0.01, ha="left", fontsize=12)
+    if tall:
+        left, right = figure.subfigures(1, 2, width_ratios=(6, 5))
+        errors, spectra = right.subplots(2, 1)
+    else:
+        left, right = figure.subfigures(2, 1, height_ratios=(5, 4))
+        errors, spectra = right.subplots(1, 2)
+    decoded = f"decoded, {times(view.ratio)}"
+    differences = (-sample.color_limit, sample.color_limit)
+    pictures = [
+        _picture("truth", sample.truth, sample, sample.limits, field.label),
+        _picture(decoded, view.decoded, sample, sample.limits, field.label),
+        _picture("decoded − truth", view.difference, sample, differences, "decoded − truth"),
+    ]
+    axes, look = left.subplots(1, 3), {"aspect": 25, "shrink": 0.9}
+    draw_pictures(left, axes[:2], pictures[:2], **look)
+    draw_pictures(left, axes[2:], pictures[2:], extend="both", **look)
+    draw_chart(errors, error_chart(view))
+    draw_chart(spectra, spectrum_chart(view))
+    psnr = f"PSNR {view.psnr:.1f} dB" if math.isfinite(view.psnr) else "PSNR not defined"
+    losses = f"L1 {quantity(view.l1, field.unit)}   L∞ {quantity(view.linf, field.unit)}"
+    line = f"tolerance {tolerance(view.tolerance, field.unit)}   {losses}   {psnr}"
+    right.supxlabel(verbatim(line), fontsize=9)
+    return figure
+
+
+def model_figure(view: ModelView) -> Figure:
+    """Truth and models, their differences from the truth, the curve with its band, verdicts."""
+    n, tall = len(view.panels), view.grid.y.length > view.grid.x.length
+    figure = Figure(figsize=(12, 10.5 if tall else 9), dpi=110, layout="constrained")
+    title = f"{view.field.label} of {view.title}: does the model notice what its data lost?"
+    figure.suptitle(verbatim(title), x=0.01, ha="left", fontsize=12)
+    top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2))
+    rows = top.subplots(2, n, squeeze=False)
+    rows[1, 0].set_axis_off()  # the truth's difference from itself
+    differences, look = (-view.color_limit, view.color_limit), {"aspect": 40, "shrink": 0.5}
+    panels, truth = view.panels.items(), view.panels[TRUTH]
+    fields = [_picture(name, v, view, view.limits, view.field.label) for name, v in panels]
+    draw_pictures(top, rows[0], fields, **look)
+    if n > 1:
+        errors = [_picture("", v - truth, view, differences, "model − truth") for _, v in panels]
+        draw_pictures(top, rows[1, 1:], errors[1:], extend="both", **look)
+    left, right = bottom.subplots(1, 2, width_ratios=(3, 2))
+    right.set_axis_off()
+    if view.curves is None:
+        left.set_axis_off()
+    else:
+        draw_chart(left, curve_chart(view.curves, view.time))
+    for i, row in enumerate(view.verdicts):
+        # A lamp, and its word: colour alone would say nothing in grey.
+        y, look = 0.92 - 0.33 * i, {"transform": right.transAxes, "clip_on": False}
+        right.plot(0.02, y, "o", ms=14, color=STATE_COLORS.get(row.state, "0.5"), mec="k", **look)
+        heading, reason = f"{row.name}: {row.state}", textwrap.fill(row.reason, 62)
+        right.text(0.07, y, verbatim(heading), va="center", weight="bold", fontsize=10, **look)
+        right.text(0.07, y - 0.06, verbatim(reason), va="top", fontsize=8, **look)
+    return figure
+
+
+def _picture(title: str, values: np.ndarray, of, limits, label: str) -> Picture:
+    """A field of a `SampleField` or `ModelView`; a difference if its limits are opposite."""
+    x, y = of.grid.x, of.grid.y
+    cmap = DIFFERENCE if limits[0] == -limits[1] and limits != of.limits else FIELD
+    extent = (x.low, x.high, y.low, y.high)
+    return Picture(title, with_unit(label, of.field.unit), values, limits, cmap, extent)
+
+
+# ---------------------------------------------------------------------------------- SVG renderer
+
+
+def svg(chart: Chart, size: tuple[int, int] = (360, 232)) -> str:
+    """A chart as SVG of ``(width, height)`` pixels, with its legend beneath."""
+    width, height = size
+    body = (
+        _text(_MARGINS[0], height / 2, chart.notice)
+        if chart.notice
+        else _frame(chart.x, chart.y, size)
+        + "".join(_draw(element, chart, size) for element in chart.elements)
+    )
+    legend = "".join(
+        f'<span><svg width="24" height="10" aria-hidden="true">{_swatch(element)}</svg>'
+        f"{escape(element.label)}</span>"
+        for element in chart.elements
+        if element.label and not chart.notice
+    )
+    return (
+        f'<figure class="sl-chart" style="width:{width}px">'
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'aria-label="{escape(chart.notice or chart.summary)}">'
+        f'<text class="sl-title" x="2" y="16">{escape(chart.title)}</text>{body}</svg>'
+        f"<figcaption>{legend}</figcaption></figure>"
+    )
+
+
+def _box(size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom end of the frame within a chart of `size`."""
+    left, right, top, bottom = _MARGINS
+    return left, top, size[0] - right, size[1] - bottom
+
+
+def _pixels(axis: ChartAxis, start: float, end: float, values) -> np.ndarray:
+    """Places of values along an axis from `start` to `end`, kept between them."""
+    (low, high), values = axis.limits, np.asarray(values)
+    if axis.log:
+        low, high = math.log10(low), math.log10(high)
+        values = np.log10(np.maximum(values, 1e-300))
+    return start + (end - start) * ((values - low) / (high - low)).clip(0, 1)
+
+
+def _draw(element, chart: Chart, size: tuple[int, int]) -> str:
+    left, top, right, bottom = _box(size)
+
+    def points(x, y) -> str:
+        x, y = _pixels(chart.x, left, right, x), _pixels(chart.y, bottom, top, y)
+        return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
+
+    if isinstance(element, Band):
+        there, back = points(element.x, element.low), points(element.x[::-1], element.high[::-1])
+        return f'<polygon points="{there} {back}" fill="currentColor" fill-opacity=".18"/>'
+    if isinstance(element, Mark):
+        at = float(_pixels(chart.x, left, right, element.x))
+        return _stroke(f'<path d="M{at:.1f} {top}V{bottom}"', element.color, element.dash, 1.6)
+    if isinstance(element, Histogram):
+        heights = np.concatenate([[0], np.repeat(element.heights, 2), [0]])
+        path, color = points(np.repeat(element.edges, 2), heights), element.color or "currentColor"
+        area = f'<polygon points="{path}" fill="{color}" fill-opacity=".3"/>'
+        return area + _stroke(f'<polyline points="{path}"', color, (), 1.4)
+    start = f'<polyline points="{points(element.x, element.y)}"'
+    return _stroke(start, element.color, element.dash, element.width)
+
+
+def _stroke(start: str, color: str | None, dash: Dash, width: float) -> str:
+    dashes = f' stroke-dasharray="{" ".join(map(str, dash))}"' if dash else ""
+    return (
+        f'{start} fill="none" stroke="{color or "currentColor"}" stroke-width="{width}"{dashes}/>'
+    )
+
+
+def _swatch(element) -> str:
+    if isinstance(element, Band):
+        return '<rect width="24" height="10" fill="currentColor" fill-opacity=".18"/>'
+    return _stroke('<path d="M0 5H24"', element.color, element.dash, 2)
+
+
+@functools.lru_cache(maxsize=64)  # they stay the same from one setting to the next
+def _frame(x: ChartAxis, y: ChartAxis, size: tuple[int, int]) -> str:
+    """Frame, ticks and labels of a chart."""
+    left, top, right, bottom = _box(size)
+    parts = [
+        f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" fill="none" '
+        'stroke="currentColor" stroke-opacity=".45"/>',
+        _text((left + right) / 2, size[1] - 5, x.label, "middle"),
+        _text(12, (top + bottom) / 2, y.label, "middle", turned=True),
+    ]
+    for value, label in _ticks(*x.limits, x.log):
+        at = float(_pixels(x, left, right, value))
+        parts += [_tick(at, bottom, at, bottom + 4), _text(at, bottom + 15, label, "middle")]
+    for value, label in _ticks(*y.limits, y.log):
+        at = float(_pixels(y, bottom, top, value))
+        parts += [_tick(left - 4, at, left, at), _text(left - 6, at + 4, label, "end")]
+    return "".join(parts)
+
+
+def _tick(x0: float, y0: float, x1: float, y1: float) -> str:
+    path = f"M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}"
+    return f'<path d="{path}" stroke="currentColor" stroke-opacity=".45"/>'
+
+
+def _text(x: float, y: float, text: str, anchor: str = "start", turned: bool = False) -> str:
+    turn = f' transform="rotate(-90 {x:.0f} {y:.0f})"' if turned else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turn}>{escape(text)}</text>'
 
 
 def _ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
@@ -157,62 +310,3 @@ def _ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
     step *= next(m for m in (5, 2, 1) if (high - low) / (m * step) >= 3 or m == 1)
     values = np.arange(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1) * step
     return [(float(v), number(round(float(v), 12))) for v in values]
-
-
-def error_chart(shown: Shown) -> str:
-    """Histogram of |error|, with the tolerance, the mean and the model's own error."""
-    edges, heights, exact = shown.histogram
-    unit = f" ({shown.unit})" if shown.unit not in ("", "1") else ""
-    chart = Chart("How large are the errors?", f"|decoded − truth|{unit}", "% of cells",
-                  shown.span, (0, 25), log="x")  # fmt: skip
-    chart.steps(edges, heights, DECODED, "cells")
-    if shown.l1:
-        chart.mark(shown.l1, DECODED, "5 3", "mean: L1 error")
-    if shown.tolerance:
-        chart.mark(shown.tolerance, ERROR, "2 3", "tolerance")
-    if shown.model_error:
-        chart.mark(shown.model_error, INK, "", "model error")
-    note = f"; {exact:.0f} % of cells are exact" if exact else ""
-    return chart.svg(f"Histogram of the absolute error: {headline(shown)}{note}")
-
-
-def spectrum_chart(shown: Shown) -> str:
-    """Power spectrum of the true and the decoded field, and of their difference."""
-    k, power = shown.spectra
-    top = 10.0 ** math.ceil(2 * math.log10(shown.limits[1] - shown.limits[0] or 1.0) - 1)
-    length = "cycles / cm" if shown.title != shown.name else "cycles / cell"
-    unit = f" ({shown.unit})²" if shown.unit not in ("", "1") else ""
-    ends = (float(k[0]), float(k[-1]) if len(k) > 1 else 2 * float(k[0]))
-    chart = Chart("Which scales survive?", f"wavenumber ({length})", f"variance{unit}",
-                  ends, (top * 1e-9, top), log="xy")  # fmt: skip
-    chart.line(k, power["truth"], INK, "", "truth", 2.2)
-    chart.line(k, power["decoded"], DECODED, "6 3", "decoded", 2)
-    chart.line(k, power["difference"], ERROR, "2 3", "difference")
-    return chart.svg("Power spectrum of the true and the decoded field and of their difference")
-
-
-def curve_chart(curves: Curves, time: float) -> str:
-    """The scenario's curve in time: truth, ±2σ of the raw models, a lossy model a level."""
-    low = min(curves.truth.min(), (curves.mean - curves.reach).min(),
-              *(v.min() for v in curves.levels.values()))  # fmt: skip
-    high = max(curves.truth.max(), (curves.mean + curves.reach).max(),
-               *(v.max() for v in curves.levels.values()))  # fmt: skip
-    room = 0.05 * (high - low) or 1.0
-    ends = float(curves.times[0]), float(curves.times[-1])
-    chart = Chart(
-        f"{curves.label[:1].upper()}{curves.label[1:]}: do lossy models stay in the band?",
-        f"time ({curves.time_unit})",
-        f"{curves.label} ({curves.unit})",
-        ends,
-        (float(low - room), float(high + room)),
-        size=(500, 280),
-    )
-    t, mean, reach = curves.times, curves.mean, curves.reach
-    if curves.n_raw > 1:
-        chart.band(t, mean - reach, mean + reach, f"±2σ of {curves.n_raw} raw models")
-    chart.line(t, mean, INK, "6 3", "mean of raw models", 1.2)
-    for i, (name, values) in enumerate(curves.levels.items()):
-        chart.line(t, values, LEVELS[i % 5], DASHES[i % 5], name, 1.8)
-    chart.line(t, curves.truth, INK, "", "truth", 2.4)
-    chart.mark(time, INK, "1 4")
-    return chart.svg(f"{curves.label} in time: truth, raw models and lossy models")

@@ -1,78 +1,53 @@
-"""Models of a study, as one looks at them: what they predict, their curves, their verdicts.
+"""Trained models of a study: what they predict, their curves, and the verdicts on them.
 
-Everything comes from the tables and weights in a results folder. A table says in its key which data
-it was made from; one of other data is left out.
+Everything comes from the tables and weights in a results folder. A table's attributes name the
+ensemble and the test samples that it was made from; one made from others is left out.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 import xarray as xr
 
-from surrlab.data.fields import Grid
-from surrlab.data.native import Ensemble
-from surrlab.explorer.settings import Cache
-from surrlab.figures.style import level_label
+from surrlab.compression.version import Version
+from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
+from surrlab.data.fields import Field, Grid
+from surrlab.data.open import open_ensemble
+from surrlab.explorer.settings import cached, new_cache
+from surrlab.studies.results import read_table
 
 RAW, TRUTH = "raw model", "truth"
 _WHOLE = 4 << 20  # bytes up to which all times of a simulation are predicted at once
 
 
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """One field of one sample as the simulation has it and as models see it.
+class VersionVerdict(NamedTuple):
+    """The verdict on models of one version: its name, its state, and why."""
 
-    Parameters
-    ----------
-    title, label, unit : str
-        Which sample; what people call the field; its unit.
-    panels : dict
-        Name -> array (ny, nx): the truth first, then the raw model, then a model a level.
-    grid : Grid
-        Where the field lives.
-    limits, reach : tuple of float, float
-        Colour limits of the fields (the truth's), and of the differences from −reach to reach.
-    time : float
-        Of the sample.
-    curves : Curves or None
-        The scenario's curve of this simulation in time.
-    verdicts : list of dict
-        ``name``, ``state`` and ``reason`` a level.
-    """
-
-    title: str
-    label: str
-    unit: str
-    panels: dict[str, np.ndarray]
-    grid: Grid
-    limits: tuple[float, float]
-    reach: float
-    time: float
-    curves: Curves | None
-    verdicts: list[dict]
+    name: str
+    state: str
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """A quantity in time: the truth, mean and 2σ of the raw models, a lossy model a level.
+    """A quantity in time: the truth, mean and 2σ of the raw models, one lossy model per version.
 
     Parameters
     ----------
     label, unit, time_unit : str
         What people read.
-    times, truth, mean, reach : array (T,)
-        `reach` is 2σ over the raw models; zero where there is only one.
+    times, truth, mean, two_sigma : array (T,)
+        `two_sigma` is zero where there is only one raw model.
     n_raw : int
-        Raw models behind mean and reach.
-    levels : dict
-        Name -> array (T,): the first seed of each level.
+        Raw models behind mean and 2σ.
+    versions : dict
+        Name -> array (T,): the first seed of each version.
     """
 
     label: str
@@ -81,168 +56,297 @@ class Curves:
     times: np.ndarray
     truth: np.ndarray
     mean: np.ndarray
-    reach: np.ndarray
+    two_sigma: np.ndarray
     n_raw: int
-    levels: dict[str, np.ndarray]
+    versions: dict[str, np.ndarray]
 
 
-class Tables:
-    """The tables of a results folder that belong to an ensemble.
+@dataclass(frozen=True, eq=False)
+class ModelView:
+    """One field of one sample as simulated and as models predict it.
+
+    Parameters
+    ----------
+    title : str
+        Which sample it is.
+    field : Field
+        Name, unit and label.
+    panels : dict
+        Name -> array (ny, nx): the truth first, then the raw model, then one model per version.
+    grid : Grid
+        Where the field lives.
+    limits : tuple of float
+        Colour limits of the fields: the truth's.
+    color_limit : float
+        Differences are coloured from −color_limit to color_limit.
+    time : float
+        Of the sample.
+    curves : Curves or None
+        The benchmark's curve of this simulation in time.
+    verdicts : tuple of VersionVerdict
+        One per version.
+    """
+
+    title: str
+    field: Field
+    panels: dict[str, np.ndarray]
+    grid: Grid
+    limits: tuple[float, float]
+    color_limit: float
+    time: float
+    curves: Curves | None
+    verdicts: tuple[VersionVerdict, ...]
+
+
+class ResultTables:
+    """The tables of a results folder that were made from an ensemble.
 
     Parameters
     ----------
     path : Path or None
         The folder; without one there are no tables.
+    truth : Ensemble
+        The raw ensemble.
+
+    Attributes
+    ----------
+    notes : list of str
+        Which tables were left out, in sentences.
     """
 
-    def __init__(self, path: Path | None):
-        self.path, self.notes = path, []
+    def __init__(self, path: Path | None, truth: Ensemble):
+        self.path, self.truth, self.notes = path, truth, []
 
-    def read(self, name: str, fits: Callable[[str, xr.Dataset], bool]) -> xr.Dataset | None:
-        """A table if there is one and `fits` accepts its key; a note says that one did not fit."""
+    def read(self, name: str, *columns: str) -> xr.Dataset | None:
+        """A table with these columns that was made from the ensemble, or None."""
         path = self.path / f"{name}.nc" if self.path else None
-        if path is None or not path.exists():
+        table = read_table(path) if path else None
+        if table is None:
             return None
-        table = xr.load_dataset(path, engine="h5netcdf")
-        if fits(table.attrs.get("key", "null"), table):
-            return table
+        if table.attrs.get("ensemble_digest") == self.truth.digest:
+            if set(columns) <= set(map(str, table.variables)):
+                return table
+        self.leave_out(name)
+        return None
+
+    def leave_out(self, name: str) -> None:
+        """Note that a table does not belong to the ensemble."""
+        path = self.path / f"{name}.nc"
         self.notes.append(
             f"{path} was made from another ensemble, or by another version: left out."
         )
-        return None
-
-    def judged(self, truth: Ensemble) -> Judged | None:
-        """The models of the study, raw and lossy or raw alone, if they were judged on `truth`."""
-
-        def ours(key: str, table: xr.Dataset) -> bool:
-            simulations = table["simulation"].values.tolist()
-            if "folder" not in table.coords or not set(simulations) <= set(truth.simulations):
-                return False
-            return truth.select(simulations).digest in key  # as the name of each evaluation
-
-        for name in ("lossy_training", "variability"):
-            table = self.read(name, ours)
-            if table is not None:
-                made_of = table.attrs["key"]
-                verdicts = self.read(
-                    "verdicts", lambda key, _, of=made_of: json.loads(key)[0] == of
-                )
-                return Judged(truth, table, verdicts, self.path)
-        return None
 
 
-class Judged:
-    """Models, judged on the held-out simulations of an ensemble.
+def by_simulation(table: xr.Dataset, values: np.ndarray) -> dict[int, np.ndarray]:
+    """Rows ``(sample, ...)`` of a table as one array ``(T, ...)`` per simulation, in time."""
+    simulation = table["simulation"].values
+    return {s: values[simulation == s] for s in dict.fromkeys(simulation.tolist())}
+
+
+class SampleReader:
+    """Samples of an ensemble on two axes, and their colour limits.
 
     Parameters
     ----------
-    truth : Ensemble
-        The raw ensemble.
-    table, verdicts : Dataset
-        Of `studies.lossy_training` or `studies.variability_study`; of `studies.verdicts`, if any.
+    ensemble : Ensemble
+        What is read.
+    """
+
+    def __init__(self, ensemble: Ensemble):
+        self.ensemble, self._limits = ensemble, {}
+        self.cache = new_cache()
+
+    def read(self, simulation: int, step: int) -> np.ndarray:
+        """Fields of a sample, ``(fields, ny, nx)``."""
+        position = self.ensemble.position(simulation, step)
+        return cached(self.cache, ("sample", position), lambda: self.ensemble.read(position))
+
+    def limits(self, simulation: int, name: str) -> tuple[float, float]:
+        """Least and largest value of a field over all times of a simulation.
+
+        Raises
+        ------
+        ValueError
+            If the field holds NaN or infinite values.
+        """
+        if simulation not in self._limits:
+            samples = map(self.ensemble.read, self.ensemble.of(simulation))
+            ends = np.array([(s.min(axis=(1, 2)), s.max(axis=(1, 2))) for s in samples])
+            self._limits[simulation] = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
+        low, high = (float(v[self.ensemble.index(name)]) for v in self._limits[simulation])
+        if not math.isfinite(high - low):
+            raise ValueError(
+                f"field {name} of simulation {simulation} in {self.ensemble.name} holds NaN or "
+                "infinite values; it cannot be compressed or shown"
+            )
+        return low, high
+
+    def color_limit(self, errors: np.ndarray | None, limits: tuple[float, float]) -> float:
+        """Where the colours of a difference end: 4 times the median model error of a simulation.
+
+        Without a model 2 % of the field's range.
+        """
+        low, high = limits
+        typical = 0.0 if errors is None else np.median(errors)
+        return float(4 * typical or 0.02 * (high - low) or 0.02 * abs(high) or 1.0)
+
+    def title(self, simulation: int, step: int) -> str:
+        """Which sample it is; empty for an array."""
+        if isinstance(self.ensemble, InMemoryEnsemble):
+            return ""
+        time = self.ensemble.run(simulation).times[step]
+        return f"simulation {simulation} at {time:g} {self.ensemble.time_unit}"
+
+
+class TrainedModels:
+    """The models of a study on samples that none of them learned from.
+
+    Parameters
+    ----------
+    test_set : Ensemble
+        The true test samples.
+    held_out : bool
+        Whether they are simulations of the study's own ensemble, and not an ensemble of their own.
+    table : Dataset
+        Evaluation of the models over (model, sample, field).
+    verdicts : Dataset or None
+        Over (version, score).
     path : Path
         The results folder.
     """
 
-    def __init__(self, truth: Ensemble, table: xr.Dataset, verdicts, path: Path):
-        self.truth, self.table, self.path, self._verdicts = truth, table, path, verdicts
-        folders = [path / "models" / str(folder) for folder in table["folder"].values]
-        self.folders = dict(zip(map(str, table["model"].values), folders, strict=True))
-        self.cache = Cache()
+    def __init__(self, test_set: Ensemble, held_out: bool, table: xr.Dataset, verdicts, path: Path):
+        self.test_set, self.table, self.path = test_set, table, path
+        self.held_out = test_set.simulations if held_out else ()
+        self._verdicts, self._samples = verdicts, SampleReader(test_set)
+        self.raw = (table["kind"] == "raw").values
+        l1 = table["l1"].transpose("model", "sample", "field").values[self.raw].mean(axis=0)
+        self.errors = by_simulation(table, l1)
+        """Mean absolute error ``(T, fields)`` of the raw models on each simulation."""
+
+    @classmethod
+    def read(cls, tables: ResultTables) -> Self | None:
+        """The models of a study, raw and lossy or raw alone; None where there are none."""
+        columns = ("l1", "kind", "codec", "rule", "factor", "ratio", "folder", "time")
+        for name in ("lossy_training", "variability"):
+            table = tables.read(name, *columns)
+            if table is None:
+                continue
+            test_set, held_out = _test_set(tables, table)
+            if test_set is None:
+                tables.leave_out(name)
+                continue
+            verdicts = tables.read("verdicts", "verdict", "reason", "codec", "rule", "factor")
+            return cls(test_set, held_out, table, verdicts, tables.path)
+        return None
 
     @property
     def simulations(self) -> tuple[int, ...]:
-        """The held-out simulations."""
-        return tuple(self.table["simulation"].values.tolist())
+        """Numbers of the test simulations."""
+        return self.test_set.simulations
 
-    @property
-    def errors(self) -> dict[int, np.ndarray]:
-        """Mean absolute error ``(T, fields)`` of the raw models on each simulation."""
-        raw = self.table["l1"].values[(self.table["kind"] == "raw").values].mean(axis=0)
-        return dict(zip(self.simulations, raw, strict=True))
+    def folder(self, model: int) -> Path:
+        """Folder with a model's weights."""
+        # The name alone: a table may come from anywhere, and weights are loaded from here only.
+        return self.path / "models" / Path(str(self.table["folder"].values[model])).name
 
     @functools.cached_property
-    def models(self) -> dict[str, str]:
-        """Panel -> label of the model that it shows: the first seed of each level."""
-        chosen = {}
-        rows = zip(
-            *(self.table[c].values for c in ("model", "kind", "level", "ratio")), strict=True
-        )
-        for label, kind, level, ratio in rows:
+    def models(self) -> dict[str, int]:
+        """Panel -> place of the model that it shows: the first seed of each version."""
+        chosen: dict[str, int] = {}
+        for i, kind in enumerate(self.table["kind"].values):
             if kind == "raw":
-                chosen.setdefault(RAW, str(label))
+                chosen.setdefault(RAW, i)
             elif kind == "lossy":
-                chosen.setdefault(level_label(float(level), float(ratio)), str(label))
-        return {
-            name: chosen[name]
-            for name in chosen
-            if (self.folders[chosen[name]] / "config.json").exists()
-        }
+                chosen.setdefault(_label(self.table.isel(model=i)), i)
+        return {n: i for n, i in chosen.items() if (self.folder(i) / "config.json").exists()}
 
-    def predict(self, label: str, simulation: int, time: int) -> np.ndarray:
-        """What a model makes of a sample, ``(fields, ny, nx)``."""
+    def predict(self, model: int, simulation: int, step: int) -> np.ndarray:
+        """What a model predicts of a sample, ``(fields, ny, nx)``."""
         from surrlab import training
 
-        surrogate = self.cache.get(
-            ("model", label), lambda: training.load(self.folders[label]), lambda _: 1 << 20
+        surrogate = cached(
+            self._samples.cache, ("model", model), lambda: training.load(self.folder(model))
         )
-        inputs = self.truth.select([simulation]).inputs[0]
-        if 4 * math.prod(self.truth.shape[1:]) > _WHOLE:
-            return self.cache.get(
-                ("prediction", label, simulation, time),
-                lambda: training.predict(surrogate, inputs[time]),
+        inputs = self.test_set.inputs[np.array(self.test_set.of(simulation))]
+        if 4 * math.prod(self.test_set.sample_shape) * len(inputs) > _WHOLE:
+            return cached(
+                self._samples.cache,
+                ("prediction", model, simulation, step),
+                lambda: training.predict(surrogate, inputs[step]),
             )
-        whole = ("prediction", label, simulation)
-        return self.cache.get(whole, lambda: training.predict(surrogate, inputs))[time]
+        whole = ("prediction", model, simulation)
+        return cached(self._samples.cache, whole, lambda: training.predict(surrogate, inputs))[step]
 
     def curves(self, simulation: int) -> Curves | None:
-        """The scenario's curve in time; None for a simulation that no model was judged on."""
-        if simulation not in self.simulations:
+        """The benchmark's curve in time; None where the benchmark names none."""
+        table, name = self.table, self.table.attrs.get("curve")
+        if not name or name not in table:
             return None
-        table = self.table
-        name = table.attrs.get("curve") or next(
-            v.removesuffix("_correlation") for v in map(str, table) if v.endswith("_correlation")
-        )
-        one = table.sel(simulation=simulation)
-        raw = one[name].values[(table["kind"] == "raw").values]
-        labels = table["model"].values.tolist()
+        here = table["simulation"].values == simulation
+        values = table[name].transpose("model", "sample").values[:, here]
+        truth = table[f"truth_{name}"]
+        raw = values[self.raw]
         return Curves(
-            label=one[name].attrs.get("long_name", name),
-            unit=one[name].attrs.get("units", ""),
-            time_unit=self.truth.input_units[-1],
-            times=one["time"].values,
-            truth=one[f"truth_{name}"].values,
+            label=table[name].attrs.get("long_name", name),
+            unit=table[name].attrs.get("units", ""),
+            time_unit=self.test_set.time_unit,
+            times=table["time"].values[here],
+            truth=truth.values[here],
             mean=raw.mean(axis=0),
-            reach=2 * raw.std(axis=0, ddof=1) if len(raw) > 1 else np.zeros(raw.shape[1]),
+            two_sigma=2 * raw.std(axis=0, ddof=1) if len(raw) > 1 else np.zeros(raw.shape[1]),
             n_raw=len(raw),
-            levels={
-                panel: one[name].values[labels.index(label)]
-                for panel, label in self.models.items()
-                if panel != RAW
-            },
+            versions={panel: values[i] for panel, i in self.models.items() if panel != RAW},
+        )
+
+    def view(self, simulation: int, step: int, name: str) -> ModelView:
+        """A field of a test sample as simulated, and as one model of each version predicts it."""
+        samples, place = self._samples, self.test_set.index(name)
+        limits = samples.limits(simulation, name)
+        panels = {TRUTH: samples.read(simulation, step)[place]}
+        for panel, model in self.models.items():
+            panels[panel] = self.predict(model, simulation, step)[place]
+        return ModelView(
+            title=samples.title(simulation, step),
+            field=self.test_set.fields[place],
+            panels=panels,
+            grid=self.test_set.grid,
+            limits=limits,
+            color_limit=samples.color_limit(self.errors[simulation][:, place], limits),
+            time=self.test_set.run(simulation).times[step],
+            curves=self.curves(simulation),
+            verdicts=self.verdicts,
         )
 
     @functools.cached_property
-    def verdicts(self) -> list[dict]:
-        """Verdict on each level, from ``verdicts.nc``; the reasons are those of the summary."""
+    def verdicts(self) -> tuple[VersionVerdict, ...]:
+        """The verdict on each version, as the study stored it."""
         table = self._verdicts
         if table is None:
-            return []
-        path, reasons = self.path / "summary.json", {}
-        if path.exists():
-            rows = json.loads(path.read_text()).get("lossy_training", {}).get("verdicts", [])
-            reasons = {(row["level"], row["state"]): row["reason"] for row in rows}
-        levels, ratios = self.table["level"].values, self.table["ratio"].values
-        found = []
-        for level in table["level"].values:
-            states = table["state"].sel(level=level).values.tolist()
-            state = "inconclusive"
-            if "harmful" in states:
-                state = "harmful"
-            elif set(states) == {"benign"}:
-                state = "benign"
-            reason = f"{states.count(state)} of {len(states)} metrics say so"
-            name = level_label(float(level), float(ratios[levels == level][0]))
-            reason = reasons.get((float(level), state), reason)
-            found.append({"name": name, "state": state, "reason": reason})
-        return found
+            return ()
+        rows = (table.isel(version=i) for i in range(table.sizes["version"]))
+        return tuple(
+            VersionVerdict(_label(row), str(row["verdict"].item()), str(row["reason"].item()))
+            for row in rows
+        )
+
+
+def _test_set(tables: ResultTables, table: xr.Dataset) -> tuple[Ensemble | None, bool]:
+    """The test samples of a table, and whether they are simulations of the study's ensemble."""
+    simulations, digest = set(table["simulation"].values.tolist()), table.attrs.get("test_digest")
+    if simulations <= set(tables.truth.simulations):
+        one = tables.truth.select(s for s in tables.truth.simulations if s in simulations)
+        if one.digest == digest:
+            return one, True
+    path = tables.path / "test_ensemble"
+    try:
+        own = open_ensemble(path)
+    except (OSError, ValueError):
+        return None, False
+    return (own, False) if own.digest == digest else (None, False)
+
+
+def _label(row: xr.Dataset) -> str:
+    """Label of the version of one row of a table."""
+    codec, rule, factor, ratio = (row[n].item() for n in ("codec", "rule", "factor", "ratio"))
+    return Version(str(codec), str(rule), float(factor)).label(float(ratio))

@@ -1,225 +1,351 @@
-"""The two pages of the explorer: a field at every setting, and what models make of it.
+"""The two pages of the explorer: a field at every setting, and what models predict of it.
 
-Each has its own controls and draws what they say; what both share belongs to their `Explorer`.
+Each page has its own controls and draws what they say; `SharedControls` belong to both.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
-from surrlab.explorer import charts, html, paper, source
-from surrlab.explorer.comparison import TRUTH, Compared
-from surrlab.explorer.settings import RUNGS, Shown
-from surrlab.explorer.source import Gallery
-from surrlab.figures.style import factor
+from surrlab.explorer import charts, html, source
+from surrlab.explorer.comparison import TRUTH, ModelView
+from surrlab.explorer.settings import N_TOLERANCES, FieldSettings, FieldView
+from surrlab.explorer.source import ResultsView, is_algorithm_1
 
 _START = 20.0  # ratio to begin with where no model says better
+_TROUBLE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError)
 
 
-class FieldsPage:
+class StatusLine(widgets.HTML):
+    """The sentence under the view: where a picture was saved, or what went wrong.
+
+    Attributes
+    ----------
+    message : str
+        The sentence as plain text; empty if there is nothing to say.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.message = ""
+        self.add_class("sl-status")
+
+    def say(self, text: str, markup: str = "") -> None:
+        """Show a sentence, as `markup` if that is given."""
+        if text != self.message:
+            self.message, self.value = text, markup or (html.status(text) if text else "")
+
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Do something for a control; what goes wrong becomes a sentence."""
+        try:
+            action()
+        except _TROUBLE as error:
+            text = str(error.args[0] if isinstance(error, KeyError) else error)
+            self.say(text, html.status(text, trouble=True))
+
+
+@dataclass
+class PythonCall:
+    """The Python that makes the figure of a view.
+
+    Parameters
+    ----------
+    function, first : str
+        A function of `surrlab.explorer`, and its first argument as code.
+    taken : tuple of str
+        Names of the view's arguments that the function takes.
+    always : mapping
+        Arguments that are the same for all views.
+    """
+
+    function: str
+    first: str
+    taken: tuple[str, ...]
+    always: Mapping[str, Any] = field(default_factory=dict)
+
+    def code(self, arguments: Mapping[str, Any]) -> str:
+        """The call for a view."""
+        chosen = {key: value for key, value in arguments.items() if key in self.taken}
+        listed = ", ".join(f"{key}={value!r}" for key, value in {**chosen, **self.always}.items())
+        return f"from surrlab import explorer\nexplorer.{self.function}({self.first}, {listed})"
+
+
+class SharedControls:
+    """Field, time and status line, which both pages share.
+
+    Parameters
+    ----------
+    results : ResultsView
+        What is looked at.
+    status : StatusLine
+        Where sentences appear.
+    call : PythonCall
+        Makes the code of a view.
+    """
+
+    def __init__(self, results: ResultsView, status: StatusLine, call: PythonCall):
+        self.results, self.status, self.call = results, status, call
+        self.code = widgets.HTML()
+        self.field = widgets.Dropdown(
+            options=[(field.label, field.name) for field in results.truth.fields],
+            description="Field",
+            tooltip="Which of the sample's fields to look at",
+            layout={"width": "240px"},
+            style={"description_width": "60px"},
+        )
+        self.time = widgets.SelectionSlider(
+            options=[("", 0)],
+            description="Time",
+            tooltip="Time of the sample; arrow keys move by one",
+            layout={"width": "280px"},
+            style={"description_width": "50px"},
+        )
+        self.play = widgets.Play(interval=250, tooltip="Play the simulation in time")
+        self._link = widgets.jslink((self.play, "value"), (self.time, "index"))
+        self._times: tuple[float, ...] = ()
+        self.changing = False  # while options change by themselves, and not by a hand
+
+    def show_times(self, times: tuple[float, ...]) -> None:
+        """Let the slider run over the times of a simulation, near the time that was chosen."""
+        if times == self._times:
+            return
+        here = (
+            self._times[self.time.value] if self._times else times[0] + 0.8 * (times[-1] - times[0])
+        )
+        nearest = min(range(len(times)), key=lambda step: abs(times[step] - here))
+        unit = self.results.truth.time_unit
+        unit = "" if unit in ("", "1") else f" {unit}"
+        self.changing = True
+        self.time.options = [(f"{time:g}{unit}", step) for step, time in enumerate(times)]
+        self.time.index = nearest
+        self.play.max, self.play.value = len(times) - 1, nearest
+        self.changing, self._times = False, times
+
+    def drawn(self, arguments: Mapping[str, Any]) -> None:
+        """After a page has drawn: clear the status line, and offer the code of the view."""
+        self.status.say("")
+        self.code.value = html.copy_button(self.call.code(arguments) if arguments else "")
+
+
+class FieldPage:
     """Truth, decoded field and difference at one setting of the codec.
 
     Parameters
     ----------
-    owner : explorer.Explorer
-        Its gallery is shown, by the time and field chosen there.
+    shared : SharedControls
+        Which field and time are chosen, and what is looked at.
 
     Attributes
     ----------
     simulation : widgets.Dropdown
         Number of the simulation.
     setting : widgets.IntSlider
-        Rung of the field's ladder: 0 is lossless, to the right more is lost.
+        Setting of the codec: 0 is lossless, to the right more is lost.
     keep : widgets.ToggleButtons
         What stays the same when another time, field or simulation is chosen.
     images : dict
         ``truth``, ``decoded`` and ``difference``: the pictures.
     """
 
-    def __init__(self, owner):
-        self.owner, shown = owner, owner.gallery
-        known = shown.has_model_errors
+    def __init__(self, shared: SharedControls):
+        self.shared, self.results = shared, shared.results
+        simulations, stored = self.results.simulations, self.results.is_stored
         self.simulation = widgets.Dropdown(
-            options=[(_simulation(shown, one), one) for one in shown.simulations],
-            value=next(filter(shown.is_stored, shown.simulations), shown.simulations[0]),
+            options=[(self._simulation_label(one), one) for one in simulations],
+            value=next(filter(stored, simulations), simulations[0]),
             description="Simulation",
             tooltip="Which run of the simulation code; held out: models never saw it",
             layout={"width": "230px"},
         )
         self.setting = widgets.IntSlider(
-            max=RUNGS,
+            max=N_TOLERANCES,
             description="Setting",
             readout=False,
             tooltip="Of the codec, from lossless on the left to the loss of nearly everything",
             layout={"width": "100%"},
         )
-        keep = {
+        meanings = {
             "ratio": "Choose by compression ratio: it stays when time or field change",
             "tolerance": "Choose by tolerance: it stays when the time changes",
         }
-        if known:
-            keep[html.ALGORITHM_1] = (
+        if self.results.has_model_errors:
+            meanings[html.ALGORITHM_1] = (
                 "Choose by the factor on Algorithm 1's tolerance, the largest error that the "
                 "model cannot see: it stays when time or field change"
             )
         self.keep = widgets.ToggleButtons(
-            options=list(keep),
-            value=html.ALGORITHM_1 if known else "ratio",
+            options=list(meanings),
+            value=html.ALGORITHM_1 if self.results.has_model_errors else "ratio",
             description="Choose by",
-            tooltips=list(keep.values()),
+            tooltips=list(meanings.values()),
         )
         self.keep.style.button_width, self.keep.layout.width = "110px", "440px"
-        self._readout, self._strip, self._headline = (widgets.HTML() for _ in range(3))
-        self.images = {
-            name: widgets.Image(format="png") for name in ("truth", "decoded", "difference")
-        }
+        self.images = {n: _image(*self._size, "") for n in ("truth", "decoded", "difference")}
+        self.readout, self.strip, self.headline, self.charts, self.numbers = (
+            widgets.HTML() for _ in range(5)
+        )
         self._bars = [widgets.HTML(), widgets.HTML()]
-        self.charts, self.numbers = widgets.HTML(), widgets.HTML()
-        self._held = {"ratio": _START, "tolerance": None, html.ALGORITHM_1: 1.0}
-        self._known = self._framed = None
-        self._moving = False
-        self.simulation.observe(owner.redraw, "value")
-        self.setting.observe(lambda _: owner.attempt(self._set), "value")
-        self.keep.observe(lambda _: owner.attempt(self._hold), "value")
+        self._remembered: dict[str, Any] = {"ratio": _START, "factor": 1.0}
+        self._settings: FieldSettings | None = None
+        self._drawn_at = self._drawn_limits = None
+        self._version_notes: dict = {}
+        attempt = shared.status.attempt
+        self.simulation.observe(lambda _: attempt(self.draw), "value")
+        self.setting.observe(lambda _: attempt(self._setting_moved), "value")
+        self.keep.observe(lambda _: attempt(self._remember_setting), "value")
         self.box = self._layout()
 
+    def _simulation_label(self, number: int) -> str:
+        return f"{number} (held out)" if number in self.results.held_out else str(number)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return html.picture_size(self.results.truth.grid, 400, 258)
+
     def _layout(self) -> widgets.VBox:
-        width, height = html.size_of(self.owner.gallery.grid, 400, 258)
-        panels = []
-        for name, image in self.images.items():
-            title = "decoded − truth" if name == "difference" else name
-            image.layout = widgets.Layout(width=f"{width}px", height=f"{height}px")
-            image.add_class("sl-field")
-            panels.append(_panel(title, [image], max(width, 120)))
+        width = max(self._size[0], 120)
+        titles = {"difference": "decoded − truth"}
+        panels = [
+            _panel(titles.get(name, name), [image], width) for name, image in self.images.items()
+        ]
         pictures = row(
             widgets.VBox([widgets.HBox(panels[:2]), self._bars[0]]),
             widgets.VBox([panels[2], self._bars[1]]),
         )
-        slider = widgets.VBox([self.setting, self._strip], layout={"width": "min(760px, 98%)"})
+        slider = widgets.VBox([self.setting, self.strip], layout={"width": "min(760px, 98%)"})
         slider.add_class("sl-slider")
-        self._readout.add_class("sl-readout")
-        self._headline.add_class("sl-headline")
+        self.readout.add_class("sl-readout")
+        self.headline.add_class("sl-headline")
         self.charts.add_class("sl-charts")
         self.numbers.add_class("sl-list")
-        rows = [row(self.keep, self._readout), slider, self._headline]
+        rows = [row(self.keep, self.readout), slider, self.headline]
         return widgets.VBox([*rows, row(pictures, self.charts, self.numbers)])
 
     @property
     def at(self) -> tuple[int, int, str]:
-        """Simulation, time and field that are shown."""
-        return self.simulation.value, self.owner.time.value, self.owner.field.value
+        """Simulation, step and field that are shown."""
+        return self.simulation.value, self.shared.time.value, self.shared.field.value
 
-    def _set(self) -> None:
-        if not self._moving:  # by a hand, and not by `_follow`
-            self._hold()
+    def _setting_moved(self) -> None:
+        if not self.shared.changing:
+            self._remember_setting()
             self.draw()
 
-    def _hold(self) -> None:
-        """Remember what the setting means, to keep it elsewhere."""
-        found = self.owner.gallery
-        ladder = found.ladder(*self.at)
-        rung = self.setting.value
-        chosen = found.marks(*self.at).get(1.0)
-        self._held["ratio"] = float(ladder.ratios[rung])
-        self._held["tolerance"] = self.owner.field.value, ladder.tolerance(rung)
-        self._held[html.ALGORITHM_1] = ladder.tolerance(rung) / chosen if chosen else 1.0
+    def _remember_setting(self) -> None:
+        """Remember what the setting means, to find it again for another sample."""
+        settings, setting = self._settings, self.setting.value
+        if settings is None:
+            return
+        bound, chosen = float(settings.tolerances[setting]), self._algorithm_1()
+        self._remembered = {
+            "ratio": float(settings.ratios[setting]),
+            "tolerance": (self.shared.field.value, bound),
+            "factor": bound / chosen if chosen else 1.0,
+        }
 
-    def _follow(self) -> None:
-        """Move the setting to where it keeps its meaning for the sample that is now shown."""
-        found, held = self.owner.gallery, self._held
-        ladder, chosen = found.ladder(*self.at), found.marks(*self.at).get(1.0)
-        rung = ladder.near_ratio(held["ratio"])
+    def _restore_setting(self) -> None:
+        """Move the slider to where it keeps its meaning for the sample that is now shown."""
+        settings, known = self._settings, self._remembered
+        chosen, setting = self._algorithm_1(), settings.nearest_ratio(known["ratio"])
+        name, bound = known.get("tolerance", ("", 0.0))
         if self.keep.value == html.ALGORITHM_1 and chosen is not None:
-            rung = ladder.rung_of(chosen * held[html.ALGORITHM_1])
-        elif self.keep.value == "tolerance" and held["tolerance"]:
-            name, bound = held["tolerance"]
-            rung = ladder.rung_of(bound) if name == self.owner.field.value else rung
-        self._moving = True
-        self.setting.value = rung
-        self._moving = False
+            setting = settings.setting_of(chosen * known["factor"])
+        elif self.keep.value == "tolerance" and name == self.shared.field.value:
+            setting = settings.setting_of(bound)
+        self.shared.changing = True
+        self.setting.value = setting
+        self.shared.changing = False
 
-    def shown(self) -> Shown:
+    def _algorithm_1(self) -> float | None:
+        """Tolerance that Algorithm 1 finds for this field; None where no model error is known."""
+        versions = self._settings.versions.items()
+        return next((bound for version, bound in versions if is_algorithm_1(version)), None)
+
+    def view(self) -> FieldView:
         """The field at its setting."""
-        return self.owner.gallery.show(*self.at, self.setting.value)
+        return self.results.field_view(*self.at, self.setting.value)
 
     def draw(self) -> None:
         """Draw what the controls say."""
-        moved = self.at != self._known
+        if self.shared.changing:
+            return
+        self.shared.show_times(self.results.truth.run(self.simulation.value).times)
+        moved = self.at != self._drawn_at
         if moved:
-            self._follow()
-        shown = self.shown()
-        frame = shown.limits, shown.reach, shown.label
-        if frame != self._framed:
-            label = html.label(shown.label, shown.unit)
-            self._bars[0].value = html.colour_bar(shown.limits, html.FIELD, label)
-            ends, unit = (-shown.reach, shown.reach), html.label("", shown.unit)
-            self._bars[1].value = html.colour_bar(ends, html.DIFFERENCE, f"difference{unit}")
-            self._framed = frame
+            self._settings = self.results.field_settings(*self.at)
+            self._restore_setting()
+        view = self._settings.view(self.setting.value)
+        sample = view.sample
+        differences = (-sample.color_limit, sample.color_limit)
+        if (sample.limits, differences, sample.field) != self._drawn_limits:
+            label, unit = (html.with_unit(n, sample.field.unit) for n in (sample.field.label, ""))
+            self._bars[0].value = html.color_bar(sample.limits, html.FIELD, label)
+            self._bars[1].value = html.color_bar(differences, html.DIFFERENCE, f"difference{unit}")
+            self._drawn_limits = sample.limits, differences, sample.field
         if moved:
-            self.images["truth"].value = html.png(shown.truth, shown.limits)
-        self.images["decoded"].value = html.png(shown.decoded, shown.limits)
-        ends = (-shown.reach, shown.reach)
-        self.images["difference"].value = html.png(shown.difference, ends, html.DIFFERENCE)
-        self.charts.value = charts.error_chart(shown) + charts.spectrum_chart(shown)
-        self.numbers.value = html.numbers(shown)
-        self._headline.value = f"<p>{html.escape(html.headline(shown))}</p>"
-        self._tell(shown)
-        self._known = self.at
-        self.owner.drawn(self.owner.call())
+            self.images["truth"].value = html.png(sample.truth, sample.limits)
+        self.images["decoded"].value = html.png(view.decoded, sample.limits)
+        self.images["difference"].value = html.png(view.difference, differences, html.DIFFERENCE)
+        self.charts.value = "".join(
+            map(charts.svg, (charts.error_chart(view), charts.spectrum_chart(view)))
+        )
+        self.numbers.value = html.numbers(view)
+        self.headline.value = html.sentence(html.headline(view))
+        self._update_readout(view)
+        self._drawn_at = self.at
+        self.shared.drawn(self.arguments())
 
-    def _tell(self, shown: Shown) -> None:
-        """The readout of the setting and the ladder under the slider."""
-        found = self.owner.gallery
-        ladder, marks = found.ladder(*self.at), found.marks(*self.at)
-        named = {}
-        for level, bound in sorted(marks.items(), key=lambda mark: mark[0] != 1.0):
-            name = html.ALGORITHM_1 if level == 1.0 else f"×{factor(level)}"
-            rung = ladder.rung_of(bound)
-            if ladder.tolerance(rung) == bound:  # and not beyond an end of the ladder
-                named.setdefault(rung, name)
-        bounds = [ladder.tolerance(rung) for rung in range(len(ladder))]
-        self._strip.value = html.ladder_strip(ladder.ratios, bounds, named, self.setting.value)
-        self._readout.value = html.readout(shown, self._version(marks, shown))
+    def _update_readout(self, view: FieldView) -> None:
+        """The text beside the slider, and the marks under it."""
+        settings, note, names = self._settings, "", {}
+        # Algorithm 1 first: where two versions share a setting, its name stands there.
+        for version, bound in sorted(
+            settings.versions.items(), key=lambda item: not is_algorithm_1(item[0])
+        ):
+            name = f"×{version.factor_text}" if version.rule != "fixed" else version.name
+            setting = settings.setting_of(bound)
+            if settings.tolerances[setting] == bound:  # and not beyond the ends of the settings
+                names.setdefault(setting, html.ALGORITHM_1 if is_algorithm_1(version) else name)
+            if bound == view.tolerance:
+                note = note or self._note(version)
+        self.strip.value = html.settings_strip(settings, names, self.setting.value)
+        self.readout.value = html.readout(view, note)
 
-    def _version(self, marks: dict, shown: Shown) -> str:
-        """What the setting is in the study, if it is one of its levels."""
-        for level, bound in marks.items():
-            if bound != shown.tolerance:
-                continue
-            stored = [one for one in self.owner.gallery.stored if one.level == level]
-            if stored and self.simulation.value in stored[0].ensemble.simulations:
-                ratios = stored[0].ratios
-                return (
-                    f"Stored, as Algorithm 1 ×{factor(level)}: all fields and times together "
-                    f"{ratios.payload:.1f}× smaller as streams, {ratios.file:.1f}× as files."
-                )
-            return "Algorithm 1's choice for this field"
-        return ""
+    def _note(self, version) -> str:
+        key = version, self.simulation.value
+        if key not in self._version_notes:
+            self._version_notes[key] = self.results.version_note(*key)
+        return self._version_notes[key]
 
-    def arguments(self) -> dict:
+    def arguments(self) -> dict[str, Any]:
         """Arguments of `picture`."""
-        simulation, time, field = self.at
-        bound = self.owner.gallery.ladder(*self.at).tolerance(self.setting.value)
-        return {"simulation": simulation, "time": time, "field": field, "tolerance": bound}
+        simulation, step, name = self.at
+        bound = float(self._settings.tolerances[self.setting.value])
+        return {"simulation": simulation, "step": step, "field": name, "tolerance": bound}
 
     def figure(self) -> Figure:
         """The page on paper."""
-        return paper.field(self.shown())
+        return charts.field_figure(self.view())
 
-    def name(self) -> str:
-        """What a file of this view is called."""
-        simulation, time, field = self.at
-        return f"{field}-simulation{simulation}-time{time}-{self.shown().ratio:.0f}x"
+    def file_name(self) -> str:
+        """Name of a file of this view, without its ending."""
+        simulation, step, name = self.at
+        return _file_name(f"{name}-simulation{simulation}-step{step}-{self.view().ratio:.0f}x")
 
 
-class ModelsPage:
-    """Truth, raw model and a model of each level; the curve in time; the verdicts.
+class ModelPage:
+    """Truth, raw model and one model per version; the curve in time; the verdicts.
 
     Parameters
     ----------
-    owner : explorer.Explorer
-        As for `FieldsPage`.
+    shared : SharedControls
+        As for `FieldPage`.
 
     Attributes
     ----------
@@ -227,63 +353,61 @@ class ModelsPage:
         One of those that no model learned from.
     """
 
-    def __init__(self, owner):
-        self.owner = owner
-        self.judged = owner.gallery.held_out
+    def __init__(self, shared: SharedControls):
+        self.shared, self.models = shared, shared.results.models
         self.simulation = widgets.Dropdown(
-            options=list(self.judged),
+            options=list(self.models.simulations) if self.models else [],
             description="Simulation",
             tooltip="Held out: no model learned from it",
             layout={"width": "230px"},
         )
-        self.simulation.observe(owner.redraw, "value")
-        self._pictures, self.chart, self._verdicts = widgets.Box(), widgets.HTML(), widgets.HTML()
+        self.simulation.observe(lambda _: shared.status.attempt(self.draw), "value")
+        self._pictures, self.chart, self.verdicts = widgets.Box(), widgets.HTML(), widgets.HTML()
         self._pictures.add_class("sl-wrap")
         self._pictures.add_class("sl-models")
         self.images: dict[str, list[widgets.Image]] = {}
         self._bars = [widgets.HTML(), widgets.HTML()]
         self.chart.add_class("sl-curve")
-        self._verdicts.add_class("sl-list")
-        judged = row(self.chart, self._verdicts)
-        judged.add_class("sl-judged")
-        self.box = row(self._pictures, judged)
+        self.verdicts.add_class("sl-list")
+        beside = row(self.chart, self.verdicts)
+        beside.add_class("sl-verdict-row")
+        self.box = row(self._pictures, beside)
 
     def draw(self) -> None:
         """Draw what the controls say."""
-        if not self.judged:
-            self.box.children = [widgets.HTML(f"<p>{source.NO_MODELS}</p>")]
-            self.owner.drawn("")
+        if self.shared.changing:
             return
+        if self.models is None:
+            self.box.children = [widgets.HTML(html.sentence(source.NO_MODELS))]
+            self.shared.drawn({})
+            return
+        self.shared.show_times(self.models.test_set.run(self.simulation.value).times)
         if not self.images:
-            self._pictures.children = [widgets.HTML("<p role='status'>Loading the models …</p>")]
-        compared = self.compared()
+            self._pictures.children = [widgets.HTML(html.status("Loading the models …"))]
+        view = self.view()
         if not self.images:
-            self._layout(compared)
-        truth = compared.panels[TRUTH]
-        ends = (-compared.reach, compared.reach)
-        for name, values in compared.panels.items():
+            self._layout(view)
+        truth, differences = view.panels[TRUTH], (-view.color_limit, view.color_limit)
+        for name, values in view.panels.items():
             upper, lower = self.images[name]
-            upper.value = html.png(values, compared.limits)
+            upper.value = html.png(values, view.limits)
             if name != TRUTH:
-                lower.value = html.png(values - truth, ends, html.DIFFERENCE)
-        label = html.label(compared.label, compared.unit)
-        self._bars[0].value = html.colour_bar(compared.limits, html.FIELD, label)
-        label = html.label("model − truth", compared.unit)
-        self._bars[1].value = html.colour_bar(ends, html.DIFFERENCE, label)
-        self.chart.value = charts.curve_chart(compared.curves, compared.time)
-        self._verdicts.value = html.verdicts(compared.verdicts)
-        self.owner.drawn(self.owner.call())
+                lower.value = html.png(values - truth, differences, html.DIFFERENCE)
+        label = html.with_unit(view.field.label, view.field.unit)
+        self._bars[0].value = html.color_bar(view.limits, html.FIELD, label)
+        label = html.with_unit("model − truth", view.field.unit)
+        self._bars[1].value = html.color_bar(differences, html.DIFFERENCE, label)
+        chart = view.curves and charts.curve_chart(view.curves, view.time)
+        self.chart.value = charts.svg(chart, (500, 280)) if chart else ""
+        self.verdicts.value = html.verdicts(view.verdicts)
+        self.shared.drawn(self.arguments())
 
-    def _layout(self, compared) -> None:
-        width, height = html.size_of(compared.grid, 300, 150)
+    def _layout(self, view: ModelView) -> None:
+        width, height = html.picture_size(view.grid, 300, 150)
         columns = []
-        for name in compared.panels:
-            self.images[name] = [widgets.Image(format="png") for _ in range(2)]
-            for image in self.images[name]:
-                image.layout = widgets.Layout(width=f"{width}px", height=f"{height}px")
-                image.add_class("sl-field")
-            upper, lower = self.images[name]
-            lower.add_class("sl-difference")
+        for name in view.panels:
+            upper, lower = _image(width, height, ""), _image(width, height, "sl-difference")
+            self.images[name] = [upper, lower]
             beneath = widgets.VBox(self._bars) if name == TRUTH else lower
             # A second line for each: what stands beneath the titles must stand in one row.
             title = (
@@ -292,44 +416,48 @@ class ModelsPage:
             columns.append(_panel(title, [upper, beneath], max(width, 120)))
         self._pictures.children = columns
 
-    def compared(self) -> Compared:
+    def view(self) -> ModelView:
         """Truth and models; ValueError where there are none."""
-        if not self.judged:
-            raise ValueError(source.NO_MODELS)
-        return self.owner.gallery.compare(
-            self.simulation.value, self.owner.time.value, self.owner.field.value
+        shared = self.shared
+        return shared.results.model_view(
+            self.simulation.value, shared.time.value, shared.field.value
         )
 
-    def arguments(self) -> dict:
+    def arguments(self) -> dict[str, Any]:
         """Arguments of `picture`."""
-        time, field = self.owner.time.value, self.owner.field.value
-        return {"simulation": self.simulation.value, "time": time, "field": field}
+        step, name = self.shared.time.value, self.shared.field.value
+        return {"simulation": self.simulation.value, "step": step, "field": name}
 
     def figure(self) -> Figure:
         """The page on paper."""
-        return paper.models(self.compared())
+        return charts.model_figure(self.view())
 
-    def name(self) -> str:
-        """What a file of this view is called."""
+    def file_name(self) -> str:
+        """Name of a file of this view, without its ending."""
         one = self.arguments()
-        return f"models-{one['field']}-simulation{one['simulation']}-time{one['time']}"
+        return _file_name(f"models-{one['field']}-simulation{one['simulation']}-step{one['step']}")
 
 
-def _simulation(shown: Gallery, number: int) -> str:
-    return f"{number} (held out)" if number in shown.held_out else str(number)
+def _file_name(text: str) -> str:
+    """Text as the name of a file: a field may be called anything."""
+    return f"surrlab-{re.sub(r'[^A-Za-z0-9_.-]+', '_', text)}"
 
 
-def row(*children) -> widgets.Box:
+def row(*children: widgets.Widget) -> widgets.Box:
     """Children side by side, on a new line where there is no room."""
     box = widgets.Box(children)
     box.add_class("sl-wrap")
     return box
 
 
+def _image(width: int, height: int, look: str) -> widgets.Image:
+    image = widgets.Image(format="png", layout={"width": f"{width}px", "height": f"{height}px"})
+    image.add_class("sl-field")
+    return image.add_class(look) if look else image
+
+
 def _panel(title: str, images: list, width: int) -> widgets.VBox:
-    title = html.escape(title).replace(" (", "<br>(")
-    name = widgets.HTML(f'<p class="sl-panel">{title}</p>')
     layout = {"width": f"{width + 8}px", "align_items": "center"}
-    column = widgets.VBox([name, *images], layout=layout)
+    column = widgets.VBox([widgets.HTML(html.heading(title)), *images], layout=layout)
     column.add_class("sl-column")
     return column

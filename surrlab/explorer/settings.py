@@ -1,136 +1,95 @@
-"""One field at every setting of its codec, and what is lost at each: what the explorer shows.
+"""One field of one sample at every setting of its codec, and what is lost at each.
 
-zfp knows tolerances that are powers of two only, so the settings of a field are a ladder: lossless,
-then 2^k for k of a fixed range. Encoding a field on all rungs is cheap; decoded fields are kept
-until others need the room. Nothing here knows of files, widgets or pictures.
+The settings of a field are the lossless one and 21 tolerances, from fine to coarse; the codec says
+which tolerances it knows. Encoding a field at all of them is cheap; decoded fields stay in a cache
+of bounded size. Nothing here knows files, widgets or pictures.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.fft
+from cachetools import LRUCache
 
-from surrlab.compression import search
-from surrlab.compression.codecs import checked
-from surrlab.compression.zfp import Zfp
-from surrlab.data.fields import Grid
+from surrlab.compression.codecs import Codec, checked
+from surrlab.compression.version import Version
+from surrlab.data.fields import Field, Grid
 from surrlab.evaluation import metrics
+from surrlab.evaluation.quantities import Quantity
 
-RUNGS = 21
-"""Tolerances on a ladder, from a few units of rounding error to the loss of nearly everything."""
-LOSSLESS = "lossless"
+N_TOLERANCES = 21
+"""From a few units of rounding error to the loss of nearly everything."""
+CACHE_BYTES = 64 << 20
 _THREADED = 1 << 15  # values from which a second thread encodes faster than it costs
+_MODEL_BYTES = 1 << 20  # counted for what does not tell its size, such as a network
 
 
-class Cache:
-    """What was computed, by key, until `limit` bytes are taken; the longest unused goes first."""
+def new_cache() -> LRUCache:
+    """A cache of at most `CACHE_BYTES` bytes; the least recently used value makes room first."""
 
-    def __init__(self, limit: int = 64 << 20):
-        self.limit, self.nbytes = limit, 0
-        self._kept: OrderedDict[Hashable, tuple[object, int]] = OrderedDict()
+    def size(value: object) -> int:
+        # A single value beyond the limit is kept, too: the slider needs it at every step.
+        return min(getattr(value, "nbytes", _MODEL_BYTES), CACHE_BYTES)
 
-    def get(self, key: Hashable, make: Callable[[], object], nbytes: Callable | None = None):
-        """Value of `key`, made if need be; `nbytes` tells its size, by default its own."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key][0]
-        value = make()
-        size = nbytes(value) if nbytes else value.nbytes
-        self._kept[key] = value, size
-        self.nbytes += size
-        while self.nbytes > self.limit and len(self._kept) > 1:
-            self.nbytes -= self._kept.popitem(last=False)[1][1]
+    return LRUCache(CACHE_BYTES, getsizeof=size)
+
+
+def cached(cache: LRUCache, key: Hashable, make: Callable[[], Any]) -> Any:
+    """The value of `key`, made where the cache does not hold it."""
+    try:
+        return cache[key]
+    except KeyError:
+        cache[key] = value = make()
         return value
 
 
-def exponents(low: float, high: float) -> range:
-    """The k of the ladder of a field with values from `low` to `high`, from fine to coarse.
-
-    The coarsest tolerance is 8 to 16 times the range: zfp's mean error is some 1/16 of it.
-
-    >>> exponents(1.0, 3.0)
-    range(-15, 6)
-    """
-    size = (high - low) or abs(high) or 1.0
-    top = math.frexp(size)[1] + 3
-    return range(top - RUNGS + 1, top + 1)
-
-
-class Ladder:
-    """One field encoded on every rung; a rung is its place, 0 being the lossless one.
+def codecs_for(
+    codec: type[Codec], low: float, high: float, anchor: float = 0.0, stored: float = 0.0
+) -> tuple[Codec, ...]:
+    """Codecs for a field with values from `low` to `high`: the lossless one, then fine to coarse.
 
     Parameters
     ----------
-    values : array (ny, nx)
-        float32 or float64, finite.
-    exponents : range
-        The k of the tolerances 2^k.
+    codec : type
+        Class of the codecs.
+    low, high : float
+        Range of the field.
+    anchor : float
+        A tolerance that must be among them, if it is above 0.
+    stored : float
+        Coarsest tolerance that is stored of the simulation.
+
+    Examples
+    --------
+    >>> from surrlab.compression.zfp import Zfp
+    >>> codecs = codecs_for(Zfp, 1.0, 3.0)
+    >>> len(codecs), codecs[0], codecs[1], codecs[-1]
+    (22, Zfp(tolerance=0.0), Zfp(tolerance=3.0517578125e-05), Zfp(tolerance=32.0))
     """
-
-    def __init__(self, values: np.ndarray, exponents: range):
-        self.values, self.exponents = values, exponents
-        codecs = [Zfp(0.0), *(Zfp(math.ldexp(1, k)) for k in exponents)]
-        checked(values)
-        if values.size < _THREADED:
-            self.streams = [codec.encode(values) for codec in codecs]
-        else:  # zfpy releases the interpreter's lock
-            self.streams = list(_pool().map(lambda codec: codec.encode(values), codecs))
-        self._codecs = codecs
-
-    def __len__(self):
-        return len(self.streams)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all streams."""
-        return sum(map(len, self.streams))
-
-    @functools.cached_property
-    def ratios(self) -> np.ndarray:
-        """Payload ratio of each rung."""
-        return self.values.nbytes / np.array([len(stream) for stream in self.streams])
-
-    def tolerance(self, rung: int) -> float:
-        """Tolerance of a rung, in the field's unit; 0 is lossless."""
-        return self._codecs[rung].tolerance
-
-    def decode(self, rung: int) -> np.ndarray:
-        """The field as it comes back from a rung, ``(ny, nx)``."""
-        return self._codecs[rung].decode(
-            self.streams[rung], self.values.shape, self.values.dtype.newbyteorder("=")
-        )
-
-    def near_ratio(self, ratio: float) -> int:
-        """The rung whose ratio is nearest on a logarithmic scale."""
-        return int(np.abs(np.log(self.ratios / ratio)).argmin())
-
-    def rung_of(self, bound: float) -> int:
-        """The rung that keeps `bound`: the largest power of two within it, or the nearest end."""
-        if bound <= 0:
-            return 0
-        k = math.frexp(bound)[1] - 1
-        return 1 + min(max(k, self.exponents[0]), self.exponents[-1]) - self.exponents[0]
-
-    def algorithm_1(self, model_error: float) -> float:
-        """Tolerance that Algorithm 1 finds; 0 where it keeps the field lossless."""
-        return search.find_tolerance(self.values, model_error).tolerance
-
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(2, "surrlab-ladder")
+    # At 16 times the range nearly nothing is left: zfp's mean error is some 1/16 of its tolerance.
+    coarsest = 16 * ((high - low) or abs(high) or 1.0)
+    one = codec(anchor or coarsest)
+    while one.coarser().tolerance <= coarsest:
+        one = one.coarser()
+    while one.tolerance > coarsest:
+        one = one.finer()
+    for _ in range(6):  # a poor model bears any error; but settings that lose all look the same
+        one = one.coarser() if one.tolerance < stored else one
+    codecs = [one]
+    while len(codecs) < N_TOLERANCES:
+        codecs.append(codecs[-1].finer())
+    return (codec.lossless(), *reversed(codecs))
 
 
 class Total(NamedTuple):
-    """A quantity of the sample before and after the shown field was compressed."""
+    """A quantity of the sample before and after one of its fields was compressed."""
 
     label: str
     unit: str
@@ -139,65 +98,211 @@ class Total(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """One field at one setting, and all that is said of it.
+class SampleField:
+    """One field of one sample, and what is known of it whatever the setting.
 
     Parameters
     ----------
-    title, name, label, unit : str
-        Which sample; the field's name, what people call it, and its unit.
-    truth, decoded : array (ny, nx)
-        The field, and what comes back from the codec.
+    title : str
+        Which sample it is.
+    field : Field
+        Name, unit and label.
+    truth : array (ny, nx)
+        The field.
     grid : Grid
         Where it lives.
     limits : tuple of float
-        Colour limits of both, fixed for all times of the simulation.
-    reach : float
-        The difference is coloured from −reach to reach.
+        Colour limits, the same for all times of the simulation.
+    color_limit : float
+        Differences are coloured from −color_limit to color_limit.
     peak : float
-        Range of the true field for PSNR: over the ensemble if that is known; 0 where it is none.
-    tolerance, ratio : float
-        Of the setting: bound in the field's unit (0: lossless) and payload ratio.
-    nbytes : int
-        Of the stream.
+        Range of the true field for PSNR: over the ensemble if that is known; 0 for a field that
+        never varies.
     model_error : float or None
-        Mean absolute error of the models on this field and sample.
-    totals : tuple of Total
-        The scenario's quantities of the sample, this field decoded and the others true.
+        Mean absolute error of the raw models on this field and sample.
+    fields : mapping
+        All true fields of the sample by name, for its quantities.
+    parameters, constants : mapping
+        Of the simulation and of the benchmark, for the quantities.
+    quantities : mapping
+        The quantities to follow, by name.
     """
 
     title: str
-    name: str
-    label: str
-    unit: str
+    field: Field
     truth: np.ndarray = field(repr=False)
-    decoded: np.ndarray = field(repr=False)
     grid: Grid
     limits: tuple[float, float]
-    reach: float
+    color_limit: float
     peak: float
+    model_error: float | None = None
+    fields: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
+
+    def totals(self, decoded: np.ndarray) -> tuple[Total, ...]:
+        """The quantities of the sample, with this field decoded and the other fields true."""
+        pairs = zip(self._true_totals, self._evaluate(decoded), strict=True)
+        return tuple(
+            Total(one.label, one.unit, before, after)
+            for one, (before, after) in zip(self.quantities.values(), pairs, strict=True)
+        )
+
+    @functools.cached_property
+    def _true_totals(self) -> list[float]:
+        return self._evaluate(self.truth)
+
+    def _evaluate(self, values: np.ndarray) -> list[float]:
+        fields = {**self.fields, self.field.name: values}
+        return [
+            float(one.function(fields, self.parameters, self.constants, self.grid))
+            for one in self.quantities.values()
+        ]
+
+    @functools.cached_property
+    def cell(self) -> tuple[float, float]:
+        """Height and width of a cell."""
+        return self.grid.y.width, self.grid.x.width
+
+    @functools.cached_property
+    def wavenumber_unit(self) -> str:
+        """Unit of a wavenumber; empty where the axes have no unit or different ones."""
+        units = {self.grid.y.unit, self.grid.x.unit}
+        return f"cycles / {units.pop()}" if len(units) == 1 and not units & {"", "1"} else ""
+
+    @functools.cached_property
+    def spectrum(self) -> tuple[np.ndarray, np.ndarray]:
+        """Wavenumbers and power of the true field, as `spectrum` returns them."""
+        return spectrum(self.truth, *self.cell)
+
+
+class FieldSettings:
+    """A field encoded at every setting; a setting is a place in `codecs`, 0 being lossless.
+
+    Parameters
+    ----------
+    sample : SampleField
+        The field, float32 or float64, finite.
+    codecs : sequence of Codec
+        From fine to coarse, the lossless one first.
+    versions : mapping, optional
+        Tolerance of this field in each version of the study.
+    cache : LRUCache, optional
+        Keeps decoded fields, under keys that begin with `key`.
+    key : hashable
+        Which field this is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a codec cannot encode the field.
+    """
+
+    def __init__(
+        self,
+        sample: SampleField,
+        codecs: Sequence[Codec],
+        versions: Mapping[Version, float] | None = None,
+        cache: LRUCache | None = None,
+        key: Hashable = (),
+    ):
+        self.sample, self.codecs, self.versions = sample, tuple(codecs), dict(versions or {})
+        self._key = key
+        self._cache = new_cache() if cache is None else cache
+        values = sample.truth
+        checked(values)
+        if values.size < _THREADED:
+            self.streams = [codec.encode(values) for codec in self.codecs]
+        else:  # codecs release the interpreter's lock
+            self.streams = list(_pool().map(lambda codec: codec.encode(values), self.codecs))
+        self.tolerances = np.array([codec.tolerance for codec in self.codecs])
+        self.ratios = values.nbytes / np.array([len(stream) for stream in self.streams])
+
+    def __len__(self):
+        return len(self.codecs)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all streams, and of the sample that the field belongs to."""
+        fields = self.sample.fields.values() or [self.sample.truth]
+        return sum(map(len, self.streams)) + sum(values.nbytes for values in fields)
+
+    def decode(self, setting: int) -> np.ndarray:
+        """The field as it comes back, ``(ny, nx)``."""
+        truth = self.sample.truth
+        return cached(
+            self._cache,
+            ("decoded", self._key, setting),
+            lambda: self.codecs[setting].decode(
+                self.streams[setting], truth.shape, truth.dtype.newbyteorder("=")
+            ),
+        )
+
+    def view(self, setting: int) -> FieldView:
+        """The field at a setting, and what is lost."""
+        return FieldView(
+            self.sample,
+            self.decode(setting),
+            tolerance=float(self.tolerances[setting]),
+            ratio=float(self.ratios[setting]),
+            nbytes=len(self.streams[setting]),
+        )
+
+    def nearest_ratio(self, ratio: float) -> int:
+        """The setting whose ratio is nearest on a logarithmic scale."""
+        return int(np.abs(np.log(self.ratios / ratio)).argmin())
+
+    def setting_of(self, bound: float) -> int:
+        """The setting that keeps `bound`: the coarsest within it, or the nearest end."""
+        if bound <= 0:
+            return 0
+        return max(int(np.searchsorted(self.tolerances, bound, side="right")) - 1, 1)
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2, "surrlab-settings")
+
+
+@dataclass(frozen=True, eq=False)
+class FieldView:
+    """A field at one setting of its codec, and all that is said of it.
+
+    Parameters
+    ----------
+    sample : SampleField
+        The true field, and what is known of it.
+    decoded : array (ny, nx)
+        What comes back from the codec.
+    tolerance, ratio : float
+        Bound in the field's unit (0: lossless), and payload ratio.
+    nbytes : int
+        Of the stream.
+    """
+
+    sample: SampleField
+    decoded: np.ndarray = field(repr=False)
     tolerance: float
     ratio: float
     nbytes: int
-    model_error: float | None = None
-    totals: tuple[Total, ...] = ()
 
     @functools.cached_property
     def difference(self) -> np.ndarray:
         """``decoded - truth``, (ny, nx)."""
-        return self.decoded - self.truth
+        return self.decoded - self.sample.truth
 
     @functools.cached_property
     def magnitude(self) -> np.ndarray:
         """``|decoded - truth|``, (ny, nx)."""
         return np.abs(self.difference)
 
-    @property
+    @functools.cached_property
     def l1(self) -> float:
         """Mean absolute error of the compression, in the field's unit."""
         return float(self.magnitude.mean(dtype=np.float64))
 
-    @property
+    @functools.cached_property
     def linf(self) -> float:
         """Largest absolute error, in the field's unit."""
         return float(self.magnitude.max())
@@ -205,22 +310,31 @@ class Shown:
     @property
     def psnr(self) -> float:
         """In dB; inf without error, nan for a field that never varies."""
-        return float(metrics.psnr(self.decoded, self.truth, self.peak)) if self.peak else math.nan
+        sample = self.sample
+        if not sample.peak:
+            return math.nan
+        return float(metrics.psnr(self.decoded, sample.truth, sample.peak))
 
     @property
     def share(self) -> float | None:
         """L1 of the compression over the model error; None where no model error is known."""
-        return self.l1 / self.model_error if self.model_error else None
+        error = self.sample.model_error
+        return self.l1 / error if error else None
+
+    @functools.cached_property
+    def totals(self) -> tuple[Total, ...]:
+        """The quantities of the sample, this field decoded and the others true."""
+        return self.sample.totals(self.decoded)
 
     @property
-    def span(self) -> tuple[float, float]:
-        """Ends of the axis of |error|: the same on every rung and at every time."""
-        return self.reach * 1e-4, self.reach * 10
+    def error_limits(self) -> tuple[float, float]:
+        """Ends of the axis of |error|: the same at every setting and at every time."""
+        return self.sample.color_limit * 1e-4, self.sample.color_limit * 10
 
     @functools.cached_property
     def histogram(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Edges of |error| ``(n + 1,)``, percentage of cells ``(n,)``, and that of exact cells."""
-        low, high = np.log10(self.span)
+        low, high = np.log10(self.error_limits)
         n = 40
         size = self.magnitude.ravel()
         wrong = size[size > 0]
@@ -232,12 +346,14 @@ class Shown:
     @functools.cached_property
     def spectra(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Wavenumbers ``(m,)`` and the `spectrum` of truth, decoded field and difference."""
-        arrays = {"truth": self.truth, "decoded": self.decoded, "difference": self.difference}
-        found = {name: spectrum(values, self.grid) for name, values in arrays.items()}
-        return found["truth"][0], {name: power for name, (_, power) in found.items()}
+        k, truth = self.sample.spectrum
+        decoded, difference = (
+            spectrum(values, *self.sample.cell)[1] for values in (self.decoded, self.difference)
+        )
+        return k, {"truth": truth, "decoded": decoded, "difference": difference}
 
 
-def spectrum(values: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+def spectrum(values: np.ndarray, dy: float, dx: float) -> tuple[np.ndarray, np.ndarray]:
     """Variance of a field by wavenumber, summed over directions.
 
     The domain is not periodic: the mean is taken off and a Hann window laid over the rest, whose
@@ -247,8 +363,8 @@ def spectrum(values: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     ----------
     values : array (ny, nx)
         The field.
-    grid : Grid
-        Its cells.
+    dy, dx : float
+        Height and width of a cell.
 
     Returns
     -------
@@ -259,13 +375,12 @@ def spectrum(values: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     --------
     A wave of amplitude 1 has variance 1/2, at its own wavenumber:
 
-    >>> grid = Grid(64, 64, (0.0, 1.0), (0.0, 1.0))
-    >>> wave = np.sin(2 * np.pi * 16 * grid.x_centres) + np.zeros((64, 1))
-    >>> k, power = spectrum(wave, grid)
+    >>> wave = np.sin(2 * np.pi * 16 * (np.arange(64) + 0.5) / 64) + np.zeros((64, 1))
+    >>> k, power = spectrum(wave, 1 / 64, 1 / 64)
     >>> k[power.argmax()].round(1), power.sum().round(3)
     (np.float64(16.0), np.float64(0.5))
     """
-    window, bins, weight, k = _bins(grid)
+    window, bins, weight, k = _bins(values.shape, dy, dx)
     values = (values - values.mean(dtype=np.float64)) * window
     power = np.abs(scipy.fft.rfft2(values)) ** 2
     total = np.bincount(bins, (power * weight).ravel(), minlength=len(k) + 1)
@@ -273,22 +388,20 @@ def spectrum(values: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=4)
-def _bins(grid: Grid):
+def _bins(shape: tuple[int, int], dy: float, dx: float):
     """Window (ny, nx); bin of each Fourier coefficient; weight (1, nx//2+1); wavenumbers (m,)."""
-    ny, nx = grid.shape
+    ny, nx = shape
     # 0.5 − 0.5 cos over cell centres: a side of one or two cells keeps what it has.
     sides = [0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(n) + 0.5) / n) for n in (ny, nx)]
     window = (sides[0][:, None] * sides[1]).astype(np.float32)
-    ky = np.fft.fftfreq(ny, grid.dy)[:, None]
-    kx = np.fft.rfftfreq(nx, grid.dx)
-    size = np.hypot(ky, kx)
+    size = np.hypot(np.fft.fftfreq(ny, dy)[:, None], np.fft.rfftfreq(nx, dx))
     # As wide as the shorter side resolves: narrower shells would lack the directions across it.
-    step = 1 / min(grid.height, grid.x[1] - grid.x[0])
-    m = max(int(min(0.5 / grid.dy, 0.5 / grid.dx) / step - 0.5), 1)
+    step = 1 / min(ny * dy, nx * dx)
+    m = max(int(min(0.5 / dy, 0.5 / dx) / step - 0.5), 1)
     bins = np.rint(size / step).astype(np.intp).clip(1)
     bins[0, 0] = 0
     bins[bins > m] = 0  # beyond the coarser axis' Nyquist wavenumber: some directions only
-    weight = np.full(len(kx), 2.0)
+    weight = np.full(nx // 2 + 1, 2.0)
     weight[0] = 1.0
     if nx % 2 == 0:
         weight[-1] = 1.0

@@ -1,50 +1,82 @@
-"""What a folder holds to look at: fields at every setting, models, their verdicts.
+"""What a folder or an array holds to look at: fields at every setting, models, their verdicts.
 
-`open` takes the results of a study or an ensemble, raw or compressed, and never stops at what is
-missing: `Gallery.notes` says it in sentences and the rest works. `OneField` is the same for an
-array. Nothing here draws.
+`open_results` takes the results of a study or an ensemble in any layout, raw or compressed, and
+never stops at what is missing: `ResultsView.notes` says it in sentences, and the rest works.
+Nothing here draws.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from surrlab import compression, simulation
-from surrlab.data import native
-from surrlab.data.fields import Grid
-from surrlab.data.native import MANIFEST, Ensemble
-from surrlab.explorer.comparison import TRUTH, Compared, Tables
-from surrlab.explorer.settings import Cache, Ladder, Shown, Total, exponents
-from surrlab.simulation.scenario import LABELS
+from surrlab import compression
+from surrlab.compression.codecs import Codec, codec_class
+from surrlab.compression.version import Version
+from surrlab.compression.zfp import Zfp
+from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
+from surrlab.data.fields import Field
+from surrlab.data.native import MANIFEST, is_native
+from surrlab.data.open import open_ensemble
+from surrlab.evaluation.quantities import quantities_of
+from surrlab.explorer.comparison import (
+    ModelView,
+    ResultTables,
+    SampleReader,
+    TrainedModels,
+    by_simulation,
+)
+from surrlab.explorer.settings import (
+    FieldSettings,
+    FieldView,
+    SampleField,
+    cached,
+    codecs_for,
+)
 
-NO_MODELS = "There are no judged models of this ensemble here: run `make study` to have some."
+NO_MODELS = "There are no evaluated models of this ensemble here: run `make study` to have some."
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class StoredVersion:
     """A compressed version of the ensemble, or of some of its simulations.
 
     Parameters
     ----------
-    name : str
-        Its folder.
-    level : float or None
-        Factor on Algorithm 1's tolerances; None where the folder does not say.
+    version : Version or None
+        What the folder's own request says; None where it names no version.
     ensemble : Ensemble
-        It.
+        Its samples.
     """
 
-    name: str
-    level: float | None
+    version: Version | None
     ensemble: Ensemble
+
+    @classmethod
+    def of(cls, ensemble: Ensemble) -> StoredVersion:
+        """The version that a compressed ensemble says it is."""
+        request = ensemble.metadata.get("request", {})
+        try:
+            version = Version.from_config(request)
+        except (KeyError, TypeError, ValueError):
+            version = None
+        return cls(version, ensemble)
+
+    @property
+    def name(self) -> str:
+        """Its version, or its folder."""
+        return self.version.name if self.version else Path(self.ensemble.name).name
+
+    @property
+    def order(self) -> tuple:
+        """Sorts versions from the least compressed; unknown ones last."""
+        one = self.version
+        return (0, one.codec, one.rule, one.factor) if one else (1, self.name)
 
     @functools.cached_property
     def ratios(self) -> compression.Ratios:
@@ -53,241 +85,211 @@ class Stored:
 
     def tolerances(self, simulation: int) -> np.ndarray:
         """Tolerances ``(T, fields)`` of a simulation that this version holds."""
-        return compression.table(self.ensemble.select([simulation]))["tolerance"].values[0]
+        return compression.table(self.ensemble.select([simulation]))["tolerance"].values
 
 
-class Gallery:
+class ResultsView:
     """An ensemble to look at, with what is known of it.
 
     Parameters
     ----------
     truth : Ensemble
-        What is shown as true: raw, or the only stored version there is.
-    stored : tuple of Stored
-        Its compressed versions, from the least compressed.
-    results : Path, optional
+        What is shown as true: raw, or the only stored version there is; on a grid of two axes.
+    stored : sequence of StoredVersion
+        Its compressed versions.
+    path : Path, optional
         The results folder with tables and models.
-    notes : list of str
+    notes : sequence of str
         What is missing, in sentences.
+    errors : dict, optional
+        Mean absolute errors ``(T, fields)`` of a model on each simulation, where known.
+
+    Raises
+    ------
+    ValueError
+        If the grid has not two axes.
     """
 
-    def __init__(self, truth: Ensemble, stored=(), results: Path | None = None, notes=()):
-        self.truth, self.stored = truth, tuple(stored)
-        self.notes = list(notes)
-        self.fields, self.units, self.grid = truth.fields, truth.units, truth.grid
-        self.simulations, self.times = truth.simulations, truth.times
-        self.time_unit = truth.input_units[-1]
-        self.cache, self._limits = Cache(), {}
-        tables = Tables(results)
-        self.judged = tables.judged(truth)
-        digests = {one.ensemble.digest for one in self.stored}
-        found = tables.read("tolerance_search", lambda key, _: json.loads(key)[0] in digests)
-        self._statistics = tables.read("fields", lambda key, _: truth.digest in key)
-        self._errors = {} if self.judged is None else dict(self.judged.errors)
-        if found is not None:
-            rows = found["model_error"].values
-            self._errors |= zip(found["simulation"].values.tolist(), rows, strict=True)
+    def __init__(self, truth: Ensemble, stored=(), path: Path | None = None, notes=(), errors=None):
+        if truth.grid.ndim != 2:
+            raise ValueError(
+                f"The explorer shows fields on two axes; {truth.name} has "
+                f"{truth.grid.ndim} ({', '.join(truth.grid.names)})."
+            )
+        self.truth, self.notes = truth, list(notes)
+        self.stored = tuple(sorted(stored, key=lambda one: one.order))
+        self._samples = SampleReader(truth)
+        tables = ResultTables(path, truth)
+        self.models = TrainedModels.read(tables)
+        self._statistics = tables.read("fields", "low", "high")
+        search = tables.read("tolerance_search", "model_error")
+        self._errors = dict(errors or {})
+        if self.models is not None and self.models.held_out:
+            self._errors |= self.models.errors
+        if search is not None:
+            self._errors |= by_simulation(search, search["model_error"].values)
         self.notes += tables.notes
         try:
-            self.scenario = simulation.scenario_of(truth)
-        except (KeyError, ValueError):
-            self.scenario = None
-            self.notes.append(
-                f"This version of surrlab has no benchmark {truth.scenario!r} like the one that "
-                "made this ensemble: totals such as the mass are not shown."
-            )
+            self.quantities = quantities_of(truth)
+        except KeyError as error:
+            self.quantities = {}
+            self.notes.append(f"{error.args[0]}: totals such as the mass are not shown.")
 
     def __repr__(self):
-        return f"<Gallery of {self.truth!r}>"
+        return f"<ResultsView of {self.truth!r}>"
 
     @property
     def heading(self) -> str:
         """What is shown, in a line."""
-        n, t, _, ny, nx = self.truth.shape
-        return f"{n} simulations of {self.truth.scenario}, {t} times, {ny} × {nx} cells"
+        truth = self.truth
+        ny, nx = truth.grid.shape
+        if isinstance(truth, InMemoryEnsemble):
+            return f"an array of {ny} × {nx} values, {truth.dtype}"
+        counts = sorted({len(run.times) for run in truth.runs})
+        times = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+        return (
+            f"{len(truth.runs)} simulations of {truth.benchmark}, {times} times, {ny} × {nx} cells"
+        )
 
     # ------------------------------------------------------------------------------------ fields
 
-    def sample(self, simulation: int, time: int) -> np.ndarray:
-        """True fields of a sample, ``(fields, ny, nx)``."""
-        key = ("sample", simulation, time)
-        return self.cache.get(key, lambda: self.truth.read(simulation, time))
-
-    def field(self, simulation: int, time: int, name: str) -> np.ndarray:
-        """One true field, ``(ny, nx)``."""
-        return self.sample(simulation, time)[self.fields.index(name)]
-
-    def limits(self, simulation: int, name: str) -> tuple[float, float]:
-        """Least and largest value of a true field over all times of a simulation."""
-        if (simulation, name) not in self._limits:
-            self._limits[simulation, name] = self._read_limits(simulation, name)
-        return self._limits[simulation, name]
-
-    def _read_limits(self, simulation: int, name: str) -> tuple[float, float]:
-        low, high = math.inf, -math.inf
-        with h5py.File(self.truth.file(simulation), "r") as file:
-            for time in range(len(self.times)):
-                values = file[name][time]
-                low, high = np.minimum(low, values.min()), np.maximum(high, values.max())
-        if not math.isfinite(high - low):
-            raise ValueError(
-                f"field {name} of simulation {simulation} in {self.truth.file(simulation)} holds "
-                "NaN or infinite values; it cannot be compressed or shown"
-            )
-        return float(low), float(high)
+    @property
+    def simulations(self) -> tuple[int, ...]:
+        """Numbers of the simulations."""
+        return self.truth.simulations
 
     @property
     def has_model_errors(self) -> bool:
         """Whether anything is known of what models get wrong."""
         return bool(self._errors)
 
-    def model_error(self, simulation: int, time: int, name: str) -> float | None:
+    def model_error(self, simulation: int, step: int, name: str) -> float | None:
         """Mean absolute error of the raw models on a field of a sample; None if unknown."""
         errors = self._errors.get(simulation)
-        return None if errors is None else float(errors[time, self.fields.index(name)])
+        return None if errors is None else float(errors[step, self.truth.index(name)])
 
-    def reach(self, simulation: int, name: str) -> float:
-        """Where the colours of a difference end: 4 times the model error of a typical sample.
-
-        Without a model 2 % of the field's range.
-        """
-        errors, (low, high) = self._errors.get(simulation), self.limits(simulation, name)
-        typical = 0.0 if errors is None else np.median(errors[:, self.fields.index(name)])
-        return float(4 * typical or 0.02 * (high - low) or 0.02 * abs(high) or 1.0)
-
-    def peak(self, simulation: int, name: str) -> float:
+    def _peak(self, simulation: int, name: str) -> float:
         """Range of the true field, over the ensemble if that is known, or over the simulation."""
         if self._statistics is not None:
             one = self._statistics.sel(field=name)
             return float(one["high"] - one["low"])
-        low, high = self.limits(simulation, name)
+        low, high = self._samples.limits(simulation, name)
         return high - low
 
-    def ladder(self, simulation: int, time: int, name: str) -> Ladder:
-        """A field on every rung."""
-        return self.cache.get(
-            ("ladder", simulation, time, name),
-            lambda: Ladder(self.field(simulation, time, name), self.exponents(simulation, name)),
-        )
+    @property
+    def codec(self) -> type[Codec]:
+        """Class of the codec: that of the stored versions, zfp where there are none."""
+        named = [one.version.codec for one in self.stored if one.version]
+        return codec_class(named[0]) if named else Zfp
 
-    def exponents(self, simulation: int, name: str) -> range:
-        """The k of a field's ladder: the range decides, and what is stored must be on it."""
-        found, place = exponents(*self.limits(simulation, name)), self.fields.index(name)
-        coarsest = max(
-            (
-                float(self._tolerances(one, simulation)[:, place].max())
-                for one in self.stored
-                if simulation in one.ensemble.simulations
-            ),
-            default=0.0,
-        )
-        # A poor model bears any error: rungs on which everything is lost all look the same.
-        up = min(max(math.frexp(coarsest)[1] - 1 - found[-1], 0), 6) if coarsest else 0
-        return range(found[0] + up, found[-1] + up + 1)
+    def tolerances(self, simulation: int, step: int, name: str) -> dict[Version, float]:
+        """Tolerance of a field in each stored version; a factor of 1 is Algorithm 1's own choice.
 
-    def marks(self, simulation: int, time: int, name: str) -> dict[float, float]:
-        """Level of each stored version of a field -> its tolerance.
-
-        Level 1 is Algorithm 1's own choice. Where it is not stored but a model error is known, the
-        algorithm runs here.
+        Where that is not stored but a model error is known, the algorithm runs here.
         """
-        place = self.fields.index(name)
+        place = self.truth.index(name)
         found = {
-            one.level: float(self._tolerances(one, simulation)[time, place])
+            one.version: float(self._table(one, simulation)[step, place])
             for one in self.stored
-            if one.level is not None and simulation in one.ensemble.simulations
+            if one.version and simulation in one.ensemble.simulations
         }
-        error = self.model_error(simulation, time, name)
-        if 1.0 not in found and error is not None:
-            ladder = self.ladder(simulation, time, name)
-            found[1.0] = self.cache.get(
-                ("algorithm 1", simulation, time, name),
-                lambda: ladder.algorithm_1(error),
-                nbytes=lambda _: 100,
-            )
+        error = self.model_error(simulation, step, name)
+        if error is not None and not any(is_algorithm_1(version) for version in found):
+            values = self._samples.read(simulation, step)[place]
+            chosen = Version(self.codec.name, "field", 1.0)
+            found[chosen] = compression.find_tolerance(values, error, self.codec).tolerance
         return found
 
-    def _tolerances(self, version: Stored, simulation: int) -> np.ndarray:
+    def _table(self, version: StoredVersion, simulation: int) -> np.ndarray:
         key = ("tolerances", version.name, simulation)
-        return self.cache.get(key, lambda: version.tolerances(simulation))
+        return cached(self._samples.cache, key, lambda: version.tolerances(simulation))
 
     def is_stored(self, simulation: int) -> bool:
         """Whether a compressed version holds this simulation."""
         return any(simulation in one.ensemble.simulations for one in self.stored)
 
-    def show(self, simulation: int, time: int, name: str, rung: int) -> Shown:
-        """A field at a rung of its ladder, and all that is said of it."""
-        ladder = self.ladder(simulation, time, name)
-        decoded = self.cache.get(
-            ("decoded", simulation, time, name, rung), lambda: ladder.decode(rung)
-        )
-        return Shown(
-            title=self.title(simulation, time),
-            name=name,
-            label=LABELS.get(name, name),
-            unit=self.units[name],
-            truth=ladder.values,
-            decoded=decoded,
-            grid=self.grid,
-            limits=self.limits(simulation, name),
-            reach=self.reach(simulation, name),
-            peak=self.peak(simulation, name),
-            tolerance=ladder.tolerance(rung),
-            ratio=float(ladder.ratios[rung]),
-            nbytes=len(ladder.streams[rung]),
-            model_error=self.model_error(simulation, time, name),
-            totals=self._totals(simulation, time, name, decoded),
-        )
+    def version_note(self, version: Version, simulation: int) -> str:
+        """A sentence on a version in whose tolerance a field of a simulation is shown."""
+        for one in self.stored:
+            if one.version == version and simulation in one.ensemble.simulations:
+                return (
+                    f"Stored, as {version.name}: all fields and times together "
+                    f"{one.ratios.payload:.1f}× smaller as streams, {one.ratios.file:.1f}× as "
+                    "files."
+                )
+        return "Algorithm 1's choice for this field"
 
-    def title(self, simulation: int, time: int) -> str:
-        """Which sample it is."""
-        return f"simulation {simulation} at {self.times[time]:g} {self.time_unit}"
+    def field_settings(self, simulation: int, step: int, name: str) -> FieldSettings:
+        """A field of a sample at every setting of its codec.
 
-    def _totals(self, simulation, time, name, decoded) -> tuple[Total, ...]:
-        if self.scenario is None:
-            return ()
-        sample = self.sample(simulation, time)
-        parameters = self.truth.select([simulation]).parameters[0]
-        before, after = (
-            self.scenario.measure(fields[None], parameters, self.grid)
-            for fields in (sample, _with(sample, self.fields.index(name), decoded))
+        Raises
+        ------
+        KeyError, IndexError
+            If there is no such simulation, step or field.
+        ValueError, OSError
+            If the field cannot be read or encoded.
+        """
+        key = (simulation, step, name)
+        return cached(self._samples.cache, ("settings", *key), lambda: self._field_settings(*key))
+
+    def _field_settings(self, simulation: int, step: int, name: str) -> FieldSettings:
+        truth, place = self.truth, self.truth.index(name)
+        # First of all: it says which field holds NaN, where codecs would say that something does.
+        limits, errors = self._samples.limits(simulation, name), self._errors.get(simulation)
+        sample = self._samples.read(simulation, step)
+        parameters = zip(truth.input_names[:-1], truth.run(simulation).parameters, strict=True)
+        field = SampleField(
+            title=self._samples.title(simulation, step),
+            field=truth.fields[place],
+            truth=np.ascontiguousarray(sample[place]),
+            grid=truth.grid,
+            limits=limits,
+            color_limit=self._samples.color_limit(
+                None if errors is None else errors[:, place], limits
+            ),
+            peak=self._peak(simulation, name),
+            model_error=self.model_error(simulation, step, name),
+            fields=dict(zip(truth.field_names, sample, strict=True)),
+            parameters=dict(parameters),
+            constants=truth.metadata.get("benchmark", {}).get("constants", {}),
+            quantities=self.quantities,
         )
-        return tuple(
-            Total(one.label, one.unit, float(before[key][0]), float(after[key][0]))
-            for key, one in self.scenario.quantities.items()
-        )
+        tolerances = self.tolerances(simulation, step, name)
+        anchor = next((t for v, t in tolerances.items() if is_algorithm_1(v)), 0.0)
+        coarsest = [
+            self._table(one, simulation)[:, place].max()
+            for one in self.stored
+            if simulation in one.ensemble.simulations
+        ]
+        codecs = codecs_for(self.codec, *limits, anchor, max(coarsest, default=0.0))
+        key = (simulation, step, name)
+        return FieldSettings(field, codecs, tolerances, self._samples.cache, key)
+
+    def field_view(self, simulation: int, step: int, name: str, setting: int) -> FieldView:
+        """A field at a setting of its codec, and what is lost."""
+        return self.field_settings(simulation, step, name).view(setting)
 
     # ------------------------------------------------------------------------------------ models
 
     @property
     def held_out(self) -> tuple[int, ...]:
-        """Simulations that the models were judged on; none without models."""
-        return () if self.judged is None else self.judged.simulations
+        """Simulations of the truth that no model learned from."""
+        return () if self.models is None else self.models.held_out
 
-    def compare(self, simulation: int, time: int, name: str) -> Compared:
-        """A field of a sample as simulated, as a raw model and as a model of each level see it."""
-        if self.judged is None:
+    def model_view(self, simulation: int, step: int, name: str) -> ModelView:
+        """A field of a test sample as simulated, and as one model of each version predicts it."""
+        if self.models is None:
             raise ValueError(NO_MODELS)
-        place = self.fields.index(name)
-        panels = {TRUTH: self.field(simulation, time, name)}
-        for panel, label in self.judged.models.items():
-            panels[panel] = self.judged.predict(label, simulation, time)[place]
-        return Compared(
-            title=self.title(simulation, time),
-            label=LABELS.get(name, name),
-            unit=self.units[name],
-            panels=panels,
-            grid=self.grid,
-            limits=self.limits(simulation, name),
-            reach=self.reach(simulation, name),
-            time=float(self.times[time]),
-            curves=self.judged.curves(simulation),
-            verdicts=self.judged.verdicts,
-        )
+        return self.models.view(simulation, step, name)
 
 
-class OneField(Gallery):
-    """A gallery of one array.
+def is_algorithm_1(version: Version) -> bool:
+    """Whether a version's tolerances are those that Algorithm 1 finds."""
+    return version.rule != "fixed" and version.factor == 1.0
+
+
+def open_field(values, name: str = "field", unit: str = "", model_error=None) -> ResultsView:
+    """One array ``(ny, nx)`` to look at.
 
     Parameters
     ----------
@@ -303,55 +305,30 @@ class OneField(Gallery):
     TypeError, ValueError
         Not two-dimensional, not numbers, or not finite.
     """
-
-    def __init__(self, values, name: str = "field", unit: str = "", model_error=None):
-        values = np.asarray(values)
-        if values.ndim != 2 or not values.size:
-            raise ValueError(f"a field is an array (ny, nx) with values, not of {values.shape}")
-        if values.dtype.kind not in "fiub":
-            raise TypeError(f"a field holds real numbers, not {values.dtype}")
-        if values.dtype not in (np.float32, np.float64):
-            values = values.astype(np.float32)
-        if not np.isfinite(values).all():
-            n = np.count_nonzero(~np.isfinite(values))
-            raise ValueError(f"{n} of {values.size} values are NaN or infinite: zfp keeps none")
-        if model_error is not None and not 0 < model_error < math.inf:
-            raise ValueError(f"a model error is a positive number, not {model_error}")
-        ny, nx = values.shape
-        self.values, self.error = np.ascontiguousarray(values), model_error
-        self.grid = Grid(ny, nx, (0.0, float(nx)), (0.0, float(ny)))
-        self.fields, self.units = (name,), {name: unit}
-        self.simulations, self.times, self.time_unit = (0,), np.zeros(1), ""
-        self.stored, self.notes, self.judged = (), [], None
-        self.cache, self.scenario, self._statistics = Cache(), None, None
-        error = [] if model_error is None else [(0, np.full((1, 1), model_error))]
-        self._errors = dict(error)
-
-    @property
-    def heading(self) -> str:
-        """What is shown, in a line."""
-        return f"an array of {self.grid.ny} × {self.grid.nx} values, {self.values.dtype}"
-
-    def sample(self, simulation: int, time: int) -> np.ndarray:
-        """The array, as a sample of one field."""
-        return self.values[None]
-
-    def limits(self, simulation: int, name: str) -> tuple[float, float]:
-        """Least and largest value."""
-        return float(self.values.min()), float(self.values.max())
-
-    def title(self, simulation: int, time: int) -> str:
-        """Which array."""
-        return self.fields[0]
+    values = np.asarray(values)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"a field is an array (ny, nx) with values, not of {values.shape}")
+    if values.dtype.kind not in "fiub":
+        raise TypeError(f"a field holds real numbers, not {values.dtype}")
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        n = np.count_nonzero(~np.isfinite(values))
+        raise ValueError(f"{n} of {values.size} values are NaN or infinite: no codec keeps them")
+    if model_error is not None and not 0 < model_error < math.inf:
+        raise ValueError(f"a model error is a positive number, not {model_error}")
+    array = InMemoryEnsemble.of_field(np.ascontiguousarray(values), Field(name, unit or "1"))
+    errors = None if model_error is None else {0: np.full((1, 1), model_error)}
+    return ResultsView(array, errors=errors)
 
 
-def open(path: str | os.PathLike, ensemble: str | os.PathLike | None = None) -> Gallery:
-    """What there is to look at in a folder.
+def open_results(path: str | os.PathLike, ensemble: str | os.PathLike | None = None) -> ResultsView:
+    """Open a folder to look at.
 
     Parameters
     ----------
     path : path
-        An ensemble's folder, raw or compressed, or the results of a study.
+        An ensemble in any layout, raw or compressed, or the results of a study.
     ensemble : path, optional
         The raw ensemble, where the results do not hold it or the compressed one lies elsewhere.
 
@@ -363,93 +340,78 @@ def open(path: str | os.PathLike, ensemble: str | os.PathLike | None = None) -> 
         The ensemble cannot be read.
     """
     path = Path(path).expanduser()
-    if not path.is_dir():
+    if not path.exists():
         raise FileNotFoundError(f"There is no folder {path} (seen from {Path.cwd()}).")
-    if (path / MANIFEST).exists():
-        return _open_ensemble(path, ensemble)
-    source = Path(ensemble).expanduser() if ensemble else path / "ensemble"
-    folders = sorted(p.parent for p in path.glob(f"compressed/*/{MANIFEST}"))
-    if not (source / MANIFEST).exists() and not folders:
+    if is_native(path):
+        return _open_alone(path, ensemble)
+    raw = Path(ensemble).expanduser() if ensemble else path / "ensemble"
+    folders = sorted(manifest.parent for manifest in path.glob(f"compressed/*/{MANIFEST}"))
+    if raw.exists():
+        return _open_study(open_ensemble(raw), folders, path)
+    if folders:
+        stored = sorted(map(_open_version, folders), key=lambda one: one.order)
+        note = (
+            f"{raw} is not there: what is called truth is {stored[0].name}, the least compressed "
+            "version. Name the raw one with explore(…, ensemble=FOLDER)."
+        )
+        return ResultsView(stored[0].ensemble, path=path, notes=[note])
+    try:
+        return _open_alone(path, ensemble)
+    except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"There is nothing to look at in {path}: it is neither an ensemble (it has no "
-            f"{MANIFEST}) nor the results of a study (it has no ensemble/ and no compressed/)."
-        )
-    notes = []
-    versions = [Stored(p.name, _level(p.name), native.open(p)) for p in folders]
-    versions.sort(key=lambda one: (one.level is None, one.level))
-    if not (source / MANIFEST).exists():
-        notes.append(
-            f"{source} is not there: what is called truth is {versions[0].name}, the least "
-            "compressed version. Name the raw one with explore(…, ensemble=FOLDER)."
-        )
-        return Gallery(versions[0].ensemble, results=path, notes=notes)
-    truth = native.open(source)
-    return _gathered(truth, versions, path, notes)
+            f"There is nothing to look at in {path}: it is not the results of a study (it has no "
+            f"ensemble/ and no compressed/), and {error}."
+        ) from error
 
 
-def _gathered(truth: Ensemble, versions: list[Stored], path: Path, notes: list[str]) -> Gallery:
-    """The gallery of a raw ensemble, with a note on whatever does not belong to it."""
-    ours = [one for one in versions if _is_of(one.ensemble, truth)]
+def _open_version(folder: Path) -> StoredVersion:
+    return StoredVersion.of(open_ensemble(folder))
+
+
+def _open_study(truth: Ensemble, folders: list[Path], path: Path) -> ResultsView:
+    """The results of a study, with a note on whatever does not belong to its ensemble."""
+    versions, notes = [_open_version(folder) for folder in folders], []
+    fitting = [one for one in versions if _is_of(one.ensemble, truth)]
     if not versions:
         notes.append("No compressed versions are stored here: every setting is computed on demand.")
-    elif strangers := [one.name for one in versions if one not in ours]:
+    elif unmatched := [one.name for one in versions if one not in fitting]:
         notes.append(
-            f"{', '.join(strangers)} in {path / 'compressed'} was made from another ensemble than "
-            f"{truth.path}: left out."
+            f"{', '.join(unmatched)} in {path / 'compressed'} was made from another ensemble than "
+            f"{truth.name}: left out."
         )
-    gallery = Gallery(truth, ours, path, notes)
-    if gallery.judged is None:
-        gallery.notes.append(NO_MODELS)
-    elif not gallery.judged.models:
-        gallery.notes.append(f"{path} has no weights: curves and verdicts stand without pictures.")
-    return gallery
+    view = ResultsView(truth, fitting, path, notes)
+    if view.models is None:
+        view.notes.append(NO_MODELS)
+    elif not view.models.models:
+        view.notes.append(f"{path} has no weights: curves and verdicts stand without pictures.")
+    return view
 
 
-def _open_ensemble(path: Path, ensemble) -> Gallery:
-    shown = native.open(path)
-    if "source" not in shown.manifest.get("request", {}):
-        return Gallery(
-            shown,
-            notes=[
-                "This is an ensemble alone: settings are computed on demand, and there are no "
-                "models to compare (those stand in a results folder)."
-            ],
+def _open_alone(path: Path, ensemble) -> ResultsView:
+    """An ensemble without results; a compressed one with its source, where that is known."""
+    found = open_ensemble(path)
+    if "source" not in found.metadata.get("request", {}):
+        note = (
+            "This is an ensemble alone: settings are computed on demand, and there are no models "
+            "to compare (those stand in a results folder)."
         )
-    source = Path(ensemble).expanduser() if ensemble else path.parents[1] / "ensemble"
-    if (source / MANIFEST).exists():
-        truth = native.open(source)
-        if _is_of(shown, truth):
-            truth = truth.select(shown.simulations)
-            return Gallery(truth, [Stored(path.name, _level(path.name), shown)])
-    return Gallery(
-        shown,
-        notes=[
-            "This ensemble is compressed and its source is not here: what is called truth is what "
-            "was stored, and every setting compresses it once more."
-        ],
+        return ResultsView(found, notes=[note])
+    raw = Path(ensemble).expanduser() if ensemble else path.parent.parent / "ensemble"
+    if raw.exists():
+        truth = open_ensemble(raw)
+        if _is_of(found, truth):
+            return ResultsView(truth.select(found.simulations), [StoredVersion.of(found)])
+    note = (
+        "This ensemble is compressed and its source is not here: what is called truth is what was "
+        "stored, and every setting compresses it once more."
     )
+    return ResultsView(found, notes=[note])
 
 
 def _is_of(compressed: Ensemble, truth: Ensemble) -> bool:
     """Whether `compressed` was made from these simulations of `truth`."""
     try:
-        return (
-            compressed.manifest["request"]["source"] == truth.select(compressed.simulations).digest
-        )
+        source = truth.select(compressed.simulations).digest
+        return compressed.metadata["request"]["source"] == source
     except KeyError:
         return False
-
-
-def _level(name: str) -> float | None:
-    """Level in the name of a study's compressed folder, as ``x0.125-b833bc67``."""
-    number, dash, _ = name.removeprefix("x").partition("-")
-    try:
-        return float(number) if dash and name.startswith("x") else None
-    except ValueError:
-        return None
-
-
-def _with(sample: np.ndarray, place: int, values: np.ndarray) -> np.ndarray:
-    sample = sample.copy()
-    sample[place] = values
-    return sample

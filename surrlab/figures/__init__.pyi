@@ -1,3 +1,4 @@
-from surrlab.figures.catalogue import PLATES as PLATES
+from surrlab.figures.catalogue import FIGURES as FIGURES
+from surrlab.figures.catalogue import FigureSpec as FigureSpec
 from surrlab.figures.catalogue import draw as draw
 from surrlab.figures.catalogue import draw_all as draw_all

@@ -34,7 +34,7 @@ FIGURES = {
     "evolution": FigureSpec("evolution", "1_ensemble", images.evolution),
     "history": FigureSpec("history", "2_variability", models.history),
     "momentum_band": FigureSpec("raw_curves", "2_variability", _of_one(models.momentum_band)),
-    "generation_loss": FigureSpec("generation_loss", "3_generation_loss", models.generation_loss),
+    "generation_loss": FigureSpec("generation_loss", "3_generation_loss", data.generation_loss),
     "thresholds": FigureSpec("thresholds", "4_tolerance_search", data.thresholds),
     "compressed": FigureSpec("compressed_fields", "4_tolerance_search", images.compressed),
     "tolerances": FigureSpec("tolerance_search", "4_tolerance_search", data.tolerances),

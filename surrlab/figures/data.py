@@ -1,4 +1,4 @@
-"""Figures of compression: how much each field can lose, and the tolerances that were found.
+"""Figures of Section IV: how much the data may lose, and the tolerances that were found.
 
 One function per figure of the paper: a saved table in, a matplotlib `Figure` out. No file is
 written and nothing is computed that a table could hold, so a figure can be redrawn years later.
@@ -16,6 +16,34 @@ from surrlab.figures import style
 from surrlab.figures.style import add_caption, field_styles, subplots
 
 
+def generation_loss(evaluation: xr.Dataset) -> Figure:
+    """Fig. 5: L1 error of models trained on simulations, and on the output of one of them.
+
+    ``normalised_l1`` (model, sample) of models whose ``kind`` is ``raw`` or ``generated``.
+    """
+    title = "L1 error of all test samples: nothing is lost if the two distributions are the same"
+    figure, [[ax]] = subplots(title, 3.8)
+    medians = {}
+    for kind, label, look in (
+        ("raw", "trained on simulations", style.RAW | {"lw": 2}),
+        ("generated", "trained on a model's output", style.GENERATED),
+    ):
+        models = (evaluation["kind"] == kind).values
+        values = evaluation["normalised_l1"].isel(model=models).values.ravel()
+        style.plot_density(ax, values, label, look)
+        medians[label] = float(np.median(values))
+        ax.axvline(medians[label], label=f"median {medians[label]:.4f}", **look)
+    ax.set(xlabel="L1 error of a sample (standard deviations of the fields)", ylabel="density")
+    (first, before), (second, after) = medians.items()
+    change = after / before - 1
+    caption = (
+        f"Models {second} have a median error {100 * abs(change):.1f} % "
+        f"{'above' if change > 0 else 'below'} that of models {first}. The closer the two are, the "
+        "better the model's error marks what the data may lose."
+    )
+    return add_caption(figure, caption)
+
+
 def thresholds(table: xr.Dataset) -> Figure:
     """Fig. 4: compression error over model error, against the ratio, with both thresholds.
 
@@ -25,7 +53,7 @@ def thresholds(table: xr.Dataset) -> Figure:
         ``error`` (L1) and ``ratio`` (field, setting), settings of the codec from the finest to the
         coarsest; ``model_error`` and ``roundoff`` (field).
     """
-    title = "Up to threshold 2 (large markers) compression removes only what the model cannot learn"
+    title = "How far can each field be compressed before it loses more than the model does?"
     figure, [[ax]] = subplots(title, 4.8)
     table = table.where(table > 0)  # 0 has no place on a logarithmic axis
     noise = table["roundoff"] / table["model_error"]
@@ -50,7 +78,7 @@ def thresholds(table: xr.Dataset) -> Figure:
     caption = (
         f"One sample. Compressed to the round-off of its own numbers it shrinks {cautious:.1f}×, "
         f"to the model's error {gain:.1f}×: a cautious user gives away a factor of about "
-        f"{gain / cautious:.0f}. Beside each field its ratio at threshold 2."
+        f"{gain / cautious:.0f}. Large markers, and beside each field: its ratio at threshold 2."
     )
     return add_caption(figure, caption)
 

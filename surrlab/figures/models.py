@@ -19,8 +19,6 @@ from surrlab._text import listing, number, percent, quantity, sentence, signed, 
 from surrlab.figures import style
 from surrlab.figures.style import add_caption, groups, subplots, version_note
 
-_EVERY = "; every lossy model is a curve"
-
 
 def history(table: xr.Dataset) -> Figure:
     """Training loss of every model: ``loss`` (model, epoch), in standard deviations."""
@@ -32,12 +30,12 @@ def history(table: xr.Dataset) -> Figure:
     ax.set(xlabel="epoch", ylabel="training L1 (standard deviations)", yscale="log")
     ax.yaxis.set_major_formatter("{x:.2g}")
     ax.yaxis.set_minor_formatter("{x:.2g}")
-    first, last = (table["loss"].isel(epoch=k) for k in (0, -1))
+    first, last = float(table["loss"][:, 0].mean()), table["loss"][:, -1]
     low, high = float(last.min()), float(last.max())
     caption = (
-        f"{table.sizes['model']} models; their loss falls from {number(float(first.mean()))} in the first "
-        f"epoch (mean) to between {number(low)} and {number(high)} in the last. "
-        "Curves that are still steep at their end ask for more epochs."
+        f"{table.sizes['model']} models; their loss falls from {number(first)} in the first epoch "
+        f"(mean) to between {number(low)} and {number(high)} in the last. Curves that are still "
+        "steep at their end ask for more epochs."
     )
     return add_caption(figure, caption + version_note(table))
 
@@ -54,7 +52,7 @@ def momentum_band(evaluation: xr.Dataset, simulation: int) -> Figure:
         If there are fewer than two raw models, or the table names no momentum.
     """
     name = _named(evaluation, "momentum")
-    label, unit = evaluation[name].attrs["long_name"], evaluation[name].attrs["units"]
+    label, unit = (evaluation[name].attrs[key] for key in ("long_name", "units"))
     table = style.one_simulation(evaluation, simulation)
     raw, *lossy = groups(table[name])
     band, truth, n = style.two_sigma_band(raw.table), table[f"truth_{name}"], len(raw.table)
@@ -62,7 +60,7 @@ def momentum_band(evaluation: xr.Dataset, simulation: int) -> Figure:
     if lossy:
         question = "do lossy models stay inside the band of the raw ones?"
     title = f"{sentence(label)} of simulation {simulation}: {question}"
-    figure, axes = subplots(title, 6, 2, sharex=True, height_ratios=(3, 2))
+    figure, axes = subplots(title, 6.4, 2, sharex=True, height_ratios=(5, 4))
     time = table["time"].values
     axes[0, 0].plot(time, truth, label="truth", **style.TRUTH)
     for ax, base, what in (
@@ -72,19 +70,21 @@ def momentum_band(evaluation: xr.Dataset, simulation: int) -> Figure:
         low, high = (band.mean + sign * band.two_sigma - base for sign in (-1, 1))
         ax.fill_between(time, low, high, label=f"±2σ of {n} raw models", **style.BAND)
         ax.plot(time, band.mean - base, label="mean of raw models", **style.RAW_MEAN)
-        _curves(ax, time, [(group, group.table - base) for group in lossy])
+        _curves(ax, time, [(group, group.table - base) for group in lossy or [raw]])
         ax.set_ylabel(with_unit(what, unit))
     axes[1, 0].set_xlabel(with_unit("time", table["time"].attrs["units"]))
-    shares = {"truth": band.inside(truth)}
-    shares |= {group.short: band.inside(group.table) for group in lossy}
-    told = listing({who: percent(share) for who, share in shares.items()})
     caption = (
-        f"The models of the band differ in their seed alone{_EVERY if lossy else ''}. Share of the "
-        f"time inside the band{', averaged over seeds' if lossy else ''}: {told}."
+        f"The models of the band differ in their seed alone; every {'lossy' if lossy else 'raw'} "
+        f"model is a curve. The truth lies inside the band for {percent(band.inside(truth))} of "
+        "the time."
     )
     if n > 2:
-        chance = percent(style.chance_inside(raw.table))
-        caption += f" Chance gives {chance}: a raw model in the band of the other {n - 1}."
+        shares = {"raw, which is what chance gives": style.share_inside(raw.table, raw.table)}
+        shares |= {group.short: style.share_inside(group.table, raw.table) for group in lossy}
+        caption += (
+            " Mean share of the time that a model lies inside the band of the raw models of other "
+            f"seeds: {listing({who: percent(share) for who, share in shares.items()})}."
+        )
     return add_caption(figure, caption + version_note(evaluation), 3)
 
 
@@ -130,8 +130,8 @@ def correlation(evaluation: xr.Dataset) -> Figure:
     ``<curve>_correlation`` (model, test_simulation).
     """
     name = _named(evaluation, "curve")
-    quantity_label = sentence(evaluation[name].attrs["long_name"])
-    title = f"{quantity_label}: do lossy models follow the truth as closely as the raw ones?"
+    label = sentence(evaluation[name].attrs["long_name"])
+    title = f"{label}: do lossy models follow the truth as closely as the raw ones?"
     figure, [[ax]] = subplots(title, 4.2)
     distance = (1 - evaluation[f"{name}_correlation"]).clip(1e-5)
     versions = groups(distance)
@@ -147,7 +147,7 @@ def correlation(evaluation: xr.Dataset) -> Figure:
             for i, model in enumerate(group.table)
         ),
     )
-    medians = {group.short: float(np.nanmedian(group.table)) for group in versions}
+    medians = {group.short: float(group.table.median()) for group in versions}
     ax.axhline(medians["raw"], label="median of all raw models", **style.RAW_MEAN)
     # Correlations crowd below 1: the axis is logarithmic in their distance from it.
     ax.set(yscale="log", xlabel=f"{style.RATIO}; beneath it the seed")
@@ -159,7 +159,7 @@ def correlation(evaluation: xr.Dataset) -> Figure:
     caption = (
         f"One box per model, over {evaluation.sizes['test_simulation']} test simulations, with "
         "their middle half inside the box; lower follows the truth less. Median: "
-        f"{listing({short: f'{1 - middle:.4f}' for short, middle in medians.items()})}."
+        f"{listing({short: f'{1 - m:.4f}' for short, m in medians.items() if np.isfinite(m)})}."
     )
     return add_caption(figure, caption)
 
@@ -198,34 +198,6 @@ def psnr(evaluation: xr.Dataset) -> Figure:
     return add_caption(figure, caption + version_note(evaluation))
 
 
-def generation_loss(evaluation: xr.Dataset) -> Figure:
-    """Fig. 5: L1 error of models trained on simulations, and on the output of one of them.
-
-    ``normalised_l1`` (model, sample) of models whose ``kind`` is ``raw`` or ``generated``.
-    """
-    title = "L1 error of all test samples: nothing is lost if the two distributions are the same"
-    figure, [[ax]] = subplots(title, 3.8)
-    medians = {}
-    for kind, label, look in (
-        ("raw", "trained on simulations", style.RAW | {"lw": 2}),
-        ("generated", "trained on a model's output", style.GENERATED),
-    ):
-        models = (evaluation["kind"] == kind).values
-        values = evaluation["normalised_l1"].isel(model=models).values.ravel()
-        style.plot_density(ax, values, label, look)
-        medians[label] = float(np.median(values))
-        ax.axvline(medians[label], label=f"median {medians[label]:.4f}", **look)
-    ax.set(xlabel="L1 error of a sample (standard deviations of the fields)", ylabel="density")
-    (first, before), (second, after) = medians.items()
-    change = after / before - 1
-    caption = (
-        f"Models {second} have a median error {100 * abs(change):.1f} % "
-        f"{'above' if change > 0 else 'below'} that of models {first}. The closer the two are, the "
-        "better the model's error marks what the data may lose."
-    )
-    return add_caption(figure, caption)
-
-
 def verdict(table: xr.Dataset) -> Figure:
     """The answer in one picture: how much worse each version makes each score, in margins.
 
@@ -242,6 +214,8 @@ def verdict(table: xr.Dataset) -> Figure:
         ``factor`` and ``ratio`` of ``version``; attribute ``confidence``.
     """
     trained = (table["verdict"] != "not trained").values
+    if not trained.any():
+        raise ValueError("no version has a verdict yet")
     judged = np.isfinite(table["margin"].values)
     names = table["label"].values
     skipped = [
@@ -251,8 +225,7 @@ def verdict(table: xr.Dataset) -> Figure:
     table = table.isel(version=trained, score=judged)
     n_versions, n_scores = table.sizes["version"], table.sizes["score"]
     title = "Does the model notice the compression? How much worse each score gets, in margins"
-    height = 1.2 + n_scores * (0.17 + 0.09 * n_versions)
-    figure, [[ax]] = subplots(title, height)
+    figure, [[ax]] = subplots(title, 1.2 + n_scores * (0.17 + 0.09 * n_versions))
     ax.axvspan(-1, 1, label="within the margin (in brackets at each score)", **style.BAND)
     ax.axvline(0, color="black", lw=1, zorder=1)
     ax.axvline(1, color="black", lw=1, ls="--", zorder=1)
@@ -260,7 +233,7 @@ def verdict(table: xr.Dataset) -> Figure:
         name: (table[name] / table["margin"]).transpose("version", "score").values
         for name in ("low", "shift", "bound")
     }
-    ends = np.concatenate([[-2.5, 2.5], *(p[np.isfinite(p)] for p in position.values())])
+    ends = np.concatenate([[-1.2, 2.2], *(p[np.isfinite(p)] for p in position.values())])
     # A limit that is infinite (one pair of seeds) leaves the picture on its side.
     low, shift, bound = (np.clip(p, -1e9, 1e9) for p in position.values())
     states = table["state"].transpose("version", "score").values
@@ -269,10 +242,8 @@ def verdict(table: xr.Dataset) -> Figure:
     reasons = []
     for i, (label, state) in enumerate(zip(labels, table["verdict"].values, strict=True)):
         rows = np.arange(n_scores) + step * (i - (n_versions - 1) / 2)
-        colors, marker = (
-            [style.STATE_COLORS[s] for s in states[i]],
-            style.MARKERS[i % len(style.MARKERS)],
-        )
+        colors = [style.STATE_COLORS[s] for s in states[i]]
+        marker = style.MARKERS[i % len(style.MARKERS)]
         ax.hlines(rows, low[i], bound[i], color=colors, lw=1.8)
         ax.scatter(shift[i], rows, 40, colors, marker=marker, zorder=3)
         look = {"marker": marker, "ls": "", "color": style.STATE_COLORS[state]}
@@ -280,8 +251,15 @@ def verdict(table: xr.Dataset) -> Figure:
         count = f"{np.count_nonzero(states[i] == state)} of {n_scores} scores"
         reason = str(table["reason"].values[i]).rstrip(".")
         reasons.append(f"{short[i]}, {state} in {count}: {reason}.")
-    for state, color in style.STATE_COLORS.items():
-        ax.plot([], [], color=color, lw=3, label=f"a score that is {state}")
+    # Two columns of equal length: band and versions, and the states.
+    length = max(n_versions + 1, len(style.STATE_COLORS))
+    blanks: list[style.Style] = [{"ls": "", "label": " " * k} for k in range(1, 2 * length)]
+    keys: list[style.Style] = [
+        {"color": color, "lw": 3, "label": f"a score that is {state}"}
+        for state, color in style.STATE_COLORS.items()
+    ]
+    for key in [*blanks[n_versions + 1 : length], *keys, *blanks[length + len(keys) :]]:
+        ax.plot([], [], **key)
     ax.set_xscale("symlog", linthresh=2, linscale=1.2)
     ticks = np.array([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000])
     ax.set_xticks([*-ticks, 0, *ticks])

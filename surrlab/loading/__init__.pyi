@@ -1,2 +1,2 @@
-from surrlab.loading.bandwidth import Storage as Storage
+from surrlab.loading.bandwidth import Bandwidth as Bandwidth
 from surrlab.loading.loader import SampleLoader as SampleLoader

@@ -221,9 +221,10 @@ class ChunkIndex:
                 ]
             if rows.dtype != _ROW or stats.shape != (len(paths), 2) or stats.dtype != np.int64:
                 return {}
-            cuts = np.cumsum(counts)[:-1]
-            found = zip(paths.tolist(), zip(stats, np.split(rows, cuts), strict=True), strict=True)
-            cache = dict(found)
+            if (counts < 0).any() or counts.sum() != len(rows):
+                return {}
+            each = np.split(rows, np.cumsum(counts)[:-1])
+            cache = dict(zip(paths.tolist(), zip(stats, each, strict=True), strict=True))
         except Exception:  # none is there, or it is not ours, or damaged in whatever way
             return {}
         for encoding in encodings:

@@ -110,7 +110,8 @@ class Flow:
     Raises
     ------
     ValueError
-        If the shape is not the grid's, or there are no such sides or number of materials.
+        If the shape is not the grid's, its cells differ, or there are no such sides or number of
+        materials.
     FloatingPointError
         If a value is not finite, a density not positive or a pressure at or below -p∞.
     """
@@ -128,6 +129,8 @@ class Flow:
         primitive = np.asarray(primitive, np.float64)
         if primitive.shape != (5, *grid.shape):
             raise ValueError(f"initial state is {primitive.shape}, must be {(5, *grid.shape)}")
+        if not grid.is_uniform:
+            raise ValueError("the solver needs cells of equal size")
         if len(materials) not in (1, 2):
             raise ValueError(f"a flow has one material or two, not {len(materials)}")
         if sides not in SIDES:

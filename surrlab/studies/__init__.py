@@ -8,9 +8,15 @@ __all__ = attach(
     results="Study Results open_study read_table default_results",
     models="Model raw_models train_models evaluations histories",
     experiments=(
-        "ensemble_table evolution compressed_fields variability_study curves generation_loss "
-        "mean_model_errors compressed ratios algorithm_1 tolerance_search by_field thresholds "
-        "sample_predictions"
+        "ensemble_table variability_study training_and_test_error curves generation_loss "
+        "mean_model_errors compressed ratios algorithm_1 tolerance_search by_field "
+        "storages timed_versions measure_rates measure_epochs loading_summary "
+        "compress_trial_versions"
     ),
-    answer="answer lossy_training lossy_models versions verdict_table generation_verdict",
+    pictures="evolution compressed_fields thresholds sample_predictions",
+    answer=(
+        "answer lossy_training lossy_models versions verdict_table generation_verdict certify "
+        "verify_certificate"
+    ),
+    extras="EXTRAS equal_bytes convergence proxy",
 )

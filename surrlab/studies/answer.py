@@ -7,14 +7,23 @@ models come next follows from the verdicts alone.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import platform
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from surrlab._files import write_json
+from surrlab.compression.compress import table as compression_table
 from surrlab.compression.version import Version
+from surrlab.data.native import open_native
 from surrlab.evaluation import ladder as ladders
 from surrlab.evaluation.evaluate import (
     score_directions,
@@ -24,11 +33,11 @@ from surrlab.evaluation.evaluate import (
     scores,
 )
 from surrlab.evaluation.ladder import Ladder
-from surrlab.evaluation.variability import band_share
+from surrlab.evaluation.variability import LOOKS, band_share
 from surrlab.evaluation.verdict import Verdict, verdict
 from surrlab.studies.experiments import compressed, ratios
 from surrlab.studies.models import Model, evaluations, raw_models, train_models
-from surrlab.studies.results import Study
+from surrlab.studies.results import Study, read_table
 
 STEP = 4
 """Seeds between two looks of a study that goes on beyond its planned ones."""
@@ -102,15 +111,20 @@ def _judge(study: Study, version: Version, trained: Mapping[str, Sequence[int]])
 def judge(study: Study, raw: xr.Dataset, lossy: xr.Dataset) -> Verdict:
     """Return the verdict on evaluated models, with the study's margins and looks."""
     return verdict(
-        scores(raw),
-        scores(lossy),
-        margins=dict(study.config.margins),
-        better=score_directions(raw),
-        labels=score_labels(raw),
-        units=score_units(raw),
-        ranges=score_ranges(raw),
-        looks=study.config.looks,
+        **scored(raw, lossy), margins=dict(study.config.margins), looks=study.config.looks
     )
+
+
+def scored(raw: xr.Dataset, lossy: xr.Dataset) -> dict[str, Any]:
+    """Return scores of evaluated models, and what `verdict` has to know of them."""
+    return {
+        "raw": scores(raw),
+        "lossy": scores(lossy),
+        "better": score_directions(raw),
+        "labels": score_labels(raw),
+        "units": score_units(raw),
+        "ranges": score_ranges(raw),
+    }
 
 
 def verdict_table(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verdict]) -> xr.Dataset:
@@ -119,8 +133,8 @@ def verdict_table(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verd
     Returns
     -------
     Dataset
-        ``label``, ``unit``, ``shift``, ``low``, ``high``, ``bound``, ``margin`` and ``state``
-        (version, score); ``verdict``, ``reason`` and ``n_seeds`` (version); and the paper's
+        ``shift``, ``low``, ``high``, ``bound`` and ``state`` (version, score); ``label``, ``unit``
+        and ``margin`` (score); ``verdict``, ``reason`` and ``n_seeds`` (version); and the paper's
         criterion: ``inside``, the share of points inside the raw models' ±2σ band,
         ``inside_by_chance``, that of another raw model, and ``criterion``, in words.
     """
@@ -130,6 +144,8 @@ def verdict_table(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verd
         tables = {name: one.table for name, one in found.items()}
         joined = pd.concat(tables, names=["version"], sort=False).to_xarray()
         joined = joined.reindex(version=list(found), score=list(next(iter(tables.values())).index))
+        first = joined.isel(version=0, drop=True)
+        joined = joined.assign({name: first[name] for name in ("label", "unit", "margin", "worse")})
         each = [known[name] for name in found]
         columns = {
             "verdict": [one.state for one in found.values()],
@@ -209,3 +225,145 @@ def generation_verdict(study: Study, table: xr.Dataset) -> Verdict | None:
     if students.sizes["model"] < 2:
         return None
     return judge(study, table.isel(model=kind == "raw"), students)
+
+
+# ---------------------------------------------------------------------------------- certificate
+
+CERTIFICATE = "certificate.json"
+_SOFTWARE = ("surrlab", "numpy", "torch", "h5py", "hdf5plugin", "zfpy", "xarray")
+
+
+def certify(study: Study, answer: dict[str, Any]) -> dict[str, Any]:
+    """Write ``certificate.json`` of a study's answer, and return it.
+
+    It holds digests of the ensembles and of the compressed data, network and training, the
+    verdicts with their bounds, seeds and looks, the tolerances by field, and software versions.
+    """
+    body: dict[str, Any] = {
+        "sentence": answer["sentence"],
+        "state": answer["state"],
+        "ensemble": {"digest": study.ensemble.digest, "name": study.ensemble.benchmark},
+        "training_simulations": list(study.train_set.simulations),
+        "test_digest": study.test_set.digest,
+        "training": _training(study),
+        "margins": dict(study.config.margins),
+        "looks": list(study.config.looks),
+        "versions": answer["rows"],
+        "recommended": _recommended(study, answer),
+        "software": {name: _installed(name) for name in _SOFTWARE},
+        "machine": {"python": platform.python_version(), "processor": platform.machine()},
+    }
+    certificate = {**body, "sha256": _sha256(body)}
+    write_json(study.path / CERTIFICATE, certificate)
+    return certificate
+
+
+def _training(study: Study) -> dict[str, Any]:
+    train = study.config.train
+    return {
+        "network": train.network.config(),
+        "epochs": train.epochs,
+        "batch_size": train.batch_size,
+        "learning_rate": train.learning_rate,
+        "schedule": train.schedule,
+    }
+
+
+def _recommended(study: Study, answer: dict[str, Any]) -> dict[str, Any] | None:
+    """What is recommended: version, ratios, bounds, and the tolerances of its fields."""
+    factor = answer["tolerance_factor"]
+    if factor is None:
+        return None
+    chosen = next(v for v in versions(study).values() if v.factor == factor)
+    data = compressed(study, chosen)
+    tolerance = compression_table(data)["tolerance"]
+    ends = {
+        str(name): [float(of.min()), float(of.max())]
+        for name, of in zip(
+            tolerance["field"].values, tolerance.transpose("field", ...), strict=True
+        )
+    }
+    return {
+        **chosen.config(),
+        "folder": str(Path(data.name).resolve().relative_to(study.path.resolve())),
+        "digest": data.digest,
+        "ratio_payload": answer["ratio_payload"],
+        "ratio_file": answer["ratio_file"],
+        "bounds": answer["bounds"],
+        "tolerances": ends,
+    }
+
+
+def verify_certificate(path: Path) -> list[str]:
+    """Return what is wrong with a certificate; nothing if all of it holds.
+
+    Checked are its own hash; the compressed data's digest and the checksums of their files; and the
+    verdicts, computed again from the stored scores.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no certificate.
+    ValueError
+        If it is none.
+    """
+    path = path / CERTIFICATE if path.is_dir() else path
+    if not path.exists():
+        raise FileNotFoundError(f"there is no certificate {path}")
+    try:
+        certificate = json.loads(path.read_text())
+        claimed = certificate.pop("sha256")
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} is no certificate: {error}") from error
+    problems = []
+    if claimed != _sha256(certificate):
+        problems.append(f"{path}: its contents were changed after it was written")
+    if recommended := certificate["recommended"]:
+        problems += _check_data(path.parent / recommended["folder"], recommended["digest"])
+    evaluation = read_table(path.parent / "lossy_training.nc")
+    if evaluation is None:
+        return [*problems, f"{path.parent} has no lossy_training.nc: the scores are not there"]
+    return problems + _check_verdicts(certificate, evaluation)
+
+
+def _check_data(folder: Path, digest: str) -> list[str]:
+    try:
+        data = open_native(folder)
+        data.verify()
+    except (OSError, ValueError) as error:
+        return [str(error)]
+    return [] if data.digest == digest else [f"{folder} holds other data than those certified"]
+
+
+def _check_verdicts(certificate: dict[str, Any], evaluation: xr.Dataset) -> list[str]:
+    of, problems = evaluation["version"].values, []
+    for row in certificate["versions"]:
+        if row["version"] not in of:
+            continue
+        seeds = set(evaluation["seed"].values[of == row["version"]].tolist())
+        raw = [
+            kind == "raw" and int(seed) in seeds
+            for kind, seed in zip(evaluation["kind"].values, evaluation["seed"].values, strict=True)
+        ]
+        found = verdict(
+            **scored(evaluation.isel(model=raw), evaluation.isel(model=of == row["version"])),
+            margins=certificate["margins"],
+            looks=tuple(certificate["looks"] or LOOKS),
+        )
+        if (found.state, found.reason) != (row["state"], row["because"]):
+            problems.append(
+                f"{row['version']}: the stored scores say {found.state} ({found.reason}), the "
+                f"certificate {row['state']} ({row['because']})"
+            )
+    return problems
+
+
+def _sha256(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _installed(name: str) -> str:
+    try:
+        return installed_version(name)
+    except PackageNotFoundError:
+        return "unknown"

@@ -10,7 +10,7 @@ from surrlab.compression.version import RULES
 from surrlab.simulation.pchip_impact import PchipImpact
 from surrlab.simulation.rayleigh_taylor import RayleighTaylor
 from surrlab.simulation.scenario import Scenario
-from surrlab.training.networks import NetworkConfig
+from surrlab.training.networks import NetworkConfig, generator
 from surrlab.training.train import TrainConfig
 
 
@@ -98,11 +98,6 @@ class StudyConfig:
         return tuple(range(self.n_raw_models))
 
 
-def _generator(start: tuple[int, int], most: int, least: int) -> NetworkConfig:
-    features = {"max_features": most, "min_features": least}
-    return NetworkConfig("generator", {"start": list(start), **features})
-
-
 RAYLEIGH_TAYLOR_START, PCHIP_START = (3, 1), (4, 4)
 """Shapes (ny, nx) that the paper's generator starts from."""
 
@@ -116,7 +111,7 @@ PRESETS = {
             epochs=4,
             learning_rate=4e-3,
             schedule="one-cycle",
-            network=_generator(RAYLEIGH_TAYLOR_START, 32, 16),
+            network=generator(RAYLEIGH_TAYLOR_START, 32, 16),
         ),
         looks=(2, 3),
         factors=(1.0, 4.0),
@@ -133,7 +128,7 @@ PRESETS = {
             epochs=3,
             learning_rate=4e-3,
             schedule="one-cycle",
-            network=_generator(PCHIP_START, 32, 8),
+            network=generator(PCHIP_START, 32, 8),
         ),
         looks=(2,),
         factors=(1.0, 4.0),
@@ -151,7 +146,7 @@ PRESETS = {
             epochs=20,
             learning_rate=2e-3,
             schedule="one-cycle",
-            network=_generator(RAYLEIGH_TAYLOR_START, 192, 24),
+            network=generator(RAYLEIGH_TAYLOR_START, 192, 24),
         ),
     ),
     # The same for the second benchmark, whose fields have five times the cells.
@@ -163,7 +158,7 @@ PRESETS = {
             epochs=20,
             learning_rate=2e-3,
             schedule="one-cycle",
-            network=_generator(PCHIP_START, 128, 16),
+            network=generator(PCHIP_START, 128, 16),
         ),
     ),
     # The paper's own: 450 GB of data, and models that take a GPU day each.
@@ -171,7 +166,7 @@ PRESETS = {
         scenario=RayleighTaylor(),
         n_simulations=2000,
         shape=(768, 256),
-        train=TrainConfig(network=_generator(RAYLEIGH_TAYLOR_START, 1024, 128)),
+        train=TrainConfig(network=generator(RAYLEIGH_TAYLOR_START, 1024, 128)),
         n_test_simulations=0,
         test_fraction=0.1,  # 200 simulations: Sections II and V-A agree here
         timeout=365 * 86_400,
@@ -184,7 +179,7 @@ PRESETS = {
             epochs=125,
             batch_size=16,
             learning_rate=5e-4,  # Section V-A; Section II says 1e-4
-            network=_generator(PCHIP_START, 1024, 128),
+            network=generator(PCHIP_START, 1024, 128),
         ),
         n_test_simulations=0,
         test_fraction=200 / 2985,  # 200 simulations: Section V-A; Section II says a tenth

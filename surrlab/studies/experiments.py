@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from surrlab.compression import search
 from surrlab.compression.codecs import codec_class
 from surrlab.compression.compress import Ratios, compress, search_and_compress
 from surrlab.compression.compress import ratios as measured_ratios
@@ -26,7 +24,8 @@ from surrlab.compression.version import RAW, Version
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.native import Header
-from surrlab.evaluation import metrics
+from surrlab.data.open import open_ensemble
+from surrlab.loading.bandwidth import Bandwidth
 from surrlab.studies.models import (
     TRAINING_ERRORS,
     Model,
@@ -36,10 +35,17 @@ from surrlab.studies.models import (
     train_models,
 )
 from surrlab.studies.results import Study, read_table
-from surrlab.training.surrogate import load, predict
+from surrlab.training.surrogate import Normaliser, load, predict
+from surrlab.training.throughput import epoch_times, loading_rates
 
-N_PICTURED = 3
-"""Fields that pictures show where they show some."""
+FILE_SYSTEMS = {"file system 1": 145.65, "file system 2": 227.31, "file system 3": 746.7}
+"""MB/s that the paper's three file systems gave to training on raw data (Section VI-C)."""
+
+OWN, MEMORY = "your storage", "page cache"
+"""What a table calls the reader's storage, and what the operating system holds in memory."""
+
+TRIAL = (1e-3, 1e-2, 1e-1)
+"""Tolerances of a trial, in standard deviations of each field."""
 
 
 def ensemble_table(ensembles: Mapping[str, Ensemble]) -> pd.DataFrame:
@@ -57,92 +63,6 @@ def ensemble_table(ensembles: Mapping[str, Ensemble]) -> pd.DataFrame:
     rows["PCHIP (paper)"] = (893.0, "512 × 512", 6, 152_184)
     columns = ["raw GB", "grid", "fields", "samples"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-
-
-def pictured_fields(ensemble: Ensemble) -> tuple[str, ...]:
-    """Return the fields that pictures show: density, pressure, energy, or the first ones."""
-    known = [n for n in ("density", "pressure", "energy") if n in ensemble.field_names]
-    return tuple(known or ensemble.field_names[:N_PICTURED])
-
-
-def evolution(study: Study, simulation: int, fields: Sequence[str] = ()) -> xr.Dataset:
-    """One simulation at times from start to end, by ``time``: 8 of a tall domain, 5 of a wide."""
-    ensemble = study.ensemble
-    fields = list(fields or pictured_fields(ensemble)[:1])
-
-    def read() -> xr.Dataset:
-        grid, positions = ensemble.grid, np.array(ensemble.of(simulation))
-        columns = 8 if grid.y.length > grid.x.length else 5
-        chosen = np.unique(np.linspace(0, len(positions) - 1, columns).round().astype(int))
-        samples = np.stack([ensemble.read(int(k)) for k in positions[chosen]])
-        values = ensemble.run(simulation).parameters
-        named = zip(ensemble.input_names[:-1], values, ensemble.input_units[:-1], strict=True)
-        title = ", ".join(
-            f"{name} {value:.3g} {unit}".removesuffix(" 1") for name, value, unit in named
-        )
-        title = title.replace("_", " ").replace("-", "−") or f"simulation {simulation}"
-        times = ensemble.samples.time[positions[chosen]]
-        rows = {"time": ("time", times, {"units": ensemble.time_unit})}
-        description = ensemble.metadata.get("benchmark", {}).get("description", "")
-        return _pictures(ensemble, samples, rows, fields, title=title, description=description)
-
-    made_from = {"ensemble_digest": ensemble.digest, "simulation": simulation, "fields": fields}
-    return study.results.table("evolution", made_from, read)
-
-
-def compressed_fields(
-    study: Study,
-    simulation: int,
-    step: int,
-    *,
-    targets: Sequence[float] = (20.0, 30.0, 50.0),
-    fields: Sequence[str] = (),
-) -> xr.Dataset:
-    """One sample raw, and compressed to about each of the payload ratios, by ``version``.
-
-    No model is asked: every field may lose the same share of its spread in the sample, of four
-    shares an octave the one that comes nearest to the ratio. A field without spread stays as it is.
-
-    Returns
-    -------
-    Dataset
-        ``fields`` (version, field, y, x); ``ratio`` (version), of all fields of the sample;
-        ``loss`` (version, field), the mean error in standard deviations of the field.
-    """
-    ensemble, codec_type = study.ensemble, codec_class(study.config.codec)
-    fields = list(fields or pictured_fields(ensemble))
-
-    def encode() -> xr.Dataset:
-        sample = ensemble.read(ensemble.position(simulation, step))
-        axes = tuple(range(1, sample.ndim))
-        spread, like = sample.std(axis=axes, dtype=np.float64), (sample[0].shape, sample.dtype)
-        tried = {}
-        for share in 2.0 ** np.arange(-12, 10, 0.25):
-            codecs = [codec_type(share * s) if s else codec_type.lossless() for s in spread]
-            streams = [c.encode(field) for c, field in zip(codecs, sample, strict=True)]
-            tried[sample.nbytes / sum(map(len, streams))] = list(zip(codecs, streams, strict=True))
-        ratios = [min(tried, key=lambda r, t=t: abs(math.log(r / t))) for t in targets]
-        decoded = [[c.decode(s, *like) for c, s in tried[ratio]] for ratio in ratios]
-        versions = np.stack([sample, *decoded])
-        loss = metrics.l1(versions, sample, ensemble.grid.ndim) / np.where(spread > 0, spread, 1)
-        time = ensemble.run(simulation).times[step]
-        title = f"simulation {simulation} at {time:g} {ensemble.time_unit}"
-        rows = {"version": np.arange(len(versions))}
-        table = _pictures(ensemble, versions, rows, fields, title=title)
-        shown = [ensemble.index(name) for name in fields]
-        return table.assign(loss=(("version", "field"), loss[:, shown])).assign_coords(
-            ratio=("version", [1.0, *ratios])
-        )
-
-    made_from = {
-        "ensemble_digest": ensemble.digest,
-        "simulation": simulation,
-        "step": step,
-        "targets": list(targets),
-        "fields": fields,
-        "codec": study.config.codec,
-    }
-    return study.results.table("compressed_fields", made_from, encode)
 
 
 # -------------------------------------------------------------------------------------- raw models
@@ -322,109 +242,142 @@ def by_field(found: xr.Dataset) -> pd.DataFrame:
     return xr.Dataset(columns).to_dataframe()[list(columns)]
 
 
-def thresholds(study: Study, simulation: int, step: int) -> xr.Dataset:
-    """Fig. 4 for one training sample: compression error and ratio against the tolerance.
+# ----------------------------------------------------------- does it pay on this disk? (Section VI)
+
+
+def storages(bandwidth: float = 0.0, latency: float = 0.0) -> dict[str, Bandwidth]:
+    """The paper's three, the reader's own (of so many MB/s and ms; 0: this disk), and memory."""
+    own = Bandwidth(1e6 * bandwidth, 1e-3 * latency) if bandwidth else Bandwidth(drop_cache=True)
+    paper = {name: Bandwidth(1e6 * speed) for name, speed in FILE_SYSTEMS.items()}
+    return {**paper, OWN: own, MEMORY: Bandwidth()}
+
+
+def timed_versions(study: Study, folders: Sequence[str] = ()) -> dict[str, Ensemble]:
+    """Return the same simulations raw and compressed, by name, from the least compressed.
+
+    The study's versions at and around Algorithm 1's tolerance (its finest, its own, its coarsest),
+    or, given folders of compressed ensembles, these and the study's own simulations.
+
+    Raises
+    ------
+    ValueError
+        If two of them hold other simulations.
+    """
+    if folders:
+        made = {Path(path).name: open_ensemble(path) for path in folders}
+        whole = study.ensemble
+    else:
+        config = study.config
+        factors = sorted({config.factors[0], 1.0, config.factors[-1]} & set(config.factors))
+        chosen = [Version(config.codec, config.rule, factor) for factor in factors]
+        made = {version.name: compressed(study, version) for version in chosen}
+        whole = study.train_set
+    first = next(iter(made.values()))
+    for ensemble in made.values():
+        if ensemble.simulations != first.simulations:
+            raise ValueError(f"{ensemble.name} holds other simulations than {first.name}")
+    order = sorted(made, key=lambda name: measured_ratios(made[name]).payload)
+    return {RAW.name: whole.select(first.simulations), **{name: made[name] for name in order}}
+
+
+def _payload_ratios(versions: Mapping[str, Ensemble]) -> dict:
+    payload = [1.0 if n == RAW.name else measured_ratios(e).payload for n, e in versions.items()]
+    return {"ratio": ("version", payload)}
+
+
+def compress_trial_versions(
+    ensemble: Ensemble, path: Path, *, n_simulations: int = 8
+) -> list[Path]:
+    """Compress some simulations to the tolerances `TRIAL`, each into a folder: no model needed.
+
+    Whether a model would notice is another question: `search_and_compress`.
+    """
+    some = ensemble.select(ensemble.simulations[:n_simulations])
+    scale = Normaliser.fit(some).field_scale
+    paths = [path / f"trial-{tolerance:g}" for tolerance in TRIAL]
+    for tolerance, made in zip(TRIAL, paths, strict=True):
+        bounds = xr.DataArray(tolerance * np.array(scale), {"field": list(some.field_names)})
+        compress(some, bounds, made)
+    return paths
+
+
+def measure_rates(study: Study, versions: Mapping, storages: Mapping) -> xr.Dataset:
+    """`loading_rates` with the study's batches, measured once."""
+    batch_size = study.config.train.batch_size
+    made_from = {
+        **_made_from(versions),
+        "storages": list(map(repr, storages.values())),
+        "batch_size": batch_size,
+    }
+
+    def measure() -> xr.Dataset:
+        table = loading_rates(versions, storages, batch_size=batch_size)
+        return table.assign_coords(_payload_ratios(versions))
+
+    return study.results.table("loading_rates", made_from, measure)
+
+
+def measure_epochs(
+    study: Study, versions: Mapping, storages: Mapping, processes: Sequence[int]
+) -> xr.Dataset:
+    """`epoch_times` of the study's network on the reader's storage, measured once."""
+    config, own = study.config.train, storages[OWN]
+    made_from = {
+        **_made_from(versions),
+        "own_storage": repr(own),
+        "training": repr(config),
+        "asked_processes": list(processes),
+    }
+
+    def measure() -> xr.Dataset:
+        table = epoch_times(versions, own, config, processes=processes)
+        return table.assign_coords(_payload_ratios(versions))
+
+    return study.results.table("epoch_times", made_from, measure)
+
+
+def _made_from(versions: Mapping[str, Ensemble]) -> dict:
+    return {"versions": [[name, e.name, e.digest] for name, e in versions.items()]}
+
+
+def loading_summary(rates: xr.Dataset, epochs: xr.Dataset) -> dict:
+    """Return what the two tables say in numbers and one sentence, for the most processes.
+
+    Of the compressed versions it is about the one whose epoch is shortest. Loading from it is never
+    faster than decoding, so it wins on storages that are slower than that, and than the network.
 
     Returns
     -------
-    Dataset
-        ``tolerance``, ``error`` and ``ratio`` (field, setting), from fine to coarse; the two
-        thresholds ``roundoff`` (the rounding error of the stored type) and ``model_error`` (field).
+    dict
+        ``version`` and ``ratio``; ``epoch``, its time over raw's; ``stall`` and ``raw_stall``, the
+        share of an epoch in which the network waits; ``network`` and ``decode`` in MB/s of
+        uncompressed data; ``below``, the storage's MB/s below which compression wins; ``sentence``.
     """
-    train_set, codec_type = study.train_set, codec_class(study.config.codec)
-    position = train_set.position(simulation, step)
-    model_error = mean_model_errors(study).isel(sample=position).values
-
-    def sweep() -> xr.Dataset:
-        sample = train_set.read(position)
-        axes = tuple(range(1, sample.ndim))
-        size = np.abs(sample).mean(axis=axes, dtype=np.float64)
-        roundoff = np.finfo(sample.dtype).eps * size
-        finest = float(roundoff[roundoff > 0].min())
-        coarsest = codec_type.expected_tolerance(float(model_error.max()), train_set.grid.ndim)
-        # Factors of two: every setting of zfp, and enough of any other codec.
-        n = math.ceil(math.log2(coarsest)) + 4 - math.floor(math.log2(finest))
-        bounds = 2.0 ** (math.floor(math.log2(finest)) + np.arange(n))
-        found = [[search.measure(f, codec_type(b)) for b in bounds] for f in sample]
-        dims = ("field", "setting")
-        columns = {
-            "tolerance": [[f.tolerance for f in row] for row in found],
-            "error": [[f.error for f in row] for row in found],
-            "ratio": [[sample[0].nbytes / f.nbytes for f in row] for row in found],
-        }
-        coords = {key: train_set.coords[key] for key in ("field", "unit", "label")}
-        return xr.Dataset(
-            {name: (dims, values) for name, values in columns.items()}
-            | {"roundoff": ("field", roundoff), "model_error": ("field", model_error)},
-            coords,
-        )
-
-    made_from = {
-        "ensemble_digest": study.ensemble.digest,
-        "simulation": simulation,
-        "step": step,
-        "model_error": model_error.tolist(),
-        "codec": study.config.codec,
+    last = epochs.isel(processes=-1)
+    both, compute = last["both"].median("round"), float(last["compute"].median())
+    version = str(both.isel(version=slice(1, None)).idxmin().item())
+    ratio = float(epochs["ratio"].sel(version=version))
+    compressed, raw = float(both.sel(version=version)), float(both.sel(version=RAW.name))
+    memory = rates["rate"].sel(storage=MEMORY).median("round")
+    decode = float(memory.sel(version=version))
+    network = epochs.attrs["epoch_nbytes"] / compute / 1e6
+    below = min(network, decode) if decode < float(memory.sel(version=RAW.name)) else network
+    n, storage = int(last["processes"]), epochs.attrs["storage"]
+    binds = "the network keeps up" if below == network else "decoding binds"
+    return {
+        "version": version,
+        "ratio": ratio,
+        "epoch": compressed / raw,
+        "stall": max(0.0, 1 - compute / compressed),
+        "raw_stall": max(0.0, 1 - compute / raw),
+        "network": network,
+        "decode": decode,
+        "below": below,
+        "processes": n,
+        "storage": storage,
+        "sentence": (
+            f"On this storage ({storage}), compressed to {ratio:.1f}×, an epoch takes "
+            f"{compressed / raw:.2f} of raw's time with {n} process{'es' if n > 1 else ''}; below "
+            f"{below:.0f} MB/s compression wins (above it {binds})."
+        ),
     }
-    return study.results.table("thresholds", made_from, sweep)
-
-
-def sample_predictions(
-    study: Study, simulation: int, step: int, fields: Sequence[str] = ()
-) -> xr.Dataset:
-    """Fig. 10: a test sample as simulated, and as one model of each version sees it; by ``model``.
-
-    The models are those of the first seed, raw and of every version that was trained.
-    """
-    test = study.test_set
-    fields = list(fields or pictured_fields(test))
-    trained = read_table(study.path / "lossy_training.nc")
-    if trained is None:
-        raise FileNotFoundError(f"{study.path} has no lossy models: 5_lossy_training trains them")
-    columns = (trained[name].values for name in ("version", "ratio", "folder"))
-    chosen = {}
-    for version, ratio, name in zip(*columns, strict=True):
-        chosen.setdefault(str(version), (float(ratio), study.path / "models" / str(name)))
-
-    def predict_all() -> xr.Dataset:
-        position = test.position(simulation, step)
-        inputs = test.inputs[position]
-        seen = [predict(load(path, trust=True), inputs) for _, path in chosen.values()]
-        names = [
-            "raw model" if version == RAW.name else f"{ratio:.1f}× model"
-            for version, (ratio, _) in chosen.items()
-        ]
-        samples = np.stack([test.read(position), *seen])
-        title = f"simulation {simulation} at {test.samples.time[position]:g} {test.time_unit}"
-        return _pictures(test, samples, {"model": ["simulation", *names]}, fields, title=title)
-
-    made_from = {
-        "test_digest": test.digest,
-        "simulation": simulation,
-        "step": step,
-        "fields": fields,
-        "models": [path.name for _, path in chosen.values()],
-    }
-    return study.results.table("pictures", made_from, predict_all)
-
-
-def _pictures(
-    ensemble: Ensemble, samples: np.ndarray, rows: dict, fields: Sequence[str], **attributes: str
-) -> xr.Dataset:
-    """Return some fields of samples ``(n, n_fields, ny, nx)``, for a figure.
-
-    ``fields`` (row, field, y, x), with ``label`` and ``unit`` of ``field``; the axes with their
-    units and ends.
-    """
-    (row,), places = rows, [ensemble.index(name) for name in fields]
-    y, x = ensemble.grid.y, ensemble.grid.x
-    axes = {
-        a.name: (a.name, a.centres, {"units": a.unit, "extent": [a.low, a.high]}) for a in (y, x)
-    }
-    of_field = {
-        "field": list(fields),
-        "label": ("field", [ensemble.fields[i].label for i in places]),
-        "unit": ("field", [ensemble.fields[i].unit for i in places]),
-    }
-    pictures = {"fields": ((row, "field", y.name, x.name), samples[:, places])}
-    return xr.Dataset(pictures, {**rows, **axes, **of_field}, attributes)

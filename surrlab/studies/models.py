@@ -15,8 +15,8 @@ import xarray as xr
 from surrlab import _parallel
 from surrlab.compression.version import RAW, Version
 from surrlab.data.ensemble import Ensemble
-from surrlab.evaluation import evaluate as evaluation
-from surrlab.studies.results import Study, cached_table
+from surrlab.evaluation.evaluate import VERSION, evaluate, model_errors
+from surrlab.studies.results import Study, cached_table, read_table
 from surrlab.training.step import best_accelerator, make_fabric
 from surrlab.training.train import TrainConfig, run_config, run_id, train
 
@@ -62,7 +62,7 @@ def folder(study: Study, model: Model) -> Path:
 
 def evaluation_path(study: Study, model: Model) -> Path:
     """Return the table of a model's errors on the test side, beside its weights."""
-    name = f"evaluation{evaluation.VERSION}-{study.test_set.digest}.nc"
+    name = f"evaluation{VERSION}-{study.test_set.digest}.nc"
     return folder(study, model) / name
 
 
@@ -114,10 +114,10 @@ def _train_one(
     )
     surrogate.network.to(accelerator)
     if model.kind == "raw":
-        errors = functools.partial(evaluation.model_errors, surrogate, model.data)
+        errors = functools.partial(model_errors, surrogate, model.data)
         made_from = {"ensemble_digest": model.data.digest}
         cached_table(path.with_name(TRAINING_ERRORS), made_from, errors)
-    compare = functools.partial(evaluation.evaluate, surrogate, test_set, statistics)
+    compare = functools.partial(evaluate, surrogate, test_set, statistics)
     cached_table(path, {"test_digest": test_set.digest}, compare)
 
 
@@ -126,7 +126,7 @@ def evaluations(study: Study, models: Sequence[Model], name: str) -> xr.Dataset:
     paths = [evaluation_path(study, model) for model in models]
 
     def join() -> xr.Dataset:
-        tables = [xr.load_dataset(path, engine="h5netcdf") for path in paths]
+        tables = [read_table(path) for path in paths]
         truth = [variable for variable in tables[0] if variable.startswith("truth_")]
         joined = xr.concat([t.drop_vars(truth) for t in tables], "model", data_vars="all")
         return joined.merge(tables[0][truth]).assign_coords(_coordinates(study, models))
@@ -153,7 +153,7 @@ def _made_from(study: Study, models: Sequence[Model]) -> dict[str, Any]:
     return {
         "ensemble_digest": study.ensemble.digest,
         "test_digest": study.test_set.digest,
-        "evaluation_version": evaluation.VERSION,
+        "evaluation_version": VERSION,
         "models": [folder(study, model).name for model in models],
         "names": [model.name for model in models],
     }

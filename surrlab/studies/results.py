@@ -94,7 +94,7 @@ def read_table(path: Path) -> xr.Dataset | None:
     if not path.exists():
         return None
     try:
-        return xr.load_dataset(path, engine="h5netcdf")
+        return xr.load_dataset(path, engine="h5netcdf", decode_times=False)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise OSError(f"{path} is damaged ({error}); remove it, and it is made again") from error
 

@@ -51,6 +51,9 @@ def _origin(factory: Factory) -> str:
 class NetworkConfig:
     """Which network, with which arguments: a value, whose repr and whose config rebuild it.
 
+    It is a part of the run id, the code of the network is not: give an edited network another name
+    or argument, or its stored models are taken for new ones.
+
     Parameters
     ----------
     name : str

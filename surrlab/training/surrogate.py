@@ -87,34 +87,27 @@ def _scale(deviation: np.ndarray) -> np.ndarray:
 
 
 class DeviceNormaliser:
-    """A `Normaliser` on a device: takes tensors to standard deviations and fields back.
-
-    Statistics meet a tensor in its own precision, since a base pressure in float64 may vary by less
-    than float32 resolves.
-    """
+    """A `Normaliser` on a device: takes tensors to standard deviations and fields back."""
 
     def __init__(self, normaliser: Normaliser, device: torch.device):
-        self._statistics, self._device = asdict(normaliser), device
-        self._tensors: dict[tuple[str, torch.dtype], torch.Tensor] = {}
+        self._statistics = {
+            name: torch.tensor(values, device=device) for name, values in asdict(normaliser).items()
+        }
 
-    def inputs(self, values: torch.Tensor) -> torch.Tensor:  # (b, n) -> the same, in float32
+    def inputs(self, values: torch.Tensor) -> torch.Tensor:  # (b, n) -> the same
         """Inputs in standard deviations."""
-        return ((values - self._of("input_mean", values)) / self._of("input_scale", values)).float()
+        return (values - self._of("input_mean", values)) / self._of("input_scale", values)
 
-    def fields(self, values: torch.Tensor) -> torch.Tensor:  # (b, n_fields, …) -> float32
+    def fields(self, values: torch.Tensor) -> torch.Tensor:  # (b, n_fields, …) -> the same
         """Fields in standard deviations, as the network gives them."""
-        return ((values - self._of("field_mean", values)) / self._of("field_scale", values)).float()
+        return (values - self._of("field_mean", values)) / self._of("field_scale", values)
 
     def fields_in_units(self, values: torch.Tensor) -> torch.Tensor:  # (b, n_fields, …)
         """A network's output in the fields' units."""
         return values * self._of("field_scale", values) + self._of("field_mean", values)
 
     def _of(self, name: str, like: torch.Tensor) -> torch.Tensor:  # (n, 1, …)
-        key = name, like.dtype
-        if key not in self._tensors:  # once, since a copy to a GPU waits for it
-            values = self._statistics[name]
-            self._tensors[key] = torch.tensor(values, dtype=like.dtype, device=self._device)
-        return self._tensors[key].reshape(-1, *(1 for _ in like.shape[2:]))
+        return self._statistics[name].reshape(-1, *(1 for _ in like.shape[2:]))
 
 
 @dataclass(frozen=True)

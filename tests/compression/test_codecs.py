@@ -1,191 +1,107 @@
 import json
+from dataclasses import dataclass
+from typing import ClassVar
 
-import h5py
 import numpy as np
 import pytest
+from compression.toy_codec import Rounding
 
-from surrlab.compression import hdf5_filters
-from surrlab.compression.codecs import Raw
+from surrlab.compression.codecs import (
+    Codec,
+    Raw,
+    checked,
+    codec_class,
+    codec_from_config,
+    codec_from_filter,
+    register_codec,
+)
 from surrlab.compression.zfp import Zfp
 
 
-def noise(shape, dtype=np.float32, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+@pytest.mark.parametrize("codec", [Raw(), Zfp(0.3), Zfp(0), Rounding(0.3), Rounding(0)])
+def test_a_codec_is_a_value_that_its_configuration_rebuilds(codec):
+    assert eval(repr(codec)) == codec
+    again = codec_from_config(json.loads(json.dumps(codec.config())))
+    assert again == codec and hash(again) == hash(codec)
+    assert codec_class(codec.name) is type(codec)
 
 
-def stored(path, array, codec):
-    """What HDF5's own filter writes for an array, as one chunk with its checksum."""
-    with h5py.File(path, "w") as file:
-        chunk = (1, *array.shape)
-        dataset = file.create_dataset(
-            "x", chunk, array.dtype, chunks=chunk, fletcher32=True, **codec.h5_filter()
-        )
-        dataset[0] = array
-        file.flush()
-        return dataset.id.read_direct_chunk((0,) * len(chunk))[1]
+def test_equal_settings_are_equal_codecs():
+    codecs = [Zfp(0.25), Zfp(0.3), Zfp(0), Raw(), Raw(), Rounding(0.25), Rounding(0.3)]
+    assert len(set(codecs)) == 5
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(48, 16), (5, 7), (1, 9), (9, 1), (30,), (3, 4, 5)])
-@pytest.mark.parametrize("tolerance", [1e-3, 0.3, 1.0])
-def test_no_value_is_off_by_more_than_the_tolerance(shape, tolerance, dtype):
-    field, codec = noise(shape, dtype), Zfp(tolerance)
-    decoded = codec.decode(codec.encode(field), shape, dtype)
-    assert (decoded.shape, decoded.dtype) == (shape, dtype)
-    assert 0 < abs(decoded - field).max() <= codec.tolerance == 2.0**codec.exponent <= tolerance
+def test_an_unknown_codec_is_named_with_those_that_there_are():
+    with pytest.raises(KeyError, match=r"called 'sz9'; there are .*raw.*zfp"):
+        codec_from_config({"codec": "sz9", "tolerance": 1.0})
+    with pytest.raises(KeyError):
+        codec_from_filter(299, ())
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_tolerance_zero_is_lossless(dtype):
-    field = noise((33, 18), dtype) * 10.0 ** np.arange(-9, 9)
-    assert Zfp(0).exponent is None
-    np.testing.assert_array_equal(Zfp(0).decode(Zfp(0).encode(field), (33, 18), field.dtype), field)
+def test_a_name_or_a_filter_belongs_to_one_class():
+    @dataclass(frozen=True)
+    class Other(Rounding):
+        name: ClassVar[str] = "other"
 
-
-def test_a_codec_is_a_value():
-    assert Zfp(0.3) == Zfp(0.25) == eval(repr(Zfp(0.3)))
-    assert len({Zfp(0.25), Zfp(0.3), Zfp(0.5), Zfp(0), Raw(), Raw()}) == 4
-    config = json.loads(json.dumps(Zfp(0.3).config()))
-    assert config.pop("codec") == "zfp" and Zfp(**config) == Zfp(0.3)
+    with pytest.raises(ValueError, match=r"collides with .*Rounding"):
+        register_codec(Other, h5_filter_id=1)
+    Other.name = "zfp"
+    with pytest.raises(ValueError, match=r"collides with .*Zfp"):
+        register_codec(Other)
+    register_codec(Rounding, h5_filter_id=1)  # a cell that ran twice
 
 
 @pytest.mark.parametrize("tolerance", [-1, np.nan, np.inf])
-def test_a_tolerance_that_zfp_would_take_for_lossless_is_refused(tolerance):
+def test_a_tolerance_that_is_none_is_refused(tolerance):
     with pytest.raises(ValueError, match=f"not {tolerance}"):
-        Zfp(tolerance)
+        Rounding(tolerance)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("codec", [Zfp(0.1), Zfp(0), Raw()])
-def test_values_that_are_not_finite_are_named(codec, value):
-    field = noise((48, 16))
-    field[[7, 40], [3, 0]] = value
-    with pytest.raises(ValueError, match=rf"2 of 768 .* \({value}\) at \(7, 3\)"):
-        codec.encode(field)
+def test_what_a_codec_has_without_saying_so():
+    codec, field = Rounding(0.5), np.linspace(-3, 3, 48, dtype=np.float32).reshape(8, 6)
+    assert Rounding.snap(0.3) == 0.3 and Rounding.lossless() == Rounding(0)
+    assert (codec.coarser(), codec.finer()) == (Rounding(1.0), Rounding(0.25))
+    assert Rounding.expected_tolerance(0.25, ndim=2) == 0.5
+    assert (
+        not Rounding(Rounding.erasing_tolerance(3, 2))
+        .encode(field)
+        .strip(Rounding(1.0).encode(0 * field))
+    )
+    stream, outs = codec.encode(field), np.empty((2, 8, 6), np.float32)
+    codec.decode_many([stream, stream], list(outs))
+    assert 0 < abs(outs - field).max() <= 0.5
+    low, high = Rounding.plausible_bytes(field.shape, 4)
+    assert low <= len(stream) <= high
+    assert codec.class_name == "rounding" and Rounding.from_h5_options((4,)) == Rounding(0)
+
+
+def test_streams_that_need_their_tolerance_say_so():
+    class Plain(Rounding):
+        carries_bound = False
+
+    assert Plain(0.25).class_name == "rounding-0.25"
+    with pytest.raises(ValueError, match="does not read its tolerance"):
+        Plain.from_h5_options((4,))
+
+
+def test_a_class_that_lacks_a_part_cannot_be_made():
+    @dataclass(frozen=True)
+    class Half(Codec):
+        name: ClassVar[str] = "half"
+        tolerance: float
+
+    with pytest.raises(TypeError, match="abstract"):
+        Half(0.1)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.int32, np.complex64, bool])
-def test_other_types_are_refused(dtype):
+def test_only_floats_are_checked_in(dtype):
     with pytest.raises(TypeError, match="float32 and float64"):
-        Zfp(0.1).encode(np.ones((8, 8), dtype))
-    with pytest.raises(TypeError, match="float32 and float64"):
-        Zfp(0.1).decode(bytes(64), (8, 8), dtype)
+        checked(np.ones((8, 8), dtype))
 
 
-@pytest.mark.parametrize("shape", [(0, 4), (2, 2, 2, 2, 2)])
-def test_shapes_that_zfp_cannot_encode_are_refused(shape):
-    with pytest.raises(ValueError, match=r"without values|at most 4"):
-        Zfp(0.1).encode(np.ones(shape, np.float32))
-
-
-@pytest.mark.parametrize("codec", [Zfp(1e-3), Zfp(0), Raw()])
-def test_memory_layout_does_not_matter(codec):
-    field = noise((48, 16))
-    expected = codec.encode(field)
-    wide = np.zeros((96, 64), np.float32)
-    wide[::2, ::4] = field
-    for same in (field.astype(">f4"), np.asfortranarray(field), wide[::2, ::4], field[None]):
-        assert codec.encode(same) == expected
-    rows = np.broadcast_to(field[0], (48, 16))  # zfpy would read past its one row
-    assert codec.encode(rows) == codec.encode(rows.copy())
-    np.testing.assert_allclose(codec.decode(codec.encode(rows), (48, 16)), rows, atol=1e-3)
-
-
-@pytest.mark.parametrize("codec", [Zfp(1e-3), Zfp(0), Raw()])
-def test_decode_fills_its_part_of_a_batch_and_nothing_else(codec):
-    field, batch = noise((48, 16)), np.full((3, 6, 48, 16), 7, np.float32)
-    out = batch[1, 2]
-    assert codec.decode(codec.encode(field), (48, 16), out=out) is out
-    np.testing.assert_allclose(batch[1, 2], field, atol=1e-3)
-    out[:] = 7
-    assert (batch == 7).all()
-
-
-@pytest.mark.parametrize("codec", [Zfp(0.1), Raw()])
-@pytest.mark.parametrize(
-    "out",
-    [
-        np.zeros((48, 32), np.float32)[:, ::2],
-        np.zeros((16, 48), np.float32).T,
-        np.zeros((16, 48), np.float32),
-        np.zeros((48, 16), np.float64),
-        np.zeros((48, 16), ">f4"),
-    ],
-)
-def test_decode_refuses_an_output_that_does_not_fit(codec, out):
-    stream = codec.encode(noise((48, 16)))
-    with pytest.raises(ValueError, match="C-contiguous"):
-        codec.decode(stream, (48, 16), out=out)
-    assert not out.any()
-
-
-def test_a_stream_of_an_impossible_length_is_refused():
-    stream = Zfp(0).encode(noise((48, 16)))
-    for wrong in (b"", stream[:5], stream + stream):
-        with pytest.raises(ValueError, match=f"{len(wrong)} bytes"):
-            Zfp(0).decode(wrong, (48, 16))
-    with pytest.raises(ValueError, match="takes 256 bytes, got 255"):
-        Raw().decode(bytes(255), (8, 8))
-
-
-@pytest.mark.parametrize("tolerance", [0.3, 1e-4, 0])
-@pytest.mark.parametrize("shape", [(48, 16), (5, 7), (1, 9), (9, 1)])
-def test_streams_are_those_of_the_hdf5_filter(tmp_path, shape, tolerance):
-    field, codec = noise(shape), Zfp(tolerance)
-    stream = codec.encode(field)
-    chunk = stored(tmp_path / "by_hdf5.h5", field, codec)[:-4]
-    assert stream[: len(chunk)] == chunk and not any(stream[len(chunk) :])
-    decoded = codec.decode(stream, shape)
-    np.testing.assert_array_equal(codec.decode(chunk, shape), decoded)
-    path = tmp_path / "by_hand.h5"
-    with h5py.File(path, "w") as file:
-        dataset = file.create_dataset(
-            "x", (1, *shape), "f4", chunks=(1, *shape), **codec.h5_filter()
-        )
-        dataset.id.write_direct_chunk((0, 0, 0), stream)
-    with h5py.File(path) as file:
-        np.testing.assert_array_equal(file["x"][0], decoded)
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 719, 720, 721, 1 << 17, (1 << 18) + 5])
-@pytest.mark.parametrize("fill", [None, 0, 255])
-def test_checksums_are_those_of_hdf5(tmp_path, n, fill):
-    random = np.random.default_rng(n).integers(0, 256, n, np.uint8)
-    data = random if fill is None else np.full(n, fill, np.uint8)
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        dataset = file.create_dataset("x", data=data, chunks=(n,), fletcher32=True)
-        file.flush()
-        chunk = dataset.id.read_direct_chunk((0,))[1]
-    assert hdf5_filters.fletcher32(data.tobytes()).to_bytes(4, "little") == chunk[-4:]
-
-
-def test_a_file_tells_how_its_chunks_are_stored(tmp_path):
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-
-        def dataset(**arguments):
-            return file.create_dataset(None, (1, 8, 8), "f4", chunks=(1, 8, 8), **arguments)
-
-        for codec in (Zfp(0.3), Zfp(2.0**-40), Zfp(2.0**40), Zfp(0), Raw()):
-            assert hdf5_filters.stored_as(dataset(**codec.h5_filter())) == (codec, False)
-            assert hdf5_filters.stored_as(dataset(fletcher32=True, **codec.h5_filter())) == (
-                codec,
-                True,
-            )
-        both = dataset(fletcher32=True, **Zfp(1).h5_filter())
-        assert hdf5_filters.stored_as(both, filter_mask=0b01) == (Raw(), True)
-        assert hdf5_filters.stored_as(both, filter_mask=0b10) == (Zfp(1), False)
-        with pytest.raises(ValueError, match="deflate"):
-            hdf5_filters.stored_as(dataset(compression="gzip"))
-        with pytest.raises(ValueError, match="shuffle"):
-            hdf5_filters.stored_as(dataset(shuffle=True, **Zfp(1).h5_filter()))
-        rate = {"compression": 32013, "compression_opts": (1, 0, 0, 1 << 30, 0, 0)}
-        with pytest.raises(ValueError, match="mode other than accuracy"):
-            hdf5_filters.stored_as(dataset(**rate))
-
-
-@pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_expected_tolerance_gives_that_error_on_noise(ndim):
-    field = 100 * noise((4096, 64, 16)[ndim - 1 : ndim] * ndim, np.float64)
-    error = 1 / Zfp.expected_tolerance(1, ndim)  # of tolerance 1, a power of two
-    decoded = Zfp(1).decode(Zfp(1).encode(field), field.shape, field.dtype)
-    assert abs(decoded - field).mean() == pytest.approx(error, rel=0.05)
+def test_what_is_checked_in_is_native_contiguous_and_without_sides_of_one():
+    field = np.arange(12, dtype=">f8").reshape(3, 1, 4)
+    ready = checked(field[::-1])
+    assert ready.dtype == np.float64 and ready.dtype.isnative and ready.flags.c_contiguous
+    np.testing.assert_array_equal(ready, field[::-1, 0])

@@ -135,3 +135,17 @@ def test_jet_length_lies_between_the_twentieths_of_the_rows():
     stray = np.ones((40, 8))
     stray[0], stray[-1] = 50.0, -50.0
     assert metrics.jet_length(stray, dx=0.1) == 0.0
+
+
+def test_totals_over_any_number_of_axes():
+    rng = np.random.default_rng(3)
+    for ndim in (1, 2, 3):
+        density, speed = rng.uniform(size=(2, 5, *(2, 3, 4)[-ndim:]))
+        axes = tuple(range(1, ndim + 1))
+        np.testing.assert_allclose(metrics.total_mass(density, 0.5, ndim), density.sum(axes) / 2)
+        volumes = rng.uniform(size=density.shape[1:])
+        px, _ = metrics.total_momentum(density, speed, speed, volumes, ndim)
+        np.testing.assert_allclose(px, (density * speed * volumes).sum(axes))
+        np.testing.assert_allclose(
+            metrics.l1(density, speed, ndim), abs(density - speed).mean(axes)
+        )

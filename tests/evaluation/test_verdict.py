@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from surrlab import cli
+from surrlab._commands import read_scores
 from surrlab.evaluation.margins import DEFAULT_MARGINS, Margin, short
 from surrlab.evaluation.variability import LOOKS, band, band_share, level, limits, per_cent, two_way
 from surrlab.evaluation.verdict import overall, position, verdict
-from surrlab._verdict_command import main, read_scores
 
 SCORES = {
     "l1": (0.16, 0.002, -1),
@@ -196,7 +197,7 @@ def test_sentences_are_in_the_users_units():
     found = verdict(raw, lossy, ranges=RANGES)
     assert found.state in ("benign", "small")
     pattern = r"at most [\d.]+ % more L1, [\d.]+ dB less PSNR in any field, [\d.]+ % of range more "
-    pattern += r"mass and [\d.]+ less thickness_correlation \(95 %\)"
+    pattern += r"mass and [\d.]+ less thickness_correlation \(95 % each\)"
     assert re.match(pattern, found.reason)
     raw, lossy = tables(8, psnr_density=3.0)
     found = verdict(raw, lossy, labels={"psnr_density": "PSNR of density"}, ranges=RANGES)
@@ -292,6 +293,8 @@ def test_bad_tables_are_refused_in_a_sentence():
         verdict(crossed[0], crossed[1].drop((103, 2)))
     with pytest.raises(KeyError, match="lossy scores lack l1; they have psnr_density"):
         verdict(raw, lossy.drop(columns="l1"))
+    with pytest.raises(KeyError, match="raw scores lack l1; they have psnr_density"):
+        verdict(raw.drop(columns="l1"), lossy)
     with pytest.raises(KeyError, match="no score for the margin of psnr_densty"):
         verdict(raw, lossy, margins={"psnr_densty": "1 dB"})
     with pytest.raises(KeyError, match="better names energy; the scores are l1"):
@@ -446,12 +449,12 @@ def files(tmp_path):
 def test_csv_in_json_out(files, capsys):
     raw, _ = tables(5, 6, psnr_density=5)
     pd.testing.assert_frame_equal(read_scores(files[0]), raw)
-    assert main([*files, "--json"]) == 0
+    assert cli.main(["verdict", *files, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["state"] == "harmful"
     assert {"shift", "low", "high", "bound", "unit", "state"} <= set(found["scores"]["l1"])
     options = ["--margin", "psnr_density=50dB", "--margin", "mass=0.1", "--better"]
-    assert main([*files, *options, "l1=lower", "mass=higher", "--looks", "3,5"]) == 0
+    assert cli.main(["verdict", *files, *options, "l1=lower", "mass=higher", "--looks", "3,5"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(("benign: at most", "small: at most"))
     assert "psnr_density" in out
@@ -471,7 +474,7 @@ def test_csv_in_json_out(files, capsys):
     ],
 )
 def test_csv_bad_options_exit_with_2_and_a_sentence(files, capsys, options, sentence):
-    assert main([*files, *options]) == 2
+    assert cli.main(["verdict", *files, *options]) == 2
     err = capsys.readouterr().err
     assert sentence in err
     assert len(err.splitlines()) == 1
@@ -490,7 +493,7 @@ def test_csv_bad_files(files, tmp_path, capsys):
         path.write_text(text)
         good = tmp_path / "good.csv"
         good.write_text("seed,l1\n1,2\n2,3\n")
-        assert main([str(path), str(good)]) == 2
+        assert cli.main(["verdict", str(path), str(good)]) == 2
         assert sentence in capsys.readouterr().err
-    assert main([str(tmp_path / "none.csv"), files[1]]) == 2
+    assert cli.main(["verdict", str(tmp_path / "none.csv"), files[1]]) == 2
     assert "no readable CSV file" in capsys.readouterr().err

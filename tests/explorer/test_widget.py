@@ -13,10 +13,10 @@ import nbformat
 import numpy as np
 import pytest
 
+from surrlab import _notebook_runner as notebooks
 from surrlab import cli, explorer
 from surrlab.explorer import html, source
 from surrlab.explorer.settings import RUNGS
-from surrlab.studies import notebooks
 
 
 @pytest.fixture

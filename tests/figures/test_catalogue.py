@@ -3,33 +3,31 @@
 import dataclasses
 import re
 import shutil
-from functools import partial
 
 import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pytest
 from PIL import Image
 from synthetic import TABLES
-from test_throughput import epoch_table, rate_table
 
-from surrlab import cli, studies
-from surrlab.figures import catalogue
-from surrlab.figures.catalogue import PLATES
+from surrlab import cli
+from surrlab.figures import FIGURES, catalogue, draw
 from surrlab.studies import presets
-
-ALL = TABLES | {"loading_rates": rate_table(), "epoch_times": epoch_table()}
 
 
 def study(path, *names):
     """A folder of these invented tables, and nothing else."""
+    folder = path / "quick"
+    folder.mkdir(exist_ok=True)
     for name in names:
-        studies.keep(path / "quick" / f"{name}.nc", None, partial(ALL.get, name))
-    return path / "quick"
+        TABLES[name].to_netcdf(folder / f"{name}.nc", engine="h5netcdf")
+    return folder
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    return study(tmp_path_factory.mktemp("results"), *ALL)
+    return study(tmp_path_factory.mktemp("results"), *TABLES)
 
 
 def test_every_figure_of_the_notebooks_is_in_the_list_and_the_other_way_round():
@@ -39,15 +37,15 @@ def test_every_figure_of_the_notebooks_is_in_the_list_and_the_other_way_round():
             cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"
         )
         assert not re.search(r"savefig|figures\w*\.", code)  # there is no other way to draw
-        for name in re.findall(r'plates\.draw\(study\.path, "(\w+)"\)', code):
+        for name in re.findall(r'study\.figure\("(\w+)"\)', code):
             called[name] = notebook.stem
-    assert list(called) == list(PLATES)
-    assert called == {name: plate.notebook for name, plate in PLATES.items()}
+    assert list(called) == list(FIGURES)
+    assert called == {name: spec.notebook for name, spec in FIGURES.items()}
 
 
-@pytest.mark.parametrize("name", PLATES)
+@pytest.mark.parametrize("name", FIGURES)
 def test_nothing_is_clipped_and_the_caption_is_whole(name, results):
-    figure = catalogue.draw(results, name)
+    figure = draw(results, name)
     box = figure.get_tightbbox()
     assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= 10 and box.y1 <= figure.get_figheight()
     assert figure.get_suptitle()
@@ -58,31 +56,59 @@ def test_nothing_is_clipped_and_the_caption_is_whole(name, results):
 
 
 def test_the_command_draws_the_same_bytes_from_tables_alone(results, capsys):
-    for name in PLATES:
+    for name in FIGURES:
         if not (results / "figures" / f"{name}.png").exists():  # where this test runs alone
-            catalogue.draw(results, name)
-    before = {path: path.read_bytes() for path in results.glob("figures/*.png")}
+            draw(results, name)
+    before = {path: path.read_bytes() for path in results.glob("figures/*")}
     stamps = {path: path.stat().st_mtime_ns for path in results.glob("*.nc")}
     shutil.rmtree(results / "figures")
     assert cli.main(["figures", "--results", str(results.parent)]) == 0
-    assert {path: path.read_bytes() for path in results.glob("figures/*.png")} == before
+    assert {path: path.read_bytes() for path in results.glob("figures/*")} == before
     assert {path: path.stat().st_mtime_ns for path in results.glob("*.nc")} == stamps
-    assert len(before) == len(PLATES)
+    assert len(before) == len(FIGURES)
     said = capsys.readouterr().out
-    assert "not drawn" not in said and all(name in said for name in PLATES)
+    assert "not drawn" not in said and all(name in said for name in FIGURES)
 
 
-def test_a_missing_or_old_table_is_named_and_the_rest_is_drawn(tmp_path, capsys):
+def test_a_missing_or_old_table_is_named_and_the_rest_is_drawn(tmp_path):
     results = study(tmp_path, "verdicts", "history")
-    old = TABLES["curves"].drop_attrs(deep=False)
+    old = TABLES["raw_curves"].drop_vars("version")
     old.to_netcdf(results / "raw_curves.nc", engine="h5netcdf")
+    foreign = TABLES["lossy_training"][["normalised_l1"]].drop_attrs(deep=False)
+    foreign.to_netcdf(results / "lossy_training.nc", engine="h5netcdf")
+    drawn, missing = catalogue.draw_all(results)
+    assert drawn == ["history", "verdict"]
+    assert len(missing) == len(FIGURES) - 2
+    for name in ("totals", "momentum_band_lossy"):
+        path = results / "curves.nc"
+        assert f"{name}: there is no {path}; 5_lossy_training.ipynb makes it" in missing
+    (band,) = (said for said in missing if said.startswith("momentum_band: "))
+    assert f"{results / 'raw_curves.nc'} lacks" in band and "version" in band
+    assert band.endswith("another version made it, 2_variability.ipynb makes it again")
+    said = f"correlation: {results / 'lossy_training.nc'}: the ensemble names no curve quantity"
+    assert any(line.startswith(said) for line in missing)  # not every ensemble has one
+
+
+def test_the_command_names_what_it_does_not_draw(tmp_path, capsys):
+    results = study(tmp_path, "verdicts", "history")
     assert cli.main(["figures", "--results", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    for name in ("totals", "momentum_band_lossy"):
-        assert f"{name}: there is no {results / 'curves.nc'}; 5_lossy_training.ipynb makes" in said
-    assert f"momentum_band: {results / 'raw_curves.nc'} lacks 'momentum'; another" in said
     assert said.splitlines()[0] == f"{results / 'figures'}: history, verdict"
-    assert said.count("\nnot drawn: ") == len(PLATES) - 2
+    assert said.count("\nnot drawn: ") == len(FIGURES) - 2
+
+
+def test_a_figure_that_is_not_in_the_list(tmp_path):
+    with pytest.raises(KeyError, match="there is no figure 'momentum'; there are evolution, hist"):
+        draw(tmp_path, "momentum")
+
+
+def test_times_stay_numbers_whatever_their_unit(tmp_path):
+    table = TABLES["evolution"].copy()
+    table["time"] = table["time"].assign_attrs(units="hours")  # xarray knows how to decode these
+    table.to_netcdf(tmp_path / "evolution.nc", engine="h5netcdf")
+    titles = [ax.get_title() for ax in draw(tmp_path, "evolution").axes]
+    assert titles[4] == "10 hours"
+    np.testing.assert_array_equal(table["time"], TABLES["evolution"]["time"])
 
 
 def test_table_one_has_the_ensembles_at_hand(ensemble, tmp_path, capsys):

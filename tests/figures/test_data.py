@@ -1,46 +1,23 @@
-"""The pictures of the data: what is drawn and said is what the table holds."""
+"""The figures of Section IV: what is drawn and said is what the table holds."""
 
 import numpy as np
-import pytest
-from synthetic import (
-    bars,
-    caption,
-    compressed_table,
-    evolution_table,
-    legend,
-    sample_stack,
-    threshold_table,
-    tolerance_table,
-)
+from synthetic import caption, generation_table, legend, threshold_table, tolerance_table
 
-from surrlab.figures import data, style
+from surrlab.figures import data
+
+RAW = 4 * 48 * 16
 
 
-def test_evolution_shares_limits_in_a_row():
-    table = evolution_table(("density", "velocity_y"), columns=3)
-    figure = data.evolution(table)
-    panels = [ax for ax in figure.axes if ax.images]
-    assert [ax.get_title() for ax in panels[:3]] == ["0 s", "5 s", "10 s"]
-    shown = sample_stack()[[0, 25, 50]]
-    reach = abs(shown[:, 2]).max()  # of both signs: centred on zero
-    limits = (shown[:, 0].min(), shown[:, 0].max()), (-reach, reach)
-    for row, field, clim in zip((panels[:3], panels[3:]), (0, 2), limits, strict=True):
-        for ax, values in zip(row, shown[:, field], strict=True):
-            assert ax.images[0].get_clim() == clim
-            np.testing.assert_array_equal(ax.images[0].get_array(), values)
-            assert ax.images[0].origin == "lower"  # row 0 is the bottom
-    assert [bar.get_ylabel() for bar in bars(figure)] == ["density\n(g/cm³)", "velocity y\n(cm/s)"]
-    assert "density ratio 4" in figure.get_suptitle()
-    low, high = (round(float(value), 2) for value in limits[0])  # a range of 3
-    assert f"Heavy gas falls. Density lies between {low:g} and {high:g} g/cm³" in caption(figure)
-    assert "16 × 48 cells, x from −0.17 to 0.17 cm, y from −0.5 to 0.5 cm" in caption(figure)
-
-
-def test_evolution_tells_time_in_its_unit():
-    table = evolution_table(columns=4)
-    table["time"].attrs["units"] = "µs"
-    panels = [ax for ax in data.evolution(table).axes if ax.images]
-    assert panels[-1].get_title() == "10 µs"
+def test_generation_loss_marks_the_medians():
+    table = generation_table()
+    figure = data.generation_loss(table)
+    kind, error = table["kind"].values, table["normalised_l1"].values
+    before, after = (np.median(error[kind == one]) for one in ("raw", "generated"))
+    assert [line.get_xdata()[0] for line in figure.axes[0].lines[1::2]] == [before, after]
+    assert legend(figure)[::2] == ["trained on simulations", "trained on a model's output"]
+    change = 100 * (after / before - 1)
+    said = f"{abs(change):.1f} % {'above' if change > 0 else 'below'} that of models trained on sim"
+    assert said in caption(figure)
 
 
 def test_thresholds_choose_the_last_step_within_the_model_error():
@@ -59,53 +36,39 @@ def test_thresholds_choose_the_last_step_within_the_model_error():
     labels = legend(figure)
     assert labels[1] == f"velocity x: {float(table['ratio'][1, last]):.1f}×"
     assert labels[5] == "material: none"
-    fits = table["ratio"].where(table["error"] <= table["model_error"]).max("exponent").fillna(1)
-    assert f"kept to the model's error {6 / float((1 / fits).sum()):.1f}×" in caption(figure)
+    fits = table["ratio"].where(table["error"] <= table["model_error"]).max("setting").fillna(1)
+    assert f"to the model's error {6 / float((1 / fits).sum()):.1f}×" in caption(figure)
 
 
 def test_tolerances_pool_bytes_not_ratios():
     table = tolerance_table()
-    table["tolerance"][0, :, 0] = 0.0  # lossless
-    table["tolerance"][:, 3, 1] = 0.0
+    tolerance = table["tolerance"].values.reshape(12, 51, 6)
+    tolerance[0, :, 0] = 0.0  # lossless
+    tolerance[:, 3, 1] = 0.0
     figure = data.tolerances(table)
-    total = 4 * 48 * 16 / table["nbytes"].mean(["simulation", "field"])
-    np.testing.assert_allclose(figure.axes[3].lines[-1].get_ydata(), total)
-    density = 4 * 48 * 16 / table["nbytes"].sel(field="density").mean("simulation")
-    np.testing.assert_allclose(figure.axes[3].lines[0].get_ydata(), density)
-    median = np.median(table["tolerance"].values[1:, :, 0], axis=0)
+    nbytes = table["nbytes"].values.reshape(12, 51, 6)
+    np.testing.assert_allclose(figure.axes[3].lines[-1].get_ydata(), RAW / nbytes.mean((0, 2)))
+    np.testing.assert_allclose(figure.axes[3].lines[0].get_ydata(), RAW / nbytes[..., 0].mean(0))
+    np.testing.assert_allclose(figure.axes[3].lines[0].get_xdata(), table["time"].values[:51])
+    median = np.median(tolerance[1:, :, 0], axis=0)
     np.testing.assert_allclose(figure.axes[2].lines[0].get_ydata(), median)
     assert np.isnan(figure.axes[2].lines[1].get_ydata()[3])
-    assert f"{4 * 48 * 16 / float(table['nbytes'].mean()):.1f}×" in figure.get_suptitle()
-    share = 100 * float(table["nbytes"].sel(field="material").sum() / table["nbytes"].sum())
+    assert figure.get_suptitle().endswith(f"In all {RAW / nbytes.mean():.0f}×")
+    share = 100 * nbytes[..., 5].sum() / nbytes.sum()
     assert f"Material takes most room, {share:.0f} % of the compressed bytes" in caption(figure)
     assert figure.axes[0].get_yticklabels()[1].get_text() == "velocity x\n(cm/s)"
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "limits"),
-    [
-        (1.0, 9.0, (1.0, 9.0)),
-        (-0.3, 0.5, (-0.5, 0.5)),
-        (-0.5, 0.3, (-0.5, 0.5)),
-        (-0.1, 0.5, (-0.1, 0.5)),  # the slight tension behind a shock is no second sign
-        (-5.0, 0.0, (-5.0, 0.0)),
-        (0.0, 0.0, (0.0, 0.0)),
-    ],
-)
-def test_a_field_of_both_signs_is_centred_on_zero(low, high, limits):
-    look = style.scale(np.array([low, high, (low + high) / 2]))
-    assert look["clim"] == limits
-    assert look["cmap"] == ("cividis" if limits[0] == -limits[1] != 0 else "viridis")
-
-
-def test_compressed_names_ratios_and_quality():
-    table = compressed_table()
-    figure = data.compressed(table)
-    rows = [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()]
-    assert rows == ["raw", "20×", "50×"]
-    good, poor = (
-        f"density {loss} %, pressure {loss} %, specific internal energy {loss} %"
-        for loss in (0.42, 31)
-    )
-    assert f"of the field: 20×: {good}; 50×: {poor}." in caption(figure)
-    np.testing.assert_array_equal(figure.axes[4].images[0].get_array(), table["energy"][0].T)
+def test_tolerances_of_simulations_of_different_lengths():
+    """At a step, the median over the simulations that reach it, at their mean time."""
+    table = tolerance_table((51, 7, 7))
+    time = table["time"].values
+    time[51:58] += 0.3  # their recorded times differ, too
+    figure = data.tolerances(table)
+    values = table["tolerance"].values[:, 2]
+    line = figure.axes[2].lines[2]
+    stacked = np.stack([values[:7], values[51:58], values[58:]])
+    np.testing.assert_allclose(line.get_ydata()[:7], np.median(stacked, axis=0))
+    np.testing.assert_allclose(line.get_ydata()[7:], values[7:51])
+    np.testing.assert_allclose(line.get_xdata()[:7], time[58:] + 0.1)
+    assert "all 65 training samples" in caption(figure)

@@ -1,91 +1,102 @@
 import numpy as np
 import pytest
+from compression.toy_codec import Rounding
 
-from surrlab.compression import zfp
 from surrlab.compression.codecs import Raw
 from surrlab.compression.hdf5_filters import fletcher32
 from surrlab.compression.zfp import Zfp
-from surrlab.loading import zfp_decoder
+from surrlab.loading.zfp_decoder import Decoder
 
 
-def packed(shape, kinds, *, checked, seed=0):
-    """Fields, and the arguments of `decode` for their chunks, which lie at odd places in memory."""
-    fields = np.random.default_rng(seed).normal(size=(len(kinds), *shape)).astype(np.float32)
+def packed(shape, codecs, *, checked, dtype=np.float32):
+    """Fields, a decoder, and its arguments for their chunks, which lie at odd places in memory."""
+    fields = np.random.default_rng(0).normal(size=(len(codecs), *shape)).astype(dtype)
     data, starts, sizes = b"?", [], []
-    for i, (field, codec) in enumerate(zip(fields, kinds, strict=True)):
+    for i, (field, codec) in enumerate(zip(fields, codecs, strict=True)):
         stream = codec.encode(field)
-        if i % 2:  # as H5Z-ZFP leaves it
-            stream = stream.rstrip(b"\0") if codec != Raw() else stream
+        if i % 2 and isinstance(codec, Zfp):  # as H5Z-ZFP leaves it
+            stream = stream.rstrip(b"\0")
         if checked:
             stream += fletcher32(stream).to_bytes(4, "little")
         starts.append(len(data))
         sizes.append(len(stream))
         data += stream + b"?"
     memory = np.frombuffer(bytearray(data), np.uint8)
-    rows = np.array([zfp_decoder.kind(codec, checked) for codec in kinds])
+    decoder = Decoder([(codec, checked) for codec in codecs], shape, dtype)
     addresses = memory.ctypes.data + np.array(starts)
-    return fields, memory, [addresses, np.array(sizes), rows, np.arange(len(addresses))]
+    return fields, memory, decoder, [addresses, np.array(sizes), np.arange(len(addresses))]
 
 
-KINDS = [Zfp(0.1), Raw(), Zfp(1e-3), Zfp(0.0), Zfp(64.0), Zfp(1e-6)]
+CODECS = [Zfp(0.1), Raw(), Zfp(1e-3), Zfp(0.0), Zfp(64.0), Zfp(1e-6), Rounding(0.1)]
 
 
 @pytest.mark.parametrize("checked", [False, True])
-@pytest.mark.parametrize("shape", [(24, 8), (5, 7), (1, 9), (9, 1), (1, 1)])
-def test_fields_come_to_their_slots_as_each_codec_decodes_them(shape, checked):
-    fields, memory, arguments = packed(shape, KINDS, checked=checked)
-    slots = np.array([4, 0, 7, 1, 2, 6])
-    out = np.full((8, *shape), np.nan, np.float32)
-    assert zfp_decoder.decode(*arguments, slots, out) == -1
-    for field, codec, slot in zip(fields, KINDS, slots, strict=True):
-        expected = codec.decode(codec.encode(field), shape)
-        np.testing.assert_array_equal(out[slot], expected)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "shape", [(24, 8), (5, 7), (1, 9), (9, 1), (1, 1), (30,), (5, 1, 7), (3, 4, 5)]
+)
+def test_fields_come_to_their_slots_as_each_codec_decodes_them(shape, dtype, checked):
+    fields, memory, decoder, arguments = packed(shape, CODECS, checked=checked, dtype=dtype)
+    slots = np.array([4, 0, 7, 1, 8, 2, 6])
+    out = np.full((9, *shape), np.nan, np.float32)
+    assert decoder.decode(*arguments, slots, out) == -1
+    for field, codec, slot in zip(fields, CODECS, slots, strict=True):
+        expected = codec.decode(codec.encode(field), shape, dtype)
+        np.testing.assert_array_equal(out[slot], expected.astype(np.float32))
     assert np.isnan(out[[3, 5]]).all()
     assert memory[0] == memory[-1] == ord("?")
 
 
-@pytest.mark.parametrize("position", range(len(KINDS)))
-def test_the_first_damaged_chunk_is_told(position):
-    _, memory, arguments = packed((24, 8), KINDS, checked=True)
-    addresses, sizes, kinds, _ = arguments
-    for later in range(position, len(KINDS)):
+@pytest.mark.parametrize("position", range(len(CODECS)))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_first_damaged_chunk_is_told(position, dtype):
+    _, memory, decoder, arguments = packed((24, 8), CODECS, checked=True, dtype=dtype)
+    addresses, sizes, _ = arguments
+    for later in range(position, len(CODECS)):
         memory[addresses[later] - memory.ctypes.data + sizes[later] // 2] ^= 1
-    out = np.empty((6, 24, 8), np.float32)
-    assert zfp_decoder.decode(*arguments, np.arange(6), out) == position
+    out = np.empty((len(CODECS), 24, 8), np.float32)
+    assert decoder.decode(*arguments, np.arange(len(CODECS)), out) == position
     with pytest.raises(OSError, match="checksum"):
-        zfp_decoder.explain(
-            int(addresses[position]), int(sizes[position]), kinds[position], out[position]
-        )
+        decoder.explain(addresses[position], sizes[position], position, out[position])
 
 
 @pytest.mark.parametrize("checked", [False, True])
 @pytest.mark.parametrize(
     "codec, nbytes",
-    [(codec, n) for codec in (Raw(), Zfp(0.1)) for n in (0, 1, 100_000)]
+    [(codec, n) for codec in (Raw(), Zfp(0.1), Zfp(0)) for n in (0, 1, 100_000)]
     + [(Raw(), 767), (Raw(), 769)],
 )
 def test_a_length_that_cannot_be(codec, checked, nbytes):
     memory = np.zeros(100_000, np.uint8)
-    arguments = [np.array([memory.ctypes.data]), np.array([nbytes])]
-    kinds = np.array([zfp_decoder.kind(codec, checked)])
-    out = np.empty((1, 24, 8), np.float32)
-    first = np.zeros(1, int)
-    assert zfp_decoder.decode(*arguments, kinds, first, first, out) == 0
+    decoder = Decoder([(codec, checked)], (24, 8), np.float32)
+    out, first = np.empty((1, 24, 8), np.float32), np.zeros(1, int)
+    address = np.array([memory.ctypes.data])
+    assert decoder.decode(address, np.array([nbytes]), first, first, out) == 0
     with pytest.raises((OSError, ValueError), match=r"bytes|checksum"):
-        zfp_decoder.explain(memory.ctypes.data, nbytes, kinds[0], out[0])
+        decoder.explain(memory.ctypes.data, nbytes, 0, out[0])
 
 
 def test_a_stream_cut_short_without_a_checksum():
-    _, _, arguments = packed((24, 8), [Zfp(1e-3)], checked=False)
+    _, _, decoder, arguments = packed((24, 8), [Zfp(1e-3)], checked=False)
     arguments[1] -= 16
-    first = np.zeros(1, int)
-    assert zfp_decoder.decode(*arguments, first, np.empty((1, 24, 8), np.float32)) == 0
+    assert decoder.decode(*arguments, np.zeros(1, int), np.empty((1, 24, 8), np.float32)) == 0
+
+
+def test_a_number_beyond_float32_is_refused():
+    stream = Raw().encode(np.full((24, 8), 1e300))
+    memory, zero = np.frombuffer(stream, np.uint8), np.zeros(1, int)
+    decoder = Decoder([(Raw(), False)], (24, 8), np.float64)
+    out, place = np.zeros((1, 24, 8), np.float32), np.array([memory.ctypes.data])
+    assert decoder.decode(place, np.array([len(stream)]), zero, zero, out) == 0
+    with pytest.raises(ValueError, match="beyond the range of float32"):
+        decoder.explain(place[0], len(stream), 0, out[0])
 
 
 def test_no_chunks():
     nothing = np.empty(0, int)
-    kinds, out = np.empty((0, 2)), np.empty((0, 24, 8), np.float32)
-    assert zfp_decoder.decode(nothing, nothing, kinds, nothing, nothing, out) == -1
+    decoder = Decoder([], (24, 8), np.float32)
+    out = np.empty((0, 24, 8), np.float32)
+    assert decoder.decode(nothing, nothing, nothing, nothing, out) == -1
 
 
 @pytest.mark.parametrize("exponent", [-149, -126, -30, -12, -5, -1, 0, 3, 20, 100])
@@ -93,6 +104,7 @@ def test_no_chunks():
 def test_every_bit_is_zfps(shape, exponent):
     """Fields of all sizes under a tolerance: smooth, rough, with empty blocks, with tiny values."""
     codec, rng = Zfp(2.0**exponent), np.random.default_rng(exponent + 200)
+    decoder = Decoder([(codec, False)], shape, np.float32)
     y, x = np.mgrid[: shape[0], : shape[1]]
     for size in (-3, 0, 4, 9, 15, 24, 31):
         scale = min(2.0 ** (exponent + size), 1e38)
@@ -108,27 +120,23 @@ def test_every_bit_is_zfps(shape, exponent):
             stream = codec.encode((scale * field / max(abs(field).max(), 1)).astype(np.float32))
             memory, zero = np.frombuffer(stream, np.uint8), np.zeros(1, int)
             out = np.empty((1, *shape), np.float32)
-            kinds = np.array([zfp_decoder.kind(codec, False)])
             addresses = np.array([memory.ctypes.data])
-            assert (
-                zfp_decoder.decode(addresses, np.array([len(stream)]), kinds, zero, zero, out) == -1
-            )
+            assert decoder.decode(addresses, np.array([len(stream)]), zero, zero, out) == -1
             assert out[0].tobytes() == codec.decode(stream, shape).tobytes()
 
 
 def test_noise_is_never_read_beyond_its_end():
     """Any bytes are a stream, or a damaged one; nothing crashes, and zfpy sees the same numbers."""
     rng, codec = np.random.default_rng(0), Zfp(2.0**-100)
-    kinds, zero = np.array([zfp_decoder.kind(codec, False)]), np.zeros(1, int)
-    low, high = zfp.plausible_bytes((24, 8), 4)
+    decoder, zero = Decoder([(codec, False)], (24, 8), np.float32), np.zeros(1, int)
+    low, high = Zfp.plausible_bytes((24, 8), 4)
     whole = 0
     for turn in range(300):
         n = int(rng.integers(low, high + 1)) if turn % 2 else high
         memory = rng.integers(0, 256, n, dtype=np.uint8) | np.uint8(rng.integers(0, 256))
         out = np.empty((1, 24, 8), np.float32)
-        found = zfp_decoder.decode(
-            np.array([memory.ctypes.data]), np.array([n]), kinds, zero, zero, out
-        )
+        place = np.array([memory.ctypes.data])
+        found = decoder.decode(place, np.array([n]), zero, zero, out)
         if found == -1:
             whole += 1
             assert out[0].tobytes() == codec.decode(memory.tobytes(), (24, 8)).tobytes()

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from surrlab.data.fields import Grid
-from surrlab.simulation.euler import RHO, VX, Flow, Material, P, Y, evolve
+from surrlab.data.fields import Axis, Grid
+from surrlab.simulation.euler import Flow, Material, evolve
+from surrlab.simulation.fluxes import RHO, VX, P, Y
 from surrlab.simulation.rayleigh_taylor import RayleighTaylor
 
 GAMMA = 1.4
@@ -13,6 +14,11 @@ GAS = (Material(GAMMA),)
 COPPER, AIR = Material(4.0, 0.3465), Material(1.4)  # g, cm, µs
 COPPER_DENSITY, AIR_DENSITY = 8.93, 1.2e-3
 K = 6 * np.pi  # wave number of one wave across RT's domain, 1/cm
+
+
+def box(ny, nx, x, y):
+    """A grid of equal cells, from its extents."""
+    return Grid.uniform({"y": (ny, *y), "x": (nx, *x)}, unit="cm")
 
 
 def riemann(speed, left, right):
@@ -60,20 +66,20 @@ def riemann(speed, left, right):
 
 def tube(left, right, cells, length):
     """A `Flow` of two states that meet in the middle, and x of its cells."""
-    grid = Grid(2, cells, (-length / 2, length / 2), (0.0, 2 * length / cells))
+    grid = box(2, cells, (-length / 2, length / 2), (0.0, 2 * length / cells))
     columns = [
-        np.where(grid.x_centres < 0, *pair) for pair in zip(left[:3], right[:3], strict=True)
+        np.where(grid.x.centres < 0, *pair) for pair in zip(left[:3], right[:3], strict=True)
     ]
-    state = [columns[0], columns[1], 0 * columns[0], columns[2], grid.x_centres < 0]
+    state = [columns[0], columns[1], 0 * columns[0], columns[2], grid.x.centres < 0]
     state = np.stack([np.broadcast_to(row, grid.shape) for row in state])
-    return Flow(state, grid, materials=(left[3], right[3]), sides="outflow"), grid.x_centres
+    return Flow(state, grid, materials=(left[3], right[3]), sides="outflow"), grid.x.centres
 
 
 def sod_tube(cells, axis=0, drift=0.0):
     """State at t = 0.2 of Sod's tube along x (axis 0) or y (1), drifting along x in the latter."""
     shape, sides = ((3, cells), (cells, 3))[axis], ((-0.5, 0.5), (0.0, 3.0))
-    grid = Grid(*shape, *(sides if axis == 0 else sides[::-1]))
-    x, y = np.meshgrid(grid.x_centres, grid.y_centres)
+    grid = box(*shape, *(sides if axis == 0 else sides[::-1]))
+    x, y = np.meshgrid(grid.x.centres, grid.y.centres)
     left = (x, y)[axis] < 0
     zero = np.zeros(shape)
     state = [np.where(left, 1, 0.125), zero + drift, zero, np.where(left, 1, 0.1), zero]
@@ -84,8 +90,8 @@ def sod_tube(cells, axis=0, drift=0.0):
 
 def rippled(shape, seed=0):
     """A state with large, smooth, periodic ripples and no symmetry, and its grid."""
-    grid = Grid(*shape, (0.0, 1.0), (0.0, shape[0] / shape[1]))
-    x, y = np.meshgrid(2 * np.pi * grid.x_centres, 2 * np.pi * grid.y_centres)
+    grid = box(*shape, (0.0, 1.0), (0.0, shape[0] / shape[1]))
+    x, y = np.meshgrid(2 * np.pi * grid.x.centres, 2 * np.pi * grid.y.centres)
     a = np.random.default_rng(seed).uniform(0, 2 * np.pi, (5, 2))
     waves = np.array([np.sin(x + b) * np.cos(2 * y + c) for b, c in a])
     return np.array([2, 0, 0, 2, 0.5])[:, None, None] + waves * 0.5, grid
@@ -128,8 +134,8 @@ def test_a_steady_sideways_drift_changes_nothing():
 def test_smooth_advection_is_second_order():
     errors = []
     for n in (64, 128, 256):
-        grid = Grid(2, n, (0.0, 1.0), (0.0, 2 / n))
-        wave = 1 + 0.2 * np.sin(2 * np.pi * grid.x_centres)
+        grid = box(2, n, (0.0, 1.0), (0.0, 2 / n))
+        wave = 1 + 0.2 * np.sin(2 * np.pi * grid.x.centres)
         state = np.stack([np.broadcast_to(v, (2, n)) for v in (wave, 1.0, 0.0, 1.0, wave / 2)])
         flow = Flow(state, grid, materials=GAS, sides="periodic")
         flow.advance(1.0)  # once around
@@ -140,7 +146,7 @@ def test_smooth_advection_is_second_order():
 def test_ripples_grow_as_linear_theory_says():
     scenario, ratio = RayleighTaylor(), 2.0
     grid = scenario.grid((192, 64))
-    x, y = grid.x_centres[None], grid.y_centres[:, None]
+    x, y = grid.x.centres[None], grid.y.centres[:, None]
     # Irrotational and divergence-free, slow (Mach 3e-4), of a length far below the scale height.
     v = 1e-3 * np.exp(-K * abs(y))
     density = np.where(y > 0, ratio, 1.0) + 0 * x
@@ -168,7 +174,7 @@ def test_mass_material_and_total_energy_are_conserved_to_round_off():
 
     def totals():
         rho, vx, vy, p, material = flow.primitive
-        energy = p / (GAMMA - 1) + rho * ((vx**2 + vy**2) / 2 + grid.y_centres[:, None])
+        energy = p / (GAMMA - 1) + rho * ((vx**2 + vy**2) / 2 + grid.y.centres[:, None])
         return np.array([rho.sum(), (rho * material).sum(), energy.sum()])
 
     start = totals()
@@ -238,10 +244,10 @@ def test_agrees_with_pyro(tmp_path, monkeypatch):
     other = pyro.Pyro("compressible_rk")
     other.add_problem("stirred", initialise)
     settings = {
-        "mesh.nx": grid.nx,
-        "mesh.ny": grid.ny,
-        **dict(zip(("mesh.xmin", "mesh.xmax"), grid.x, strict=True)),
-        **dict(zip(("mesh.ymin", "mesh.ymax"), grid.y, strict=True)),
+        "mesh.nx": grid.x.n,
+        "mesh.ny": grid.y.n,
+        **dict(zip(("mesh.xmin", "mesh.xmax"), (grid.x.low, grid.x.high), strict=True)),
+        **dict(zip(("mesh.ymin", "mesh.ymax"), (grid.y.low, grid.y.high), strict=True)),
         **dict.fromkeys(("mesh.xlboundary", "mesh.xrboundary"), "periodic"),
         **dict.fromkeys(("mesh.ylboundary", "mesh.yrboundary"), "reflect"),
         "driver.tmax": 1.0,
@@ -321,8 +327,8 @@ def test_sound_and_impact_in_copper_follow_the_hugoniot():
 
 @pytest.mark.parametrize("velocity", [0.2, -0.2])
 def test_a_materials_edge_stirs_neither_pressure_nor_velocity(velocity):
-    grid = Grid(24, 32, (0.0, 1.0), (0.0, 0.75))
-    x, y = np.meshgrid(grid.x_centres, grid.y_centres)
+    grid = box(24, 32, (0.0, 1.0), (0.0, 0.75))
+    x, y = np.meshgrid(grid.x.centres, grid.y.centres)
     copper = np.clip(10 * (0.3 - np.hypot(x - 0.5, y - 0.3)), 0, 1)
     density = copper * COPPER_DENSITY + (1 - copper) * AIR_DENSITY
     state = np.stack([density, velocity + 0 * x, 0 * x, 1e-6 + 0 * x, copper])
@@ -440,6 +446,8 @@ def test_arguments_that_make_no_flow_are_refused():
     state, grid = rippled((6, 8))
     with pytest.raises(ValueError, match=r"initial state is \(4, 6, 8\), must be \(5, 6, 8\)"):
         Flow(state[:4], grid, materials=GAS)
+    with pytest.raises(ValueError, match="cells of equal size"):
+        Flow(state, Grid((grid.y, Axis("x", "cm", tuple(grid.x.centres**2)))), materials=GAS)
     with pytest.raises(ValueError, match="gamma must exceed 1, not 1"):
         Material(1)
     with pytest.raises(ValueError, match="p_inf must be 0 or a positive pressure, not -1"):
@@ -453,7 +461,7 @@ def test_arguments_that_make_no_flow_are_refused():
 
 
 def test_a_time_step_that_collapses_is_an_error():
-    grid = Grid(4, 4, (0, 1), (0, 1))
+    grid = box(4, 4, (0, 1), (0, 1))
     primitive = np.ones((5, 4, 4))
     primitive[RHO, 1, 1] = 1e-18  # in which sound is a thousand million times as fast
     flow = Flow(primitive, grid, materials=(Material(GAMMA),))

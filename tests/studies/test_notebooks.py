@@ -1,6 +1,8 @@
-"""The rules of the house for every notebook, and the runner on small ones made here."""
+"""Every notebook keeps the house's rules; the runner, on small notebooks made here."""
 
+import ast
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,9 +12,15 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from surrlab.studies import notebooks
+from surrlab import _notebook_runner as notebooks
 
-FOLDER = Path(__file__).parents[1] / "notebooks"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "notebooks"
+MAX_CODE_CELLS, MAX_CODE_LINES, MAX_CELL_LINES = 12, 80, 15
+KERNEL = {  # without one JupyterLab stops to ask
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 PARAMETERS = 'preset: str = "quick"  # size of the study\nk: int = 3  # seeds'
 
 
@@ -20,9 +28,72 @@ def write(path, *cells, parameters=PARAMETERS):
     """A notebook with a parameters cell and these code cells, stripped."""
     first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
     others = [nbformat.v4.new_code_cell(cell) for cell in cells]
-    nbformat.write(nbformat.v4.new_notebook(cells=[first, *others]), path)
-    notebooks.strip(path)
+    book = nbformat.v4.new_notebook(cells=[first, *others], metadata=KERNEL)
+    nbformat.write(book, path)
     return path
+
+
+def broken_rules(notebook):
+    """Rules of the house that a notebook breaks: it is text, one call, one figure, again.
+
+    At most 12 code cells and 80 code lines (blank ones do not count), 15 a cell; plain Python
+    without ``def`` and ``class``; one cell tagged ``parameters`` whose lines are all
+    ``name: type = literal  # comment``; nothing left in it by a session.
+    """
+    nb = nbformat.read(notebook, as_version=4)
+    code = [(n, cell) for n, cell in enumerate(nb.cells, 1) if cell.cell_type == "code"]
+    lines = {n: [ln for ln in cell.source.splitlines() if ln.strip()] for n, cell in code}
+    tagged = [(n, cell) for n, cell in code if "parameters" in cell.metadata.get("tags", [])]
+
+    broken = [
+        f"{count} {what}, at most {most} are allowed"
+        for count, what, most in (
+            (len(code), "code cells", MAX_CODE_CELLS),
+            (sum(map(len, lines.values())), "code lines", MAX_CODE_LINES),
+            *((len(lines[n]), f"code lines in cell {n}", MAX_CELL_LINES) for n in lines),
+        )
+        if count > most
+    ]
+    for n, cell in code:
+        try:
+            nodes = list(ast.walk(ast.parse(cell.source)))
+        except SyntaxError as error:
+            broken.append(f"cell {n} is not plain Python: {error.msg} (line {error.lineno})")
+            continue
+        definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        broken += [
+            f"cell {n} defines {node.name!r}: move it into the package"
+            for node in nodes
+            if isinstance(node, definitions)
+        ]
+    if len(tagged) != 1:
+        broken.append(f"{len(tagged)} cells are tagged 'parameters', there must be one")
+    broken += [
+        f"cell {n} must hold lines like `name: type = literal  # comment`, not {line!r}"
+        for n, _ in tagged
+        for line in lines[n]
+        if not is_parameter(line)
+    ]
+    left = [cell for _, cell in code if cell.outputs or cell.execution_count is not None]
+    left += [cell for cell in nb.cells if set(cell.metadata) - {"tags"}]
+    if left or nb.metadata != KERNEL:
+        broken.append("it holds outputs or metadata of a session: run `make format`")
+    return broken
+
+
+def is_parameter(line):
+    try:
+        (statement,) = ast.parse(line).body
+        ast.literal_eval(statement.value)
+    except (AttributeError, SyntaxError, ValueError):
+        return False
+    comment = line.encode()[statement.end_col_offset :].strip()  # ast counts bytes
+    return (
+        isinstance(statement, ast.AnnAssign)
+        and not isinstance(statement.annotation, ast.BinOp)  # papermill overlooks `int | None`
+        and comment.startswith(b"#")
+        and len(comment) > 1
+    )
 
 
 def text(path):
@@ -34,7 +105,7 @@ def text(path):
 
 @pytest.mark.parametrize("notebook", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_notebook_keeps_the_rules(notebook):
-    assert notebooks.check(notebook) == []
+    assert broken_rules(notebook) == []
 
 
 def test_run(tmp_path, monkeypatch, capfd):
@@ -114,7 +185,10 @@ def test_failing_cell_is_named_and_what_ran_is_kept(tmp_path, cell, timeout, rea
 
 def test_killed_run_leaves_no_notebook(tmp_path):
     source = write(tmp_path / "a.ipynb", "open('started', 'w')", "import time\ntime.sleep(60)")
-    program = "import sys; from surrlab import notebooks as n; n.run(*sys.argv[1:], {}, timeout=60)"
+    program = (
+        "import sys; from surrlab import _notebook_runner as notebooks; "
+        "notebooks.run(*sys.argv[1:], {}, timeout=60)"
+    )
     child = subprocess.Popen(
         [sys.executable, "-c", program, source, tmp_path / "out" / "a.ipynb"],
         stderr=subprocess.DEVNULL,
@@ -127,9 +201,9 @@ def test_killed_run_leaves_no_notebook(tmp_path):
     assert [*tmp_path.glob("out/*.ipynb"), *tmp_path.glob("out/*.html")] == []
 
 
-def test_check_accepts_a_notebook_at_the_limits(tmp_path):
+def test_a_notebook_is_accepted_at_the_limits(tmp_path):
     cells = ["\n".join(["x = 1", ""] * 15)] * 5 + ["x = 1"] * 3 + [""] * 3
-    assert notebooks.check(write(tmp_path / "a.ipynb", *cells)) == []
+    assert broken_rules(write(tmp_path / "a.ipynb", *cells)) == []
 
 
 @pytest.mark.parametrize(
@@ -153,34 +227,57 @@ def test_check_accepts_a_notebook_at_the_limits(tmp_path):
         ),
     ],
 )
-def test_check_names_the_broken_rule(tmp_path, cells, parameters, broken):
-    (said,) = notebooks.check(write(tmp_path / "a.ipynb", *cells, parameters=parameters))
+def test_broken_rule_is_named(tmp_path, cells, parameters, broken):
+    (said,) = broken_rules(write(tmp_path / "a.ipynb", *cells, parameters=parameters))
     assert said.endswith(broken)
 
 
 @pytest.mark.parametrize("tagged", [0, 2])
-def test_check_wants_one_parameters_cell(tmp_path, tagged):
+def test_one_parameters_cell_is_wanted(tmp_path, tagged):
     path = write(tmp_path / "a.ipynb", PARAMETERS)
     nb = nbformat.read(path, as_version=4)
     for n, cell in enumerate(nb.cells):
         cell.metadata = {"tags": ["parameters"]} if n < tagged else {}
     nbformat.write(nb, path)
-    assert notebooks.check(path) == [f"{tagged} cells are tagged 'parameters', there must be one"]
+    assert broken_rules(path) == [f"{tagged} cells are tagged 'parameters', there must be one"]
 
 
-def test_strip_removes_what_a_session_left(tmp_path):
+def strip(path):
+    """What `make format` does to a notebook; True if there was anything to remove."""
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    session = re.search(r"^SESSION := (.*)$", makefile, flags=re.MULTILINE)[1]
+    keys = re.sub(
+        r"\$\(addprefix (\S+),([^)]*)\)",
+        lambda match: " ".join(match[1] + key for key in match[2].split()),
+        session,
+    )
+    before = path.read_bytes()
+    nbstripout = [sys.executable, "-m", "nbstripout", "--keep-id", "--extra-keys", keys]
+    subprocess.run([*nbstripout, path], check=True)
+    return path.read_bytes() != before
+
+
+def test_make_format_removes_what_a_session_left(tmp_path):
     clean = write(tmp_path / "a.ipynb", "1")
     nb = nbformat.read(clean, as_version=4)
-    assert not notebooks.strip(clean)
+    assert not strip(clean)
 
-    nb.cells[1].outputs = [nbformat.v4.new_output("execute_result", {"text/plain": "1"})]
+    nb.cells[1].outputs = [
+        nbformat.v4.new_output("execute_result", {"text/plain": "1"}, execution_count=2)
+    ]
     nb.cells[1].execution_count = 2
-    nb.metadata.kernelspec.name = "of-the-author"
+    nb.cells[1].metadata = {"execution": {}, "collapsed": False, "papermill": {}}
+    nb.metadata |= {"papermill": {}, "widgets": {}}
+    nb.metadata.language_info |= {"version": "3.13.1", "mimetype": "text/x-python"}
     dirty = tmp_path / "b.ipynb"
     nbformat.write(nb, dirty)
-    assert notebooks.check(dirty) == [
-        "it holds outputs or metadata of a session: run `make format`"
-    ]
-    assert notebooks.strip(dirty)
+    left = "it holds outputs or metadata of a session: run `make format`"
+    assert broken_rules(dirty) == [left]
+    assert strip(dirty)
     assert dirty.read_bytes() == clean.read_bytes()
-    assert notebooks.check(dirty) == []
+    assert broken_rules(dirty) == []
+
+    nb.metadata.kernelspec.name = "of-the-author"
+    nbformat.write(nb, dirty)
+    strip(dirty)
+    assert broken_rules(dirty) == [left]

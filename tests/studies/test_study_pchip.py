@@ -5,12 +5,13 @@ import json
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 
 from surrlab import cli, studies
-from surrlab.data import native
+from surrlab.data.open import open_ensemble
+from surrlab.evaluation import quantities
 from surrlab.figures import catalogue
-from surrlab.simulation import pchip_impact
-from surrlab.studies import presets
+from surrlab.simulation import PchipImpact
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -24,33 +25,41 @@ def results(tmp_path_factory):
 
 
 def test_it_leaves_every_figure_and_a_verdict_on_its_own_scores(results):
-    assert {p.stem for p in (results / "figures").glob("*.png")} == set(catalogue.PLATES)
+    assert {p.stem for p in (results / "figures").glob("*.png")} == set(catalogue.FIGURES)
     summary = json.loads((results / "summary.json").read_text())
     assert summary["ensemble"]["samples"] == 510
-    first, _ = summary["lossy_training"]["verdicts"]
-    scores = first["table"]
-    assert list(scores)[-4:] == ["mass", "momentum_x", "momentum_y", "jet_length_correlation"]
-    assert scores["momentum_x"]["label"] == "error of x-momentum of copper"
+    answer = summary["answer"]
+    assert [row["tolerance_factor"] for row in answer["rows"]] == [1.0, 4.0]
+    table = xr.load_dataset(results / "verdicts.nc")
+    assert table["score"].values.tolist()[-4:] == [
+        "copper_mass",
+        "copper_momentum_x",
+        "copper_momentum_y",
+        "jet_length_correlation",
+    ]
+    label = table["label"].sel(score="copper_momentum_x").values[0]
+    assert label == "error of x-momentum of copper"
 
 
 def test_what_moves_is_followed_in_its_own_units(results):
-    study = studies.open_study(presets.get("smoke-pchip"), results)
+    study = studies.open_study("smoke-pchip", results.parent)
     table = studies.variability_study(study)
-    assert (table.attrs["curve"], table.attrs["momentum"]) == ("jet_length", "momentum_x")
+    assert (table.attrs["curve"], table.attrs["momentum"]) == ("jet_length", "copper_momentum_x")
     assert table["time"].attrs["units"] == "µs"
-    assert table["truth_momentum_x"].attrs["units"] == "g/µs"
-    scenario, ensemble = study.scenario, study.test_set
+    assert table["truth_copper_momentum_x"].attrs["units"] == "g/µs"
+    test = study.test_set
+    followed = quantities.quantities_of(test)
     truth = [
-        scenario.measure(ensemble.read(s), p, ensemble.grid)["jet_length"]
-        for s, p in zip(ensemble.simulations, ensemble.parameters, strict=True)
+        quantities.measure(followed, test, s, test.read_simulation(s))["jet_length"]
+        for s in test.simulations
     ]
-    np.testing.assert_allclose(table["truth_jet_length"], truth)
+    np.testing.assert_allclose(table["truth_jet_length"], np.concatenate(truth))
 
 
 def test_names_tell_energy_from_pressure(results):
     """Elsewhere PCHIP's files hold energy before pressure: only names may matter."""
-    ensemble = native.open(results / "ensemble")
-    simulation, (copper, _) = ensemble.simulations[0], pchip_impact.PchipImpact().materials
+    ensemble = open_ensemble(results / "ensemble")
+    simulation, (copper, _) = ensemble.simulations[0], PchipImpact().materials
     with h5py.File(ensemble.file(simulation)) as file:
         pure = file["material"][:] > 1 - 1e-6
         rho, e, p = (

@@ -2,115 +2,99 @@
 
 import json
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
-import xarray as xr
+import synthetic
+from synthetic import epoch_table
 
 from surrlab import cli, compression, studies, training
-from surrlab.data import native
-from surrlab.figures import loading
-from surrlab.loading.bandwidth import Storage
-from surrlab.studies import presets, throughput
+from surrlab.data.open import open_ensemble
+from surrlab.loading.bandwidth import Bandwidth
+from surrlab.studies import experiments
+from surrlab.studies.config import get_preset
+from surrlab.training.throughput import epoch_times, loading_rates
 
-STORAGES = [*throughput.FILE_SYSTEMS, throughput.OWN, throughput.MEMORY]
-RATIOS = [1.0, 10.8, 20.5]
-
-
-def rate_table(memory=(900.0, 400.0, 500.0)):
-    """Storages as a model of them has it: no faster than their bytes, nor than decoding."""
-    speeds = np.array([*throughput.FILE_SYSTEMS.values(), np.inf, np.inf])
-    rates = np.minimum(speeds[:, None] * RATIOS, memory)
-    noise = 1 + 0.02 * np.array([-1, 0, 3])
-    return xr.Dataset(
-        {"rate": (("storage", "ratio", "round"), rates[..., None] * noise, {"units": "MB/s"})},
-        {"storage": STORAGES, "ratio": RATIOS, "bandwidth": ("storage", speeds)},
-    )
-
-
-def epoch_table(compute=(4.0, 2.0), data=((5.0, 2.0, 1.0), (5.0, 1.5, 0.8)), nbytes=600e6):
-    rounds = np.array([1.0, 1.1, 3.0])
-    data, compute = np.array(data), np.array(compute)
-    both = np.maximum(data, compute[:, None])
-    return xr.Dataset(
-        {
-            "data": (("processes", "ratio", "round"), data[..., None] * rounds),
-            "both": (("processes", "ratio", "round"), both[..., None] * rounds),
-            "compute": (("processes", "round"), compute[:, None] * rounds),
-        },
-        {"processes": [1, 2], "ratio": RATIOS},
-        {"epoch_nbytes": nbytes, "storage": "120 MB/s, page cache in use", "bandwidth": 120.0},
-    )
+STORAGES = {**experiments.FILE_SYSTEMS, experiments.OWN: np.inf, experiments.MEMORY: np.inf}
+rate_table = partial(synthetic.rate_table, storages=STORAGES)
 
 
 @pytest.fixture(scope="module")
 def versions(ensemble, tmp_path_factory):
     path = tmp_path_factory.mktemp("throughput")
-    return throughput.trial(ensemble, path, n_simulations=4)
+    return experiments.compress_trial_versions(ensemble, path, n_simulations=4)
 
 
 @pytest.fixture
 def study(ensemble, tmp_path):
-    return studies.open_study(presets.get("smoke"), tmp_path / "smoke", str(ensemble.path))
+    return studies.open_study("smoke", tmp_path, ensemble.path)
 
 
 def test_a_trial_needs_no_model(ensemble, versions, study):
-    by_ratio = throughput.versions(study, versions)
-    assert list(by_ratio) == sorted(by_ratio) and next(iter(by_ratio)) == 1
-    assert by_ratio[1.0].path == ensemble.path
-    assert {e.simulations for e in by_ratio.values()} == {ensemble.simulations[:4]}
-    scale = training.Normaliser.fit(by_ratio[1.0]).field_scale
-    for folder, part in zip(versions, throughput.TRIAL, strict=True):
-        bound = compression.table(native.open(folder))["tolerance"].max(["simulation", "time"])
+    by_name = experiments.timed_versions(study, versions)
+    assert list(by_name) == ["raw", "trial-0.001", "trial-0.01", "trial-0.1"]
+    assert by_name["raw"].path == ensemble.path
+    assert {e.simulations for e in by_name.values()} == {ensemble.simulations[:4]}
+    scale = training.Normaliser.fit(by_name["raw"]).field_scale
+    for folder, part in zip(versions, experiments.TRIAL, strict=True):
+        bound = compression.table(open_ensemble(folder))["tolerance"].max("sample")
         assert (bound.values <= part * np.array(scale)).all()
+
+
+def test_two_versions_of_one_ratio_stay_two(ensemble, study, tmp_path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        compression.compress(ensemble.select([0, 1]), 0.1, folder)
+    assert list(experiments.timed_versions(study, folders)) == ["raw", "one", "two"]
 
 
 def test_versions_of_other_simulations_are_refused(ensemble, versions, study, tmp_path):
     other = compression.compress(ensemble.select([5]), 0.1, tmp_path / "other")
     with pytest.raises(ValueError, match="other holds other simulations than"):
-        throughput.versions(study, [versions[0], other.path])
+        experiments.timed_versions(study, [versions[0], other.path])
 
 
 def test_no_storage_gives_raw_data_faster_than_it_is(ensemble, versions, study):
-    by_ratio = throughput.versions(study, versions)
-    slow = {"slow": Storage(4e6), "memory": Storage()}
-    rates = throughput.loading_rates(by_ratio, slow, batch_size=16, rounds=2)
-    assert rates["rate"].dims == ("storage", "ratio", "round") and rates.sizes["round"] == 2
-    assert 0 < float(rates["rate"].sel(storage="slow", ratio=1).max()) < 4.5
-    assert float(rates["rate"].sel(storage="memory", ratio=1).min()) > 4.5
+    by_name = experiments.timed_versions(study, versions)
+    slow = {"slow": Bandwidth(4e6), "memory": Bandwidth()}
+    rates = loading_rates(by_name, slow, batch_size=16, rounds=2)
+    assert rates["rate"].dims == ("storage", "version", "round") and rates.sizes["round"] == 2
+    assert 0 < float(rates["rate"].sel(storage="slow", version="raw").max()) < 4.5
+    assert float(rates["rate"].sel(storage="memory", version="raw").min()) > 4.5
     assert float(rates["bandwidth"].sel(storage="slow")) == 4
+    assert (rates["ratio"][1:] > 1).all() and float(rates["ratio"][0]) == 1
 
 
 def test_an_epoch_is_at_least_its_data_and_its_computing(ensemble, versions, study):
-    by_ratio = throughput.versions(study, versions)
-    train = presets.get("smoke").train
-    last = max(by_ratio)
-    two = {1.0: by_ratio[1.0], last: by_ratio[last]}
+    by_name = experiments.timed_versions(study, versions)
+    train, last = get_preset("smoke").train, list(by_name)[-1]
+    two = {"raw": by_name["raw"], last: by_name[last]}
     handler = signal.getsignal(signal.SIGTERM)
-    table = throughput.epoch_times(two, Storage(10e6), train, batches=2, rounds=1)
+    table = epoch_times(two, Bandwidth(10e6), train, batches=2, rounds=1)
     assert table["processes"].values.tolist() == [1, 2]
     assert signal.getsignal(signal.SIGTERM) == handler
-    bytes_alone = two[1.0].raw_nbytes / 10e6  # however many processes: they share the storage
-    assert (table["data"].sel(ratio=1) > 0.9 * bytes_alone).all()
-    assert (table["both"].sel(ratio=1) > 0.9 * bytes_alone).all()
+    bytes_alone = two["raw"].raw_nbytes / 10e6  # however many processes: they share the storage
+    assert (table["data"].sel(version="raw") > 0.9 * bytes_alone).all()
+    assert (table["both"].sel(version="raw") > 0.9 * bytes_alone).all()
     assert (table["both"] > 0).all() and (table["compute"] > 0).all()
-    assert table.attrs["epoch_nbytes"] == by_ratio[1.0].raw_nbytes
+    assert table.attrs["epoch_nbytes"] == two["raw"].raw_nbytes
 
 
 def test_tables_are_measured_once(ensemble, versions, study, monkeypatch):
-    by_ratio = throughput.versions(study, versions)
+    by_name = experiments.timed_versions(study, versions)
     tables = iter([rate_table(), epoch_table()])
-    monkeypatch.setattr(throughput, "loading_rates", lambda *_, **__: next(tables))
-    monkeypatch.setattr(throughput, "epoch_times", lambda *_, **__: next(tables))
-    storages = throughput.storages(120.0, 1.0)
-    assert storages[throughput.OWN] == Storage(120e6, 1e-3) and list(storages) == STORAGES
+    monkeypatch.setattr(experiments, "loading_rates", lambda *_, **__: next(tables))
+    monkeypatch.setattr(experiments, "epoch_times", lambda *_, **__: next(tables))
+    storages = experiments.storages(120.0, 1.0)
+    assert storages[experiments.OWN] == Bandwidth(120e6, 1e-3) and list(storages) == list(STORAGES)
     for _ in range(2):
-        rates = throughput.measure_rates(study, by_ratio, storages)
-        epochs = throughput.measure_epochs(study, by_ratio, storages, [1, 2])
+        rates = experiments.measure_rates(study, by_name, storages)
+        epochs = experiments.measure_epochs(study, by_name, storages, [1, 2])
     np.testing.assert_array_equal(rates["rate"], rate_table()["rate"])
     np.testing.assert_array_equal(epochs["both"], epoch_table()["both"])
     with pytest.raises(StopIteration):  # of another storage it would be measured again
-        throughput.measure_epochs(study, by_ratio, throughput.storages(), [1, 2])
+        experiments.measure_epochs(study, by_name, experiments.storages(), [1, 2])
 
 
 @pytest.mark.parametrize(
@@ -123,8 +107,8 @@ def test_tables_are_measured_once(ensemble, versions, study, monkeypatch):
 )
 def test_the_answer(memory, nbytes, below, why):
     """With two processes an epoch computes 2.2 s, and takes 5.5 s from raw, 2.2 s compressed."""
-    found = throughput.answer(rate_table(memory), epoch_table(nbytes=nbytes))
-    assert found["ratio"] == 10.8 and found["processes"] == 2
+    found = experiments.loading_summary(rate_table(memory), epoch_table(nbytes=nbytes))
+    assert (found["version"], found["ratio"]) == ("zfp ×2", 10.8) and found["processes"] == 2
     assert found["epoch"] == pytest.approx(0.4)
     assert found["raw_stall"] == pytest.approx(0.6) and found["stall"] == 0
     assert found["below"] == pytest.approx(below)
@@ -132,27 +116,6 @@ def test_the_answer(memory, nbytes, below, why):
         "On this storage (120 MB/s, page cache in use), compressed to 10.8×, an epoch takes 0.40 "
         f"of raw's time with 2 processes; below {below} MB/s compression wins (above it {why})."
     )
-
-
-def test_throughput_draws_the_medians():
-    table = rate_table()
-    figure = loading.throughput(table)
-    assert len(figure.axes) == len(STORAGES)
-    for ax, name in zip(figure.axes, STORAGES, strict=True):
-        heights = [bar.get_height() for bar in ax.patches]
-        np.testing.assert_allclose(heights, table["rate"].sel(storage=name).median("round"))
-        assert [t.get_text() for t in ax.get_xticklabels()] == ["raw", "10.8×", "20.5×"]
-    gains = [text.get_text() for text in figure.axes[0].texts]
-    assert gains == ["", "2.7×", "3.4×"]  # 145.65 MB/s raw; decoding gives 400 and 500
-
-
-def test_epoch_time_draws_data_computing_and_waiting():
-    figure = loading.epoch_time(epoch_table())
-    assert [ax.get_title() for ax in figure.axes] == ["1 process", "2 processes"]
-    bars = np.array([bar.get_height() for bar in figure.axes[1].patches]).reshape(3, 3)
-    np.testing.assert_allclose(bars[0], 1.1 * np.array([5, 2, 2]))  # both
-    np.testing.assert_allclose(bars[1], 1.1 * np.array([2, 2, 2]))  # of which computing
-    np.testing.assert_allclose(bars[2], 1.1 * np.array([5, 1.5, 0.8]))  # data alone
 
 
 def test_bench_command(ensemble, tmp_path, capsys):

@@ -40,7 +40,9 @@ def trained(ensemble, fit):
 def start():
     """Run a Python file in a process that has torch already, its arguments as globals."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["surrlab.training.train", "surrlab.data.open", "lightning_fabric"])
+    context.set_forkserver_preload(
+        ["surrlab.training.train", "surrlab.data.open", "lightning_fabric"]
+    )
 
     def start(file, **arguments):
         process = context.Process(target=runpy.run_path, args=(str(file), arguments), daemon=True)

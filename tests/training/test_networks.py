@@ -54,7 +54,7 @@ def test_a_network_of_one_s_own_learns(ensemble, fit):
 def test_any_grid_and_simulations_of_any_length(fit, shape, dtype):
     axes = dict(zip("zyx", ((n, 0.0, 1.0) for n in shape), strict=False))
     rng, runs = np.random.default_rng(0), (Run(3, (1.0,), (0.0, 1.0)), Run(7, (2.0,), (0.5,)))
-    arrays = {r.simulation: 1e5 + 1e-3 * rng.normal(size=(len(r.times), 1, *shape)) for r in runs}
+    arrays = {r.simulation: 10 + rng.normal(size=(len(r.times), 1, *shape)) for r in runs}
     ensemble = InMemoryEnsemble(
         name="two runs",
         fields=(Field("height", "m"),),
@@ -69,9 +69,9 @@ def test_any_grid_and_simulations_of_any_length(fit, shape, dtype):
     config = TrainConfig(epochs=2, batch_size=2, network=NetworkConfig("mlp", {"width": 4}))
     surrogate = fit(ensemble, config)
     assert predict(surrogate, ensemble.inputs).shape == (3, 1, *shape)
-    if dtype == np.float64:  # which float32 would round to nothing
-        np.testing.assert_allclose(surrogate.normaliser.field_scale, 1e-3, rtol=0.5)
-        assert 0.3 < surrogate.history[0]["loss"] < 3
+    values = np.concatenate([ensemble.read(i).ravel() for i in range(3)])
+    np.testing.assert_allclose(surrogate.normaliser.field_mean, values.mean(), rtol=1e-6)
+    np.testing.assert_allclose(surrogate.normaliser.field_scale, values.std(), rtol=1e-6)
 
 
 def test_a_configuration_is_a_value():

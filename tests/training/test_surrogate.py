@@ -71,6 +71,9 @@ def test_a_folder_does_not_run_code_unless_it_is_trusted(ensemble, fit, tmp_path
     rename("os:system")  # imported, but no network
     with pytest.raises(ValueError, match=r"wants to import the network 'os:system'.* trust=True"):
         load(path)
+    rename("nothing")
+    with pytest.raises(ValueError, match="no network is called 'nothing'"):
+        load(path)
     rename("stranger:net")
     with pytest.raises(ValueError, match="wants to import the network 'stranger:net'"):
         load(path)

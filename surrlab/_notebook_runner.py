@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 _lazy.require("lab", "papermill", "nbconvert", "ipykernel")
+
+FOLDER = Path(str(files("surrlab"))) / "_notebooks"
+"""The notebooks that come with the package."""
 
 # Whatever environment the author's session named, the kernel is this interpreter.
 _METADATA = {
@@ -163,7 +167,7 @@ def _kernel_manager(log: IO[bytes]) -> type[AsyncKernelManager]:
         kernel_spec = spec
         transport_encryption = "auto"  # else every kernel begins with a warning
 
-        async def start_kernel(self, **options: Any) -> None:
+        async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
             await super().start_kernel(**options, stdout=log, stderr=log)
 
     return ThisInterpreter

@@ -1,0 +1,80 @@
+"""What arguments of the ``surrlab`` command must be; each refuses in one sentence."""
+
+from __future__ import annotations
+
+import math
+import os
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from pathlib import Path
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """A whole number from `low`, perhaps to `high`."""
+
+    def check(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low or (high is not None and value > high):
+            limits = f"from {low} to {high}" if high is not None else f"of {low} or more"
+            raise ArgumentTypeError(f"must be a whole number {limits}, not {text}")
+        return value
+
+    return check
+
+
+def number(low: float, high: float = math.inf) -> Callable[[str], float]:
+    """A finite number from `low` to `high`."""
+
+    def check(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (low <= value <= high and math.isfinite(value)):
+            limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"
+            raise ArgumentTypeError(f"must be a number {limits}, not {text}")
+        return value
+
+    return check
+
+
+def devices(text: str) -> int | str:
+    """Devices as Fabric takes them: a number, their indices ``0,1``, or ``auto``."""
+    if text == "auto" or ("," in text and text.replace(",", "").isdecimal()):
+        return text
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise ArgumentTypeError(f"must be their number, indices like 0,1 or auto, not {text}")
+
+
+def existing(text: str) -> Path:
+    """A file or folder that exists."""
+    if not Path(text).exists():
+        raise ArgumentTypeError(f"{text} does not exist")
+    return Path(text)
+
+
+def folder(text: str) -> Path:
+    """A folder that exists."""
+    if not existing(text).is_dir():
+        raise ArgumentTypeError(f"{text} is not a folder")
+    return Path(text)
+
+
+def new_folder(text: str) -> Path:
+    """A folder that may be made, in one that exists: a longer path is a misspelt one."""
+    path = Path(text)
+    if not path.absolute().parent.is_dir():
+        raise ArgumentTypeError(f"{path}: there is no folder {path.parent} to make it in")
+    if path.exists() and not path.is_dir():
+        raise ArgumentTypeError(f"{path} is not a folder")
+    return path
+
+
+def processes(variable: str, default: int) -> int:
+    """A number of processes as torchrun sets it; outside a job some schedulers leave "" or 0."""
+    text = os.environ.get(variable, "").strip()
+    return int(text) if text.isdecimal() and int(text) > 0 else default

@@ -1,0 +1,201 @@
+"""Charts and pictures described once, for two renderers: matplotlib here, SVG in `explorer.charts`.
+
+A description holds text and numbers only. A colour of None is the colour of the page's text: black
+on paper, the theme's on a screen. Dashes are lengths of ink and gap in points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from surrlab._text import number
+
+Dash = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ChartAxis:
+    """One axis of a chart: its label, its limits, and whether it is logarithmic."""
+
+    label: str
+    limits: tuple[float, float]
+    log: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A line through points ``(n,)``."""
+
+    x: np.ndarray
+    y: np.ndarray
+    label: str = ""
+    color: str | None = None
+    dash: Dash = ()
+    width: float = 1.6
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """The region between two curves over ``x`` (n,)."""
+
+    x: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A vertical line."""
+
+    x: float
+    label: str = ""
+    color: str | None = None
+    dash: Dash = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """Bars between edges ``(n + 1,)``, of heights ``(n,)``."""
+
+    edges: np.ndarray
+    heights: np.ndarray
+    label: str = ""
+    color: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """A chart.
+
+    Parameters
+    ----------
+    title : str
+        What it shows.
+    x, y : ChartAxis
+        Its axes; what leaves their limits is cut off.
+    elements : tuple of Curve, Band, Mark or Histogram
+        What is drawn, from back to front.
+    summary : str
+        The chart in a sentence, for screen readers.
+    notice : str
+        A sentence to show in place of the elements.
+    """
+
+    title: str
+    x: ChartAxis
+    y: ChartAxis
+    elements: tuple[Curve | Band | Mark | Histogram, ...]
+    summary: str = ""
+    notice: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A field as colours.
+
+    Parameters
+    ----------
+    title, label : str
+        Heading, and what the colour bar says.
+    values : array (ny, nx)
+        Row 0 is drawn at the bottom.
+    limits : tuple of float
+        Ends of the colour scale.
+    cmap : str
+        Name of the colour map.
+    extent : tuple of float
+        Left, right, bottom and top end of the domain.
+    """
+
+    title: str
+    label: str
+    values: np.ndarray
+    limits: tuple[float, float]
+    cmap: str
+    extent: tuple[float, float, float, float]
+
+
+def draw_chart(ax: Axes, chart: Chart) -> None:
+    """Draw a chart with matplotlib."""
+    ax.set_title(verbatim(chart.title), fontsize=10)
+    if chart.notice:
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, verbatim(chart.notice), ha="center", transform=ax.transAxes)
+        return
+    for element in chart.elements:
+        _draw_element(ax, element)
+    for side, axis in ((ax.xaxis, chart.x), (ax.yaxis, chart.y)):
+        side.set_label_text(verbatim(axis.label))
+        if axis.log:
+            side._set_axes_scale("log")
+            # Over less than some decades 2 and 5 are written, too; more would run together.
+            few = axis.limits[1] < 300 * axis.limits[0]
+            side.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+            side.set_minor_locator(LogLocator(subs=()))
+            side.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    ax.set(xlim=chart.x.limits, ylim=chart.y.limits)
+    ax.spines[["top", "right"]].set_visible(False)
+    if any(getattr(element, "label", "") for element in chart.elements):
+        ax.legend(fontsize=8, frameon=False)
+
+
+def _draw_element(ax: Axes, element: Curve | Band | Mark | Histogram) -> None:
+    label = verbatim(element.label) or None
+    if isinstance(element, Band):
+        ax.fill_between(element.x, element.low, element.high, color="0.87", lw=0, label=label)
+        return
+    color = element.color or "black"
+    if isinstance(element, Histogram):
+        ax.stairs(element.heights, element.edges, fill=True, alpha=0.35, color=color, label=label)
+    elif isinstance(element, Mark):
+        ax.axvline(element.x, color=color, lw=1.6, ls=_linestyle(element.dash, 1.6), label=label)
+    else:
+        style = _linestyle(element.dash, element.width)
+        ax.plot(element.x, element.y, color=color, lw=element.width, ls=style, label=label)
+
+
+def _linestyle(dash: Dash, width: float):
+    # matplotlib multiplies dashes by the line's width.
+    return (0, tuple(length / width for length in dash)) if dash else "-"
+
+
+def draw_picture(ax: Axes, picture: Picture) -> AxesImage:
+    """Draw a field with matplotlib, in true proportions and without ticks."""
+    low, high = picture.limits
+    if not low < high:
+        low, high = low - 1, high + 1  # a constant field is in the middle of its scale
+    ax.set_title(verbatim(picture.title).replace(" (", "\n("), fontsize=9)
+    ax.set(xticks=[], yticks=[])
+    return ax.imshow(
+        picture.values, origin="lower", extent=picture.extent, vmin=low, vmax=high,
+        cmap=picture.cmap,
+    )  # fmt: skip
+
+
+def draw_pictures(
+    figure: SubFigure, axes: Sequence[Axes], pictures: Sequence[Picture], **bar
+) -> None:
+    """Draw pictures of one colour scale, with one colour bar beneath them; `bar` shapes it."""
+    for ax, picture in zip(axes, pictures, strict=True):
+        image = draw_picture(ax, picture)
+    bar = figure.colorbar(image, ax=axes, location="bottom", **bar)
+    bar.set_label(verbatim(pictures[0].label), fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    bar.ax.locator_params(nbins=4)
+
+
+def verbatim(text: str) -> str:
+    r"""Text that matplotlib shows as it is, and never takes for a formula.
+
+    >>> verbatim("$x^2$")
+    '\\$x^2\\$'
+    """
+    return text.replace("$", r"\$")

@@ -1,0 +1,161 @@
+"""Questions beside the answer: equal bytes, convergence, a proxy model (``surrlab study --extra``).
+
+Each is a function that trains what it needs and keeps one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from surrlab.compression.codecs import codec_class
+from surrlab.compression.tolerances import find_tolerances
+from surrlab.data.ensemble import Ensemble
+from surrlab.evaluation.evaluate import model_errors, scores
+from surrlab.studies.answer import lossy_models, versions
+from surrlab.studies.experiments import compressed
+from surrlab.studies.models import (
+    TRAINING_ERRORS,
+    Model,
+    evaluations,
+    folder,
+    raw_models,
+    train_models,
+)
+from surrlab.studies.results import Study, read_table
+from surrlab.training.surrogate import load
+
+EPOCHS = (1 / 4, 1 / 2, 1, 2)
+"""Parts of a study's epochs at which `convergence` looks."""
+
+PROXY = 0.1
+"""Share of the training simulations that a proxy learns from."""
+
+PROBED = 8
+"""Training simulations on which `convergence` and `proxy` search tolerances."""
+
+
+def equal_bytes(study: Study, version: str) -> pd.DataFrame:
+    """Compare a version with as many raw simulations as fit into its bytes on disk.
+
+    Parameters
+    ----------
+    study : Study
+        With lossy models of the version.
+    version : str
+        Name of one of its versions.
+
+    Returns
+    -------
+    DataFrame
+        A row for all raw data, the version, and the raw simulations of equal bytes: ``MB`` on
+        disk, ``simulations``, and ``L1`` with its standard deviation over seeds.
+    """
+    small = compressed(study, versions(study)[version])
+    raw, seeds = study.train_set, range(study.config.looks[0])
+    nbytes = np.cumsum([raw.select([s]).file_nbytes for s in raw.simulations])
+    n = max(1, int(np.searchsorted(nbytes, small.file_nbytes, "right")))
+    few = raw.select(raw.simulations[:n])
+    of = {
+        "all raw data": raw_models(study, seeds),
+        f"compressed ({version})": lossy_models(study, versions(study)[version], seeds),
+        "raw simulations of equal bytes": [Model("fewer", few, seed) for seed in seeds],
+    }
+    data = (raw, small, few)
+    rows = {}
+    for (name, models), ensemble in zip(of.items(), data, strict=True):
+        train_models(study, models, f"train on {name}")
+        table = evaluations(study, models, f"extra/equal_bytes-{len(rows)}")
+        l1 = scores(table)["l1"].groupby("seed").mean()
+        rows[name] = (ensemble.file_nbytes / 1e6, len(ensemble.simulations), l1.mean(), l1.std())
+    columns = ["MB", "simulations", "L1", "σ of L1"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def convergence(study: Study) -> pd.DataFrame:
+    """How errors and Algorithm 1's ratio move with training: a better model bears less.
+
+    Returns
+    -------
+    DataFrame
+        A row for each number of epochs: ``training L1``, ``test L1`` (standard deviations of the
+        fields) and the payload ``ratio`` of Algorithm 1 on `PROBED` simulations; raw models of the
+        seeds of the first look.
+    """
+    rows, scale = {}, study.field_statistics["scale"]
+    for part in EPOCHS:
+        epochs = max(1, round(part * study.config.train.epochs))
+        train = replace(study.config.train, epochs=epochs)
+        longer = replace(study, config=replace(study.config, train=train))
+        models = raw_models(longer, range(study.config.looks[0]))
+        train_models(longer, models, f"train for {epochs} epochs")
+        errors = _mean(longer, models)
+        table = evaluations(longer, models, f"extra/convergence-{epochs}")
+        test = float(table["normalised_l1"].mean())
+        rows[epochs] = (float((errors / scale).mean()), test, _ratio(study, errors))
+    columns = ["training L1", "test L1", "ratio"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("epochs")
+
+
+def proxy(study: Study) -> pd.DataFrame:
+    """Search with a model of a tenth of the simulations: is its ratio that of the full model?
+
+    Returns
+    -------
+    DataFrame
+        A row for the full models, the proxy on simulations that it learned from, and on the rest:
+        the payload ``ratio`` of Algorithm 1, and ``model L1`` in standard deviations of the fields.
+    """
+    scale, raw = study.field_statistics["scale"], study.train_set
+    seeds = range(study.config.looks[0])
+    n = max(2, round(PROXY * len(raw.simulations)))
+    part, rest = raw.select(raw.simulations[:n]), raw.select(raw.simulations[n:])
+    models = [Model("raw", part, seed) for seed in seeds]
+    train_models(study, models, "train proxies")
+
+    def on(ensemble: Ensemble) -> xr.DataArray:
+        some = ensemble.select(ensemble.simulations[:PROBED])
+        found = [model_errors(load(folder(study, m), trust=True), some) for m in models]
+        return sum(one["model_error"] for one in found) / len(found)
+
+    full = raw_models(study, seeds)
+    train_models(study, full, "train raw models")
+    cases: dict[str, Callable[[], xr.DataArray]] = {
+        "full models": lambda: _mean(study, full),
+        "proxy, simulations it learned from": lambda: on(part),
+        "proxy, other simulations": lambda: on(rest),
+    }
+    rows = {}
+    for name, errors_of in cases.items():
+        errors = errors_of()
+        rows[name] = (_ratio(study, errors), float((errors / scale).mean()))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["ratio", "model L1"])
+
+
+def _mean(study: Study, models: list[Model]) -> xr.DataArray:
+    """Mean over models of the model error of every training sample."""
+    found = [read_table(folder(study, m) / TRAINING_ERRORS)["model_error"] for m in models]
+    return sum(found) / len(found)
+
+
+def _ratio(study: Study, errors: xr.DataArray) -> float:
+    """Payload ratio of Algorithm 1 on some of the simulations that have model errors."""
+    known = list(dict.fromkeys(errors["simulation"].values.tolist()))[:PROBED]
+    some = study.train_set.select(known)
+    chosen = errors.isel(sample=np.isin(errors["simulation"].values, known))
+    found = find_tolerances(
+        some, chosen, codec=codec_class(study.config.codec), executor=study.executor
+    )
+    return some.raw_nbytes / int(found["nbytes"].sum())
+
+
+EXTRAS: dict[str, Callable[..., pd.DataFrame]] = {
+    "equal-bytes": equal_bytes,
+    "convergence": convergence,
+    "proxy": proxy,
+}
+"""What ``surrlab study --extra`` knows."""

@@ -1,0 +1,216 @@
+"""Tables of pictures: fields of samples as simulated, compressed, and predicted by models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from surrlab.compression import search
+from surrlab.compression.codecs import codec_class
+from surrlab.compression.version import RAW
+from surrlab.data.ensemble import Ensemble
+from surrlab.evaluation import metrics
+from surrlab.studies.experiments import mean_model_errors
+from surrlab.studies.results import Study, read_table
+from surrlab.training.surrogate import load, predict
+
+N_PICTURED = 3
+"""Fields that pictures show where they show some."""
+
+
+def pictured_fields(ensemble: Ensemble) -> tuple[str, ...]:
+    """Return the fields that pictures show: density, pressure, energy, or the first ones."""
+    known = [n for n in ("density", "pressure", "energy") if n in ensemble.field_names]
+    return tuple(known or ensemble.field_names[:N_PICTURED])
+
+
+def evolution(study: Study, simulation: int, fields: Sequence[str] = ()) -> xr.Dataset:
+    """One simulation from start to end: 8 samples of a tall domain, 5 of a wide one."""
+    ensemble = study.ensemble
+    fields = list(fields or pictured_fields(ensemble)[:1])
+
+    def read() -> xr.Dataset:
+        grid, positions = ensemble.grid, np.array(ensemble.of(simulation))
+        columns = 8 if grid.y.length > grid.x.length else 5
+        chosen = np.unique(np.linspace(0, len(positions) - 1, columns).round().astype(int))
+        samples = np.stack([ensemble.read(int(k)) for k in positions[chosen]])
+        values = ensemble.run(simulation).parameters
+        named = zip(ensemble.input_names[:-1], values, ensemble.input_units[:-1], strict=True)
+        title = ", ".join(
+            f"{name} {value:.3g} {unit}".removesuffix(" 1") for name, value, unit in named
+        )
+        title = title.replace("_", " ").replace("-", "−") or f"simulation {simulation}"
+        times = ensemble.samples.time[positions[chosen]]
+        rows = {"sample": np.arange(len(times))}
+        description = ensemble.metadata.get("benchmark", {}).get("description", "")
+        table = _pictures(ensemble, samples, rows, fields, title=title, description=description)
+        return table.assign_coords(time=("sample", times, {"units": ensemble.time_unit}))
+
+    made_from = {"ensemble_digest": ensemble.digest, "simulation": simulation, "fields": fields}
+    return study.results.table("evolution", made_from, read)
+
+
+def compressed_fields(
+    study: Study,
+    simulation: int,
+    step: int,
+    *,
+    targets: Sequence[float] = (20.0, 30.0, 50.0),
+    fields: Sequence[str] = (),
+) -> xr.Dataset:
+    """One sample raw, and compressed to about each of the payload ratios, by ``version``.
+
+    No model is asked: every field may lose the same share of its spread in the sample, of four
+    shares an octave the one that comes nearest to the ratio. A field without spread stays as it is.
+
+    Returns
+    -------
+    Dataset
+        ``fields`` (version, field, y, x); ``ratio`` (version), of all fields of the sample;
+        ``loss`` (version, field), the mean error in standard deviations of the field.
+    """
+    ensemble, codec_type = study.ensemble, codec_class(study.config.codec)
+    fields = list(fields or pictured_fields(ensemble))
+
+    def encode() -> xr.Dataset:
+        sample = ensemble.read(ensemble.position(simulation, step))
+        axes = tuple(range(1, sample.ndim))
+        spread, like = sample.std(axis=axes, dtype=np.float64), (sample[0].shape, sample.dtype)
+        tried = {}
+        for share in 2.0 ** np.arange(-12, 10, 0.25):
+            codecs = [codec_type(share * s) if s else codec_type.lossless() for s in spread]
+            streams = [c.encode(field) for c, field in zip(codecs, sample, strict=True)]
+            tried[sample.nbytes / sum(map(len, streams))] = list(zip(codecs, streams, strict=True))
+        ratios = [min(tried, key=lambda r, t=t: abs(math.log(r / t))) for t in targets]
+        decoded = [[c.decode(s, *like) for c, s in tried[ratio]] for ratio in ratios]
+        versions = np.stack([sample, *decoded])
+        loss = metrics.l1(versions, sample, ensemble.grid.ndim) / np.where(spread > 0, spread, 1)
+        time = ensemble.run(simulation).times[step]
+        title = f"simulation {simulation} at {time:g} {ensemble.time_unit}"
+        rows = {"version": np.arange(len(versions))}
+        table = _pictures(ensemble, versions, rows, fields, title=title)
+        shown = [ensemble.index(name) for name in fields]
+        return table.assign(loss=(("version", "field"), loss[:, shown])).assign_coords(
+            ratio=("version", [1.0, *ratios])
+        )
+
+    made_from = {
+        "ensemble_digest": ensemble.digest,
+        "simulation": simulation,
+        "step": step,
+        "targets": list(targets),
+        "fields": fields,
+        "codec": study.config.codec,
+    }
+    return study.results.table("compressed_fields", made_from, encode)
+
+
+def thresholds(study: Study, simulation: int, step: int) -> xr.Dataset:
+    """Fig. 4 for one training sample: compression error and ratio against the tolerance.
+
+    Returns
+    -------
+    Dataset
+        ``tolerance``, ``error`` and ``ratio`` (field, setting), from fine to coarse; the two
+        thresholds ``roundoff`` (the rounding error of the stored type) and ``model_error`` (field).
+    """
+    train_set, codec_type = study.train_set, codec_class(study.config.codec)
+    position = train_set.position(simulation, step)
+    model_error = mean_model_errors(study).isel(sample=position).values
+
+    def sweep() -> xr.Dataset:
+        sample = train_set.read(position)
+        axes = tuple(range(1, sample.ndim))
+        size = np.abs(sample).mean(axis=axes, dtype=np.float64)
+        roundoff = np.finfo(sample.dtype).eps * size
+        finest = float(roundoff[roundoff > 0].min())
+        coarsest = codec_type.expected_tolerance(float(model_error.max()), train_set.grid.ndim)
+        # Factors of two: every setting of zfp, and enough of any other codec.
+        n = math.ceil(math.log2(coarsest)) + 4 - math.floor(math.log2(finest))
+        bounds = 2.0 ** (math.floor(math.log2(finest)) + np.arange(n))
+        found = [[search.measure(f, codec_type(b)) for b in bounds] for f in sample]
+        dims = ("field", "setting")
+        columns = {
+            "tolerance": [[f.tolerance for f in row] for row in found],
+            "error": [[f.error for f in row] for row in found],
+            "ratio": [[sample[0].nbytes / f.nbytes for f in row] for row in found],
+        }
+        coords = {key: train_set.coords[key] for key in ("field", "unit", "label")}
+        return xr.Dataset(
+            {name: (dims, values) for name, values in columns.items()}
+            | {"roundoff": ("field", roundoff), "model_error": ("field", model_error)},
+            coords,
+        )
+
+    made_from = {
+        "ensemble_digest": study.ensemble.digest,
+        "simulation": simulation,
+        "step": step,
+        "model_error": model_error.tolist(),
+        "codec": study.config.codec,
+    }
+    return study.results.table("thresholds", made_from, sweep)
+
+
+def sample_predictions(
+    study: Study, simulation: int, step: int, fields: Sequence[str] = ()
+) -> xr.Dataset:
+    """Fig. 10: a test sample as simulated, and as one model of each version sees it; by ``model``.
+
+    The models are those of the first seed, raw and of every version that was trained.
+    """
+    test = study.test_set
+    fields = list(fields or pictured_fields(test))
+    trained = read_table(study.path / "lossy_training.nc")
+    if trained is None:
+        raise FileNotFoundError(f"{study.path} has no lossy models: 5_lossy_training trains them")
+    columns = (trained[name].values for name in ("version", "ratio", "folder"))
+    chosen = {}
+    for version, ratio, name in zip(*columns, strict=True):
+        chosen.setdefault(str(version), (float(ratio), study.path / "models" / str(name)))
+
+    def predict_all() -> xr.Dataset:
+        position = test.position(simulation, step)
+        inputs = test.inputs[position]
+        seen = [predict(load(path, trust=True), inputs) for _, path in chosen.values()]
+        names = [
+            "raw model" if version == RAW.name else f"{ratio:.1f}× model"
+            for version, (ratio, _) in chosen.items()
+        ]
+        samples = np.stack([test.read(position), *seen])
+        title = f"simulation {simulation} at {test.samples.time[position]:g} {test.time_unit}"
+        return _pictures(test, samples, {"model": ["simulation", *names]}, fields, title=title)
+
+    made_from = {
+        "test_digest": test.digest,
+        "simulation": simulation,
+        "step": step,
+        "fields": fields,
+        "models": [path.name for _, path in chosen.values()],
+    }
+    return study.results.table("pictures", made_from, predict_all)
+
+
+def _pictures(
+    ensemble: Ensemble, samples: np.ndarray, rows: dict, fields: Sequence[str], **attributes: str
+) -> xr.Dataset:
+    """Return some fields of samples ``(n, n_fields, ny, nx)``, for a figure.
+
+    ``fields`` (row, field, y, x), with ``label`` and ``unit`` of ``field``; the axes with their
+    units and ends.
+    """
+    (row,), places = rows, [ensemble.index(name) for name in fields]
+    y, x = ensemble.grid.y, ensemble.grid.x
+    axes = {
+        a.name: (a.name, a.centres, {"units": a.unit, "extent": [a.low, a.high]}) for a in (y, x)
+    }
+    of_field = {
+        "field": list(fields),
+        "label": ("field", [ensemble.fields[i].label for i in places]),
+        "unit": ("field", [ensemble.fields[i].unit for i in places]),
+    }
+    pictures = {"fields": ((row, "field", y.name, x.name), samples[:, places])}
+    return xr.Dataset(pictures, {**rows, **axes, **of_field}, attributes)

@@ -1,0 +1,98 @@
+"""The folder of a study: tables that know what made them, one ensemble, settings by name."""
+
+import dataclasses
+import json
+
+import pytest
+import xarray as xr
+
+import surrlab
+from surrlab import studies
+from surrlab.studies.config import PRESETS, configured, get_preset
+from surrlab.studies.results import cached_table, read_table
+from surrlab.training.networks import NetworkConfig
+
+
+def test_a_table_is_made_again_when_what_made_it_changes(tmp_path):
+    made = []
+
+    def compute(value):
+        made.append(value)
+        return xr.Dataset({"v": value})
+
+    for source, value in [("a", 1), ("a", 2), (["b", 1], 3)]:
+        table = cached_table(tmp_path / "t.nc", {"source": source}, lambda v=value: compute(v))
+    assert made == [1, 3] and int(table["v"]) == 3
+    assert json.loads(read_table(tmp_path / "t.nc").attrs["source"]) == ["b", 1]
+
+
+def test_a_damaged_table_is_named(tmp_path):
+    cached_table(tmp_path / "t.nc", {}, lambda: xr.Dataset({"v": 1}))
+    (tmp_path / "t.nc").write_bytes((tmp_path / "t.nc").read_bytes()[:100])
+    with pytest.raises(OSError, match=r"t\.nc is damaged"):
+        read_table(tmp_path / "t.nc")
+
+
+def test_results_belong_to_one_ensemble(ensemble, tmp_path):
+    study = studies.open_study("smoke", tmp_path, ensemble.path)
+    assert study.ensemble.digest == ensemble.digest
+    assert studies.open_study("smoke", tmp_path, ensemble.path).ensemble
+    other = ensemble.select(ensemble.simulations[:4])
+    with pytest.raises(FileExistsError, match="holds the results of another ensemble"):
+        study.results.claim(other)
+
+
+def test_another_split_or_seed_never_meets_stale_tables(ensemble, tmp_path):
+    studied = [
+        studies.open_study("smoke", tmp_path, ensemble.path, **changes)
+        for changes in ({}, {"test_fraction": 0.4}, {"seed": 5})
+    ]
+    scales = {tuple(study.field_statistics["scale"].values) for study in studied}
+    assert len(scales) == 3
+
+
+def test_settings_are_those_of_the_study_and_of_its_training():
+    quick = get_preset("quick")
+    given = {"looks": [3, 6], "epochs": 7, "codec": "", "margins": {"l1": "3 %"}, "rule": None}
+    config = configured(quick, given)
+    assert (config.looks, config.train.epochs, config.codec) == ((3, 6), 7, quick.codec)
+    assert config.margins == {"l1": "3 %"} and config.rule == quick.rule
+    network = configured(quick, {"network": ["mlp", {"width": 8}]}).train.network
+    assert network == NetworkConfig("mlp", {"width": 8})
+    with pytest.raises(KeyError, match="no number called 'epoch'"):
+        configured(quick, {"epoch": 3})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"looks": (3, 3)}, "looks must hold values, each of them once"),
+        ({"looks": (5, 3)}, "looks must increase"),
+        ({"looks": (1, 3)}, "two or more common seeds, not 1"),
+        ({"factors": ()}, "factors must hold values"),
+        ({"factors": (-1.0, 2.0)}, "factors are above 0"),
+        ({"generation_seeds": ()}, "generation_seeds must hold values"),
+        ({"generation_seeds": (0,)}, "must be seeds of raw models, but for 0"),
+        ({"rule": "fields"}, "rule is one of field, sample, fixed, not 'fields'"),
+    ],
+)
+def test_a_study_that_could_not_end_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(get_preset("smoke"), **wrong)
+
+
+def test_an_unknown_preset_lists_those_there_are():
+    with pytest.raises(KeyError, match="no preset 'enormous'; there are smoke,"):
+        get_preset("enormous")
+    assert {"smoke", "quick", "quick-pchip", "paper-rt", "paper-pchip"} <= set(PRESETS)
+
+
+def test_a_simulation_or_step_that_is_not_there_is_said(ensemble, tmp_path):
+    study = surrlab.open_study("smoke", tmp_path, ensemble.path)
+    test = study.test_set
+    assert study.simulation(test, 0) == test.simulations[0]
+    with pytest.raises(IndexError, match="no simulation at place 1: of 6 simulations this side"):
+        study.simulation(test, 1)
+    assert study.step(test, test.simulations[0], 50) == 50
+    with pytest.raises(IndexError, match="no time step 51; it has 51"):
+        study.step(test, test.simulations[0], 51)
