@@ -9,7 +9,6 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,20 +41,21 @@ def presets(args: argparse.Namespace) -> None:
 def study(args: argparse.Namespace) -> None:
     """Run the notebooks in order, and print the answer."""
     from surrlab import _notebook_runner as notebooks
+    from surrlab.data.open import open_ensemble
+    from surrlab.studies.config import configured, get_preset
 
     chosen = _parameters(args.overrides)
     if args.seeds_max is not None:
         chosen["seeds_max"] = args.seeds_max
-    config, settings = _configured(args.preset, chosen)
+    plan = {path: notebooks.parameters(path) for path in _notebooks("[0-9]_*.ipynb")}
+    of_notebooks = set().union(*plan.values())
+    settings = {name: value for name, value in chosen.items() if name not in of_notebooks}
+    config = configured(get_preset(args.preset), settings)  # refuses what is no number of a study
     results = args.results.resolve()
     given = {"preset": args.preset, "results": str(results), "settings": settings}
     if args.ensemble:
+        open_ensemble(args.ensemble)  # refuses what is none
         given["ensemble"] = str(args.ensemble.resolve())
-    plan = {path: notebooks.parameters(path) for path in _notebooks("[0-9]_*.ipynb")}
-    known = set().union(*plan.values())
-    for name in chosen.keys() - settings.keys() - known:
-        everything = ", ".join(sorted({*known, *(f.name for f in fields(config))} - given.keys()))
-        raise ValueError(f"a study has no parameter {name!r}; it has {everything}")
     for path, names in plan.items():
         mine = {**given, **{name: chosen[name] for name in names if name in chosen}}
         timeout = args.timeout or config.timeout
@@ -249,23 +249,13 @@ def _parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     for name, text in pairs:
         if name in ("preset", "results", "ensemble"):
             raise ValueError(f"-p {name} would mix two studies; use --{name}")
+        if name == "settings":
+            raise ValueError("-p takes each setting by its own name")
         try:
             chosen[name] = json.loads(text)
         except ValueError as error:
             raise ValueError(f"-p {name} {text}: not JSON ({error}); texts need quotes") from error
     return chosen
-
-
-def _configured(preset: str, chosen: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """A preset's numbers with those chosen that are numbers of a study, and these."""
-    from surrlab.studies.config import get_preset
-
-    config = get_preset(preset)
-    settings = {f.name: chosen[f.name] for f in fields(config) if f.name in chosen}
-    tuples: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
-    }
-    return replace(config, **tuples), settings
 
 
 def _answer(answer: Mapping[str, Any]) -> str:

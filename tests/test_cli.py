@@ -78,11 +78,14 @@ def place(tmp_path, monkeypatch):
         ("study --seeds-max -1", "must be a whole number of 0 or more, not -1"),
         ("study --results no/such/place", "there is no folder no/such to make it in"),
         ("study --results file", "file is not a folder"),
+        ("study --ensemble folder", "folder is not an ensemble"),
         ("study --ensemble nowhere", "nowhere does not exist"),
         ("study --preset quikc", "there is no preset 'quikc'; there are smoke"),
         ("study -p simulation three", "-p simulation three: not JSON"),
         ("study -p results 3", "-p results would mix two studies; use --results"),
-        ("study -p simulaton 3", "a study has no parameter 'simulaton'; it has"),
+        ("study -p simulaton 3", "a study has no number called 'simulaton'; it has"),
+        ("study -p settings {}", "-p takes each setting by its own name"),
+        ("study -p epochs 0", "epochs must be positive, not 0"),
         ("study -p looks [5,3]", "looks must increase, not be (5, 3)"),
         ("study -p factors [0]", "tolerance factors are above 0"),
         ("study -p rule 4", "rule is one of"),
@@ -146,16 +149,16 @@ def runs(monkeypatch, place):
     return done
 
 
-def test_study_runs_the_notebooks_in_order(runs, capsys):
+def test_study_runs_the_notebooks_in_order(runs, capsys, ensemble):
     arguments = ["--seeds-max", "20", "-p", "looks", "[2, 4]", "-p", "simulation", "1"]
-    assert cli.main(["study", "--preset", "smoke", "--ensemble", "folder", *arguments]) == 0
+    assert cli.main(["study", "--preset", "smoke", "--ensemble", ensemble.name, *arguments]) == 0
     stems = [notebook.stem for notebook, *_ in runs]
     assert stems == sorted(stems) and stems[0] == "1_ensemble" and "explore" not in stems
     here = Path.cwd()
     for notebook, output, parameters, timeout in runs:
         assert output == here / "results" / "smoke" / notebook.name and timeout == 3600
         assert parameters["preset"] == "smoke" and parameters["results"] == str(here / "results")
-        assert parameters["ensemble"] == str(here / "folder")
+        assert parameters["ensemble"] == ensemble.name
         assert parameters["settings"] == {"looks": [2, 4], "seeds_max": 20}
         assert parameters.keys() <= set(notebooks.parameters(notebook))
     assert [p["simulation"] for *_, p, _ in runs if "simulation" in p] == [1] * sum(
@@ -166,7 +169,7 @@ def test_study_runs_the_notebooks_in_order(runs, capsys):
 
 
 def test_bench_runs_the_sixth(runs, capsys, ensemble):
-    line = ["bench", str(ensemble.path), "folder", "--bandwidth", "100", "--processes", "1"]
+    line = ["bench", ensemble.name, "folder", "--bandwidth", "100", "--processes", "1"]
     assert cli.main([*line, "--preset", "smoke"]) == 0
     ((notebook, output, parameters, timeout),) = runs
     assert notebook.stem == "6_loading" and output.parent == Path.cwd() / "results/bench/smoke"

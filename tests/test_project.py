@@ -77,7 +77,7 @@ def test_conda_environment_lists_what_pyproject_lists():
 
 
 LAB = {"figures", "explorer"}  # wings that may need what only surrlab[lab] brings
-LAB_FILES = {"notebooks.py"}
+LAB_FILES = {"_notebook_runner.py"}
 
 
 @pytest.mark.parametrize("folder", ["surrlab", "docs", "benchmarks", "tests"])
@@ -85,6 +85,7 @@ def test_what_is_imported_is_declared(folder):
     """By the extra that installs it: the heart may need nothing else than `dependencies`."""
     owners = packages_distributions()
     ours = {"surrlab", *(path.stem for path in (ROOT / folder).rglob("*.py"))}
+    ours |= {path.parent.name for path in (ROOT / folder).rglob("*.py")}
     if folder == "benchmarks":
         ours.add("browsing")  # of tests/explorer
     for path in sorted((ROOT / folder).rglob("*.py")):

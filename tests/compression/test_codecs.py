@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from compression.toy_codec import Rounding
+from newcomer.rounding import Rounding
 
 from surrlab.compression.codecs import (
     Codec,

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from compression.toy_codec import Rounding
+from newcomer.rounding import Rounding
 
 from surrlab.compression.search import find_sample_tolerance, find_tolerance, measure
 from surrlab.compression.zfp import Zfp

@@ -1,4 +1,4 @@
-"""A codec that surrlab does not know, from search to training batches: `toy_codec` is all of it."""
+"""A codec that surrlab does not know, from search to training batches."""
 
 import inspect
 import shutil
@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import h5py
 import numpy as np
 import pytest
-from compression import toy_codec
-from compression.toy_codec import Rounding
+from newcomer import rounding
+from newcomer.rounding import Rounding
 
 from surrlab import compression
 from surrlab.compression.codecs import codec_class
@@ -28,7 +28,7 @@ def made(ensemble, tmp_path_factory):
 
 def test_it_is_one_short_class_and_one_line():
     assert len(inspect.getsource(Rounding).splitlines()) <= 40
-    assert inspect.getsource(toy_codec).count("register_codec(") == 1
+    assert inspect.getsource(rounding).count("register_codec(") == 1
     assert codec_class("rounding") is Rounding
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from compression.toy_codec import Rounding
+from newcomer.rounding import Rounding
 
 from surrlab.compression.codecs import Raw
 from surrlab.compression.hdf5_filters import fletcher32
