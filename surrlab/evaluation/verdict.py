@@ -353,8 +353,6 @@ def _reason(found) -> str:
         if state == "small":
             row = concerned.loc[(concerned["low"] / concerned["margin"]).idxmax()]
             told += f"; small but real: {tell(row)}"
-    if silent := table.index[table["state"] == "not judged"].tolist():
-        told += f"; reported without a margin, not judged: {', '.join(silent)}"
     return told
 
 

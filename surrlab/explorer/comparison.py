@@ -175,6 +175,7 @@ class SampleReader:
             self._limits[simulation] = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
         low, high = (float(v[self.ensemble.index(name)]) for v in self._limits[simulation])
         if not math.isfinite(high - low):
+            del self._limits[simulation]  # the file may be mended before it is looked at again
             raise ValueError(
                 f"field {name} of simulation {simulation} in {self.ensemble.name} holds NaN or "
                 "infinite values; it cannot be compressed or shown"
@@ -263,20 +264,18 @@ class TrainedModels:
 
     def predict(self, model: int, simulation: int, step: int) -> np.ndarray:
         """What a model predicts of a sample, ``(fields, ny, nx)``."""
-        from surrlab import training
+        from surrlab.training.surrogate import load, predict  # torch takes two seconds
 
-        surrogate = cached(
-            self._samples.cache, ("model", model), lambda: training.load(self.folder(model))
-        )
+        surrogate = cached(self._samples.cache, ("model", model), lambda: load(self.folder(model)))
         inputs = self.test_set.inputs[np.array(self.test_set.of(simulation))]
         if 4 * math.prod(self.test_set.sample_shape) * len(inputs) > _WHOLE:
             return cached(
                 self._samples.cache,
                 ("prediction", model, simulation, step),
-                lambda: training.predict(surrogate, inputs[step]),
+                lambda: predict(surrogate, inputs[step]),
             )
         whole = ("prediction", model, simulation)
-        return cached(self._samples.cache, whole, lambda: training.predict(surrogate, inputs))[step]
+        return cached(self._samples.cache, whole, lambda: predict(surrogate, inputs))[step]
 
     def curves(self, simulation: int) -> Curves | None:
         """The benchmark's curve in time; None where the benchmark names none."""

@@ -13,10 +13,11 @@ from typing import Any
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
+from surrlab._text import factor, with_unit
 from surrlab.explorer import charts, html, source
 from surrlab.explorer.comparison import TRUTH, ModelView
-from surrlab.explorer.settings import N_TOLERANCES, FieldSettings, FieldView
-from surrlab.explorer.source import ResultsView, is_algorithm_1
+from surrlab.explorer.settings import N_TOLERANCES, FieldSettings, FieldView, is_algorithm_1
+from surrlab.explorer.source import ResultsView
 
 _START = 20.0  # ratio to begin with where no model says better
 _TROUBLE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError)
@@ -242,7 +243,7 @@ class FieldPage:
         settings, setting = self._settings, self.setting.value
         if settings is None:
             return
-        bound, chosen = float(settings.tolerances[setting]), self._algorithm_1()
+        bound, chosen = float(settings.tolerances[setting]), settings.algorithm_1
         self._remembered = {
             "ratio": float(settings.ratios[setting]),
             "tolerance": (self.shared.field.value, bound),
@@ -252,7 +253,7 @@ class FieldPage:
     def _restore_setting(self) -> None:
         """Move the slider to where it keeps its meaning for the sample that is now shown."""
         settings, known = self._settings, self._remembered
-        chosen, setting = self._algorithm_1(), settings.nearest_ratio(known["ratio"])
+        chosen, setting = settings.algorithm_1, settings.nearest_ratio(known["ratio"])
         name, bound = known.get("tolerance", ("", 0.0))
         if self.keep.value == html.ALGORITHM_1 and chosen is not None:
             setting = settings.setting_of(chosen * known["factor"])
@@ -262,11 +263,6 @@ class FieldPage:
         self.setting.value = setting
         self.shared.changing = False
 
-    def _algorithm_1(self) -> float | None:
-        """Tolerance that Algorithm 1 finds for this field; None where no model error is known."""
-        versions = self._settings.versions.items()
-        return next((bound for version, bound in versions if is_algorithm_1(version)), None)
-
     def view(self) -> FieldView:
         """The field at its setting."""
         return self.results.field_view(*self.at, self.setting.value)
@@ -275,16 +271,17 @@ class FieldPage:
         """Draw what the controls say."""
         if self.shared.changing:
             return
-        self.shared.show_times(self.results.truth.run(self.simulation.value).times)
         moved = self.at != self._drawn_at
         if moved:
+            self.shared.show_times(self.results.truth.run(self.simulation.value).times)
             self._settings = self.results.field_settings(*self.at)
             self._restore_setting()
+            self._name_settings()
         view = self._settings.view(self.setting.value)
         sample = view.sample
         differences = (-sample.color_limit, sample.color_limit)
         if (sample.limits, differences, sample.field) != self._drawn_limits:
-            label, unit = (html.with_unit(n, sample.field.unit) for n in (sample.field.label, ""))
+            label, unit = (with_unit(n, sample.field.unit) for n in (sample.field.label, ""))
             self._bars[0].value = html.color_bar(sample.limits, html.FIELD, label)
             self._bars[1].value = html.color_bar(differences, html.DIFFERENCE, f"difference{unit}")
             self._drawn_limits = sample.limits, differences, sample.field
@@ -301,20 +298,26 @@ class FieldPage:
         self._drawn_at = self.at
         self.shared.drawn(self.arguments())
 
+    def _name_settings(self) -> None:
+        """Find the settings that are versions of the study, and what stands under them."""
+        settings, self._names, self._versions = self._settings, {}, {}
+        self._ticks = html.setting_ticks(settings)
+        # Algorithm 1 first: where two versions share a setting, its name stands there.
+        for version in sorted(settings.versions, key=is_algorithm_1, reverse=True):
+            setting = settings.setting_of(settings.versions[version])
+            # A version beyond the ends of the settings has no place among them.
+            if settings.tolerances[setting] == settings.versions[version]:
+                name = f"×{factor(version.factor)}" if version.rule != "fixed" else version.name
+                self._names.setdefault(
+                    setting, html.ALGORITHM_1 if is_algorithm_1(version) else name
+                )
+                self._versions.setdefault(setting, version)
+
     def _update_readout(self, view: FieldView) -> None:
         """The text beside the slider, and the marks under it."""
-        settings, note, names = self._settings, "", {}
-        # Algorithm 1 first: where two versions share a setting, its name stands there.
-        for version, bound in sorted(
-            settings.versions.items(), key=lambda item: not is_algorithm_1(item[0])
-        ):
-            name = f"×{version.factor_text}" if version.rule != "fixed" else version.name
-            setting = settings.setting_of(bound)
-            if settings.tolerances[setting] == bound:  # and not beyond the ends of the settings
-                names.setdefault(setting, html.ALGORITHM_1 if is_algorithm_1(version) else name)
-            if bound == view.tolerance:
-                note = note or self._note(version)
-        self.strip.value = html.settings_strip(settings, names, self.setting.value)
+        setting = self.setting.value
+        note = self._note(self._versions[setting]) if setting in self._versions else ""
+        self.strip.value = html.settings_strip(self._ticks, self._names, setting)
         self.readout.value = html.readout(view, note)
 
     def _note(self, version) -> str:
@@ -393,9 +396,9 @@ class ModelPage:
             upper.value = html.png(values, view.limits)
             if name != TRUTH:
                 lower.value = html.png(values - truth, differences, html.DIFFERENCE)
-        label = html.with_unit(view.field.label, view.field.unit)
+        label = with_unit(view.field.label, view.field.unit)
         self._bars[0].value = html.color_bar(view.limits, html.FIELD, label)
-        label = html.with_unit("model − truth", view.field.unit)
+        label = with_unit("model − truth", view.field.unit)
         self._bars[1].value = html.color_bar(differences, html.DIFFERENCE, label)
         chart = view.curves and charts.curve_chart(view.curves, view.time)
         self.chart.value = charts.svg(chart, (500, 280)) if chart else ""

@@ -1,3 +1,6 @@
+import contextlib
+import dataclasses
+import gc
 import multiprocessing
 import os
 import pickle
@@ -230,7 +233,7 @@ def test_other_layouts_are_read_as_hdf5_reads_them(made, write):
     "arguments, message",
     [
         ({"chunks": (1, 24, 8), "compression": "gzip"}, "deflate"),
-        ({"chunks": (3, 24, 8)}, r"chunks of \(3, 24, 8\)"),
+        ({"chunks": (3, 24, 8), "fletcher32": True}, r"chunks of \(3, 24, 8\)"),
         ({"chunks": (1, 24, 8), "dtype": ">f4"}, "not native float32"),
         ({"chunks": (1, 24, 8), "dtype": "f8"}, "not native float32"),
     ],
@@ -308,7 +311,7 @@ def test_closed_while_a_library_reads(lines, monkeypatch):
             threading.Event().wait(0.01)
             return super().read(sample)
 
-    slow = Slow(**{name: getattr(lines, name) for name in lines.__dataclass_fields__})
+    slow = Slow(**{f.name: getattr(lines, f.name) for f in dataclasses.fields(lines)})
     loader = SampleLoader(slow, 8, seed=0)
     iterator = iter(loader)
     next(iterator)
@@ -322,8 +325,11 @@ def test_a_field_that_was_never_written_is_named(made):
         dataset = file.create_dataset(name, values.shape, "f4", chunks=(1, 24, 8))
         dataset[: 2 if name == "pressure" else 3] = values[: 2 if name == "pressure" else 3]
 
-    with pytest.raises(OSError, match="simulation 0, time 2, field pressure was never written"):
-        SampleLoader(made(write), 2, seed=0)
+    data = made(write)
+    with pytest.raises(NotInPlaceError, match=r"00000\.h5.*/pressure has fields .* never written"):
+        ChunkIndex(data)
+    with pytest.warns(UserWarning, match="pressure has fields that were never written"):
+        SampleLoader(data, 2, seed=0)
 
 
 def test_an_iteration_left_early_leaves_nothing_behind(data):
@@ -514,6 +520,22 @@ def test_a_file_replaced_while_open_is_read_as_it_was(copy):
             everything(loader)
 
 
+def test_a_loader_that_failed_goes_with_its_last_reference(copy):
+    damage(copy.file(3), "density", 7)
+    before = resources()
+    gc.collect()
+    gc.disable()
+    try:
+        loader = SampleLoader(copy, 16, seed=0)
+        with contextlib.suppress(OSError):
+            everything(loader)
+        assert resources() > before
+        del loader
+        assert resources() == before
+    finally:
+        gc.enable()
+
+
 def test_an_error_of_the_disk_is_named(data, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error")
@@ -574,6 +596,7 @@ def test_closed_while_it_is_iterated(data, cache):
     loader.close()
     with pytest.raises(RuntimeError, match="closed while"):
         list(iterator)
+    assert loader._reader is None  # and no threads were started again
 
 
 INTERRUPTED = """
