@@ -197,6 +197,10 @@ def contiguous(file, name, values):
     file[name] = values
 
 
+def several_in_a_chunk(file, name, values):
+    file.create_dataset(name, data=values, chunks=(2, *values.shape[1:]))
+
+
 def unchecked(file, name, values):
     file.create_dataset(name, data=values, chunks=(1, *values.shape[1:]))
 
@@ -222,7 +226,9 @@ def partly_left_out(file, name, values):
     dataset.id.write_direct_chunk((2, 0, 0), checked, filter_mask=0b01)
 
 
-@pytest.mark.parametrize("write", [contiguous, unchecked, filtered_by_hdf5, partly_left_out])
+@pytest.mark.parametrize(
+    "write", [contiguous, several_in_a_chunk, unchecked, filtered_by_hdf5, partly_left_out]
+)
 def test_other_layouts_are_read_as_hdf5_reads_them(made, write):
     data = made(write)
     _, fields = everything(SampleLoader(data, 2, seed=0, shuffle=False))
