@@ -338,13 +338,14 @@ def test_a_hundred_thousand_samples_open_at_once(tmp_path, cache):
     (folder / "filelist.txt").write_text(text)
     assert open_ensemble(folder).shape == (50 * n, 2, 3, 2)
     program = f"""
-import resource, time
+import re, time
 import platformdirs
 platformdirs.user_cache_dir = lambda *_: {str(cache)!r}
 from surrlab.data.open import open_ensemble
-began = time.perf_counter()
+began = time.process_time()
 ensemble = open_ensemble({str(folder)!r})
-took, peak = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+took = time.process_time() - began
+peak = int(re.search("VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
 assert len(ensemble.samples) == 100_000
 assert took < 2 and peak < 300_000, (took, peak)
 """
