@@ -244,6 +244,15 @@ def test_professor_s_list_may_mix_and_choose(tmp_path):
     assert ensemble.select([0]).file_nbytes is None
 
 
+def test_professor_s_runs_may_differ_by_their_initial_state_alone(tmp_path):
+    folder, truth = foreign.professor(tmp_path / "it")
+    for s, (_, times, _) in enumerate(truth):
+        with h5py.File(folder / f"run_{s}.h5", "r+") as f:
+            f["inputs"][...] = np.float32([[1, 2, t] for t in times])
+    ensemble = open_ensemble(folder)
+    assert [len(run.times) for run in ensemble.runs] == list(foreign.RAGGED)
+
+
 def test_names_of_dimensions_may_be_told(tmp_path):
     dataset, truth = foreign.labelled()
     dataset = dataset.rename({"member": "who", "step": "when"})
@@ -314,6 +323,34 @@ def test_a_second_opening_reads_no_file(tmp_path, monkeypatch):
     monkeypatch.undo()
     (folder / "run_2.nc").unlink()
     assert len(open_ensemble(folder).runs) == 2
+
+
+def test_a_hundred_thousand_samples_open_at_once(tmp_path, cache):
+    folder, n, text = tmp_path / "it", 2000, ""
+    folder.mkdir()
+    with h5py.File(folder / "0.h5", "w") as f:
+        f["inputs"] = np.float32([[1, 2, t] for t in range(50)])
+        f["fields"] = np.ones((50, 2, 3, 2), np.float32)
+    stored = (folder / "0.h5").read_bytes()
+    for i in range(n):
+        (folder / f"{i}.h5").write_bytes(stored)
+        text += "".join(f"{i}.h5 {row}\n" for row in range(50))
+    (folder / "filelist.txt").write_text(text)
+    assert open_ensemble(folder).shape == (50 * n, 2, 3, 2)
+    program = f"""
+import re, time
+import platformdirs
+platformdirs.user_cache_dir = lambda *_: {str(cache)!r}
+from surrlab.data.open import open_ensemble
+began = time.process_time()
+ensemble = open_ensemble({str(folder)!r})
+took = time.process_time() - began
+peak = int(re.search("VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
+assert len(ensemble.samples) == 100_000
+assert took < 2 and peak < 300_000, (took, peak)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_views_travel_to_other_processes(tmp_path):

@@ -68,6 +68,18 @@ def why_library(array: Any, source: Source, n_grid: int, dtype: str) -> str:
     return "" if array.flags.c_contiguous else "is in Fortran's order"
 
 
+def never_written(array: Any) -> str:
+    """Say what of an HDF5 dataset has no place in the file, where HDF5 shows a fill value."""
+    if not isinstance(array, h5py.Dataset) or array.is_virtual or array.external or not array.size:
+        return ""
+    if array.chunks is None:
+        stored, expected = array.id.get_storage_size(), array.nbytes
+        return "" if stored >= expected else "was never written"
+    expected = int(np.prod([-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]))
+    stored = array.id.get_num_chunks()
+    return "" if stored >= expected else f"is incomplete: {stored} of {expected} chunks are there"
+
+
 def has_checksums(array: Any) -> bool:
     """Whether every stored chunk of an array has a checksum."""
     return isinstance(array, h5py.Dataset) and FLETCHER32 in [n for n, *_ in _pipeline(array)]
