@@ -152,11 +152,13 @@ def test_the_loader_reads_them_in_place(name, tmp_path):
 def test_the_loader_follows_a_list_that_changes(tmp_path):
     folder, truth = foreign.professor(tmp_path / "it")
     for order in (1, -1):
-        lines = [f"run_{s}.h5 {i}\n" for s in range(3)[::order] for i in range(foreign.RAGGED[s])]
+        lines = [f"run_{s}.h5 {i}\n" for s in range(3)[::order] for i in range(4)]
         (folder / "filelist.txt").write_text("".join(lines))
-        with SampleLoader(open_ensemble(folder), 15, seed=0, shuffle=False, threads=1) as loader:
+        with SampleLoader(open_ensemble(folder), 12, seed=0, shuffle=False, threads=1) as loader:
             ((_, fields),) = loader
-            np.testing.assert_array_equal(fields, np.concatenate([t[2] for t in truth[::order]]))
+            np.testing.assert_array_equal(
+                fields, np.concatenate([t[2][:4] for t in truth[::order]])
+            )
 
 
 @pytest.mark.parametrize("name", EVERY)
