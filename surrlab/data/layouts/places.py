@@ -41,7 +41,7 @@ def lead_index(source: Source, run: int, row: int) -> tuple[int, ...]:
     return tuple(run if a == RUN else row if a == TIME else int(a) for a in lead)
 
 
-def places(array: Any, dtype: str, n_grid: int) -> dict[int, tuple[int, int, Filters]]:
+def locate_fields(array: Any, dtype: str, n_grid: int) -> dict[int, tuple[int, int, Filters]]:
     """Flat index over the axes before the grid's -> offset, bytes and filters of a field."""
     if isinstance(array, h5py.Dataset):
         return {row: (at, n, filters) for row, at, n, filters in locate(array, dtype, n_grid)}
