@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
-from importlib import import_module
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from surrlab._files import write_json
-from surrlab.data.ensemble import Ensemble, cache_folder
+from surrlab._files import cache_folder, write_json
+from surrlab.data.ensemble import Ensemble
+from surrlab.data.layouts import npz, pdebench, professor, pyro, well, xarray, zarr
 from surrlab.data.layouts.card import Card
-from surrlab.data.layouts.extra import Extra, Given, load_extra
+from surrlab.data.layouts.extra import Extra, Given, check_keys, load_extra
 from surrlab.data.layouts.reading import CardEnsemble
 from surrlab.data.native import is_native, open_native
 
@@ -29,20 +30,33 @@ class Layout(NamedTuple):
     ----------
     recognises : callable
         Whether a path looks like it, by names and headers only.
-    scan : callable
-        Path and what a user adds -> `Card`, by headers only.
+    open : callable
+        Path, and what a user adds -> `Ensemble`.
     """
 
     recognises: Callable[[Path], bool]
-    scan: Callable[[Path, Mapping[str, Any]], Card] | None = None
+    open: Callable[[Path, Extra], Ensemble]
 
 
-_LAYOUTS: dict[str, Layout] = {"native": Layout(is_native)}
+def _open_by_card(name: str, path: Path, extra: Extra) -> Ensemble:
+    folder = path if path.is_dir() else path.parent
+    return CardEnsemble.from_card(path, folder, read_card(path, name, extra))
+
+
+FOREIGN = {
+    one.__name__.rsplit(".", 1)[-1]: one
+    for one in (professor, well, xarray, zarr, pdebench, npz, pyro)
+}
+"""Modules of foreign layouts, by name."""
+_LAYOUTS: dict[str, Layout] = {
+    "native": Layout(is_native, lambda path, extra: open_native(path)),
+    **{name: Layout(one.recognises, partial(_open_by_card, name)) for name, one in FOREIGN.items()},
+}
 
 
 def register_layout(
     name: str,
-    scan: Callable[[Path, Mapping[str, Any]], Card],
+    opener: Callable[[Path, Extra], Ensemble],
     recognises: Callable[[Path], bool],
 ) -> None:
     """Let `open_ensemble` read another layout.
@@ -51,17 +65,12 @@ def register_layout(
     ----------
     name : str
         What users call it.
-    scan : callable
-        Path and what a user adds (as in ``surrlab.json``) -> `Card`, by headers only.
+    opener : callable
+        Path, and what a user adds (the keys of ``surrlab.json`` and ``card=``) -> `Ensemble`.
     recognises : callable
         Whether a path looks like it, by names and headers only.
     """
-    _LAYOUTS[name] = Layout(recognises, scan)
-
-
-for _name in ("professor", "well", "xarray", "zarr", "pdebench", "npz", "pyro"):
-    _module = import_module(f"surrlab.data.layouts.{_name}")
-    register_layout(_name, _module.scan, _module.recognises)
+    _LAYOUTS[name] = Layout(recognises, opener)
 
 
 def open_ensemble(
@@ -97,10 +106,7 @@ def open_ensemble(
     path = Path(path).expanduser()
     extra = load_extra(path, card) if path.exists() else {}
     name = _layout_of(path, layout or extra.get("layout"))
-    if name == "native":
-        return open_native(path)
-    folder = path if path.is_dir() else path.parent
-    return CardEnsemble.from_card(path, folder, _card(path, name, extra))
+    return _LAYOUTS[name].open(path, extra)
 
 
 def card_template(
@@ -118,12 +124,11 @@ def card_template(
     path = Path(path).expanduser()
     extra = load_extra(path, card) if path.exists() else {}
     name = _layout_of(path, layout or extra.get("layout"))
-    if name == "native":
-        raise ValueError(f"{path} is in surrlab's own layout, which needs no card")
-    module = import_module(f"surrlab.data.layouts.{name}") if name == "npz" else None
-    if module is not None and "arrays" not in extra:
-        return module.template(path)
-    return _card(path, name, extra).template()
+    if name not in FOREIGN:
+        raise ValueError(f"{path} is of layout {name}, which needs no card")
+    if name == "npz" and "arrays" not in extra:
+        return npz.template(path)
+    return read_card(path, name, extra).template()
 
 
 def _layout_of(path: Path, name: str | None) -> str:
@@ -136,6 +141,8 @@ def _layout_of(path: Path, name: str | None) -> str:
         raise ValueError(f"{path} is neither a file nor a folder")
     if name is not None:
         return name
+    if is_native(path):  # its files may show other layouts' views, too
+        return "native"
     fitting = [one for one, layout in _LAYOUTS.items() if layout.recognises(path)]
     if len(fitting) > 1:
         raise ValueError(f"{path} looks like {' and '.join(sorted(fitting))}: name the layout")
@@ -146,8 +153,9 @@ def _layout_of(path: Path, name: str | None) -> str:
     return fitting[0]
 
 
-def _card(path: Path, name: str, extra: Extra) -> Card:
-    """Card of an ensemble: remembered, if none of its files has changed since."""
+def read_card(path: Path, name: str, extra: Extra) -> Card:
+    """Card of an ensemble of a foreign layout: remembered, if none of its files changed since."""
+    check_keys(extra)
     key = hashlib.sha256(
         json.dumps([_VERSION, name, extra, _stats(path)], sort_keys=True).encode()
     ).hexdigest()
@@ -158,10 +166,8 @@ def _card(path: Path, name: str, extra: Extra) -> Card:
             return Card.from_config(known["card"])
     except (OSError, ValueError, TypeError, KeyError):
         pass  # none is there, or it is damaged
-    scan = _LAYOUTS[name].scan
-    assert scan is not None
     try:
-        card = scan(path, extra)
+        card = FOREIGN[name].scan(path, extra)
     except KeyError as error:
         raise ValueError(f"{path} is not as files of {name} should be: {error.args[0]}") from error
     except ValueError as error:

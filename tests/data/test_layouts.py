@@ -15,7 +15,7 @@ from surrlab.data.ensemble import Ensemble
 from surrlab.data.layouts import stores
 from surrlab.data.layouts.card import Card
 from surrlab.data.layouts.reading import CardEnsemble
-from surrlab.data.open import _card, card_template, open_ensemble
+from surrlab.data.open import card_template, open_ensemble, read_card
 from surrlab.loading.loader import SampleLoader
 
 HAS_ZARR = pytest.mark.skipif(
@@ -181,7 +181,7 @@ def test_nothing_is_written_beside_the_data(name, tmp_path):
 def test_a_card_is_json_and_a_template_adds_nothing(name, tmp_path):
     ensemble, _ = write(name, tmp_path / "it")
     given = foreign.NPZ_CARD if name == "npz" else {}
-    card = _card(ensemble.path, LAYOUTS[name][1], given)
+    card = read_card(ensemble.path, LAYOUTS[name][1], given)
     assert Card.from_config(json.loads(json.dumps(card.config()))) == card
     template = json.loads(json.dumps(card_template(ensemble.path, card=given)))
     filled = open_ensemble(ensemble.path, card={**given, **template})

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Self
 
-from surrlab.data.ensemble import Run
-from surrlab.data.fields import Field, Grid
+from surrlab.data.fields import Field, Grid, Run
 
 RUN, TIME = "run", "time"
 UNKNOWN = "?"

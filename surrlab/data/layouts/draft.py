@@ -11,8 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from surrlab.data.ensemble import Run
-from surrlab.data.fields import Axis, Field, Grid
+from surrlab.data.fields import Axis, Field, Grid, Run
 from surrlab.data.layouts import stores
 from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
 from surrlab.data.layouts.extra import complete

@@ -17,7 +17,7 @@ import numpy as np
 from surrlab.data.fields import Axis, Grid
 from surrlab.data.layouts.card import UNKNOWN, Card
 from surrlab.data.layouts.stores import check_file, is_zarr
-from surrlab.data.native import TAKEN
+from surrlab.data.stored import TAKEN
 
 NAME = "surrlab.json"
 KEYS = {
@@ -52,7 +52,7 @@ def load_extra(path: Path, card: Given = None) -> Extra:
     Raises
     ------
     ValueError
-        If it is no JSON, or has other keys than `KEYS`.
+        If it is no JSON object.
     """
     inside = path / NAME if path.is_dir() else path.parent / NAME
     if is_zarr(path) and not inside.exists():
@@ -64,9 +64,13 @@ def load_extra(path: Path, card: Given = None) -> Extra:
         old = extra.get(key)
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
         extra[key] = {**old, **value} if both else value  # type: ignore[dict-item]
+    return _without_unknown(extra)
+
+
+def check_keys(extra: Extra) -> None:
+    """Raise ValueError if a card has other keys than `KEYS`."""
     for key in set(extra) - set(KEYS):
         raise ValueError(f"a card has no {key!r}; it may have {', '.join(KEYS)}")
-    return _without_unknown(extra)
 
 
 def _read(path: Path) -> Extra:

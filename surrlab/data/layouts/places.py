@@ -10,8 +10,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from surrlab.data.fields import Filters
 from surrlab.data.layouts.card import RUN, TIME, Part, Source
-from surrlab.data.stored import Filters, locate, obstacle
+from surrlab.data.stored import locate, obstacle
 
 FLETCHER32 = 3
 DECODED = {FLETCHER32: "fletcher32", 32013: "zfp", 32024: "SZ3", 32028: "SPERR"}

@@ -16,11 +16,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from surrlab._files import write_json
-from surrlab.data.ensemble import Ensemble, Run
+from surrlab.data.ensemble import Ensemble
+from surrlab.data.fields import Run, StoredChunk
 from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
 from surrlab.data.layouts.places import SAMPLED, lead_index, places, read_block, sampled_bytes
 from surrlab.data.layouts.stores import dataset, opened
-from surrlab.data.stored import StoredChunk
 
 MISSING = 1e30
 """Values from here on stand for no value: netCDF's default fill is 9.97e36, others use 1e30."""
