@@ -21,6 +21,7 @@ import xarray as xr
 from surrlab._files import replacing, write_json
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.open import open_ensemble
+from surrlab.evaluation.quantities import INTEGRAL, Quantity, quantities_of
 from surrlab.simulation.generate import generate
 from surrlab.studies.config import StudyConfig, configured, get_preset
 
@@ -185,14 +186,21 @@ class Study:
 
     @cached_property
     def field_statistics(self) -> xr.Dataset:
-        """``low``, ``high`` and ``scale`` of each true field, ``(field,)``, in its unit.
+        """``low``, ``high``, ``scale`` and ``scored`` of each true field, ``(field,)``.
 
         ``high - low`` over the whole ensemble is the peak of PSNR; the scale is the standard
-        deviation over the training samples, by which errors of several fields are added up.
+        deviation over the training samples, by which errors of several fields are added up: both in
+        the field's unit. What is the same in all samples is not ``scored``.
+
+        Raises
+        ------
+        ValueError
+            If no field ever changes.
         """
         made_from = {
             "ensemble_digest": self.ensemble.digest,
             "training_digest": self.train_set.digest,
+            "statistics_version": 2,
         }
         return self.results.table("fields", made_from, self._field_statistics)
 
@@ -202,20 +210,34 @@ class Study:
         ensemble = self.ensemble
         low, high = np.full((2, len(ensemble.fields)), ((np.inf,), (-np.inf,)))
         axes = (0, *range(2, 2 + ensemble.grid.ndim))
+        first = ensemble.read(0)
+        scored = np.zeros(len(ensemble.fields), bool)
         for simulation in ensemble.simulations:
             samples = ensemble.read_simulation(simulation)
             low = np.minimum(low, samples.min(axis=axes))
             high = np.maximum(high, samples.max(axis=axes))
-        for name, least, most in zip(ensemble.field_names, low, high, strict=True):
-            if least == most:
-                raise ValueError(
-                    f"{ensemble.name}: field {name} is {least} everywhere, always; "
-                    "nothing can be said of a field that never varies"
-                )
+            scored |= (samples != first).any(axis=axes)
+        scored &= [not field.static for field in ensemble.fields]
+        if not scored.any():
+            raise ValueError(f"{ensemble.name}: no field changes: there is nothing to learn")
+        if left_out := [f.label for f, kept in zip(ensemble.fields, scored, strict=True) if not kept]:
+            print(f"the same in all samples, and not scored: {', '.join(left_out)}")
         scale = Normaliser.fit(self.train_set).field_scale
         coords = {key: ensemble.coords[key] for key in ("field", "unit", "label")}
-        columns = {"low": low, "high": high, "scale": np.array(scale)}
+        columns = {"low": low, "high": high, "scale": np.array(scale), "scored": scored}
         return xr.Dataset({name: ("field", values) for name, values in columns.items()}, coords)
+
+    @cached_property
+    def quantities(self) -> dict[str, Quantity]:
+        """The quantities that are followed, by name: the study's own, else the benchmark's.
+
+        Where there are none, the integrals of the fields that are scored.
+        """
+        names = self.config.quantities
+        if not names and not self.ensemble.metadata.get("benchmark", {}).get("quantities"):
+            scored = self.field_statistics["field"][self.field_statistics["scored"].values]
+            names = tuple(INTEGRAL + str(name) for name in scored.values)
+        return quantities_of(self.ensemble, names)
 
     def simulation(self, side: Ensemble, place: int) -> int:
         """Return the number of the simulation at a place of one side of the split, from 0.
