@@ -75,7 +75,7 @@ def locate(
     inner = dataset.chunks[:n_lead]  # planes within a chunk; more than one only if raw
     if len(chunks) * np.prod(inner) < n_rows:
         raise _unreadable(dataset, "has fields that were never written")
-    encodings = {mask: _filters(dataset, mask) for mask in {c.filter_mask for c in chunks}}
+    encodings = {mask: filters_of(dataset, mask) for mask in {c.filter_mask for c in chunks}}
     for chunk in chunks:
         filters = encodings[chunk.filter_mask]
         if inner == (1,) * n_lead:
@@ -103,12 +103,12 @@ def obstacle(dataset: h5py.Dataset, dtype: str, grid_ndim: int) -> str:
         return ""
     if dataset.chunks[dataset.ndim - grid_ndim :] != plane:
         return f"has chunks of {dataset.chunks}, not of one field each"
-    if set(dataset.chunks[: dataset.ndim - grid_ndim]) - {1} and _filters(dataset, 0):
+    if set(dataset.chunks[: dataset.ndim - grid_ndim]) - {1} and filters_of(dataset, 0):
         return f"has chunks of {dataset.chunks}, not of one field each"
     return ""
 
 
-def _filters(dataset: h5py.Dataset, mask: int) -> Filters:
+def filters_of(dataset: h5py.Dataset, mask: int = 0) -> Filters:
     """Filters of a dataset; bit i of a chunk's mask says that HDF5 left out filter i."""
     pipeline = dataset.id.get_create_plist()
     each = [pipeline.get_filter(i) for i in range(pipeline.get_nfilters())]

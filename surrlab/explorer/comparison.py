@@ -20,7 +20,6 @@ from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
 from surrlab.data.fields import Field, Grid
 from surrlab.data.open import open_ensemble
 from surrlab.explorer.settings import cached, new_cache
-from surrlab.studies.results import read_table
 
 RAW, TRUTH = "raw model", "truth"
 _WHOLE = 4 << 20  # bytes up to which all times of a simulation are predicted at once
@@ -119,22 +118,28 @@ class ResultTables:
 
     def read(self, name: str, *columns: str) -> xr.Dataset | None:
         """A table with these columns that was made from the ensemble, or None."""
-        path = self.path / f"{name}.nc" if self.path else None
-        table = read_table(path) if path else None
-        if table is None:
+        if self.path is None or not self._file(name).exists():
             return None
-        if table.attrs.get("ensemble_digest") == self.truth.digest:
-            if set(columns) <= set(map(str, table.variables)):
-                return table
+        try:
+            # Not through `studies.results`: it loads torch, which looking at fields does not need.
+            table = xr.load_dataset(self._file(name), engine="h5netcdf")
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            self.notes.append(f"{self._file(name)} is damaged ({error}): left out.")
+            return None
+        fits = table.attrs.get("ensemble_digest") == self.truth.digest
+        if fits and set(columns) <= set(map(str, table.variables)):
+            return table
         self.leave_out(name)
         return None
 
     def leave_out(self, name: str) -> None:
         """Note that a table does not belong to the ensemble."""
-        path = self.path / f"{name}.nc"
         self.notes.append(
-            f"{path} was made from another ensemble, or by another version: left out."
+            f"{self._file(name)} was made from another ensemble, or by another version: left out."
         )
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}.nc"
 
 
 def by_simulation(table: xr.Dataset, values: np.ndarray) -> dict[int, np.ndarray]:

@@ -12,8 +12,9 @@ import html
 import importlib.resources
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+import ipywidgets
 import matplotlib
 import numpy as np
 from PIL import Image
@@ -27,6 +28,7 @@ from surrlab.figures.style import STATE_COLORS
 FIELD, DIFFERENCE = "viridis", "RdBu_r"
 
 ALGORITHM_1 = "Algorithm 1"
+_TROUBLE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError)
 
 MEANINGS = {
     "PSNR": "Peak signal-to-noise ratio: the field's range over the error's root mean square, in "
@@ -225,12 +227,53 @@ def status(text: str, trouble: bool = False) -> str:
     return f"<p{look}>{escape(text)}</p>"
 
 
+class StatusLine(ipywidgets.HTML):
+    """The sentence under the view: where a picture was saved, or what went wrong.
+
+    Attributes
+    ----------
+    message : str
+        The sentence as plain text; empty if there is nothing to say.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.message = ""
+        self.add_class("sl-status")
+
+    def say(self, text: str, markup: str = "") -> None:
+        """Show a sentence, as `markup` if that is given."""
+        if text != self.message:
+            self.message, self.value = text, markup or (status(text) if text else "")
+
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Do something for a control; what goes wrong becomes a sentence."""
+        try:
+            action()
+        except _TROUBLE as error:
+            text = str(error.args[0] if isinstance(error, KeyError) else error)
+            self.say(text, status(text, trouble=True))
+
+
 def download(path: str, name: str, data: str) -> str:
     """A sentence that a picture was saved, with a link to it; `data` is its PNG in base 64."""
     return (
         f'<p role="status">Saved as <code>{escape(path)}</code> (<a download="{escape(name)}" '
         f'href="data:image/png;base64,{data}">download</a>)</p>'
     )
+
+
+def python_call(
+    function: str, first: str, always: Mapping[str, object], view: Mapping[str, object]
+) -> str:
+    """Python that makes the figure of a view.
+
+    >>> print(python_call("picture", "'results/quick'", {}, {"step": 3}))
+    from surrlab import explorer
+    explorer.picture('results/quick', step=3)
+    """
+    listed = ", ".join(f"{key}={value!r}" for key, value in {**view, **always}.items())
+    return f"from surrlab import explorer\nexplorer.{function}({first}, {listed})"
 
 
 def copy_button(call: str) -> str:

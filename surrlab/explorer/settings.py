@@ -109,29 +109,19 @@ class SampleField:
 
     Parameters
     ----------
-    title : str
-        Which sample it is.
-    field : Field
-        Name, unit and label.
-    truth : array (ny, nx)
-        The field.
-    grid : Grid
-        Where it lives.
-    limits : tuple of float
-        Colour limits, the same for all times of the simulation.
-    color_limit : float
-        Differences are coloured from −color_limit to color_limit.
+    title, field, truth, grid
+        Which sample it is; name, unit and label; the field ``(ny, nx)``, and where it lives.
+    limits, color_limit
+        Colour limits, the same for all times of the simulation; a difference is coloured from
+        −color_limit to color_limit.
     peak : float
         Range of the true field for PSNR: over the ensemble if that is known; 0 for a field that
         never varies.
     model_error : float or None
         Mean absolute error of the raw models on this field and sample.
-    fields : mapping
-        All true fields of the sample by name, for its quantities.
-    parameters, constants : mapping
-        Of the simulation and of the benchmark, for the quantities.
-    quantities : mapping
-        The quantities to follow, by name.
+    fields, parameters, constants, quantities : mapping
+        By name: all true fields of the sample; the simulation's parameters; the benchmark's
+        constants; the quantities to follow.
     """
 
     title: str
@@ -178,17 +168,7 @@ class SampleField:
 
 
 class Losses(NamedTuple):
-    """What is lost at one setting.
-
-    Parameters
-    ----------
-    l1, linf : float
-        Mean and largest absolute error of the field, in its unit.
-    psnr : float
-        In dB; inf without error, nan for a field that never varies.
-    totals : tuple of Total
-        The quantities of the sample, this field decoded and the others true.
-    """
+    """What is lost: mean and largest error, PSNR in dB (nan without a range), and the totals."""
 
     l1: float
     linf: float
@@ -309,20 +289,10 @@ def _pool() -> ThreadPoolExecutor:
 
 @dataclass(frozen=True, eq=False)
 class FieldView:
-    """A field at one setting of its codec, and all that is said of it.
+    """A field at one setting of its codec: what comes back, and what is lost.
 
-    Parameters
-    ----------
-    sample : SampleField
-        The true field, and what is known of it.
-    decoded : array (ny, nx)
-        What comes back from the codec.
-    losses : Losses
-        What is lost.
-    tolerance, ratio : float
-        Bound in the field's unit (0: lossless), and payload ratio.
-    nbytes : int
-        Of the stream.
+    `tolerance` is in the field's unit (0: lossless), `ratio` that of the payload, `nbytes` the
+    stream's.
     """
 
     sample: SampleField

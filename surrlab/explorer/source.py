@@ -137,9 +137,6 @@ class ResultsView:
             self.quantities = {}
             self.notes.append(f"{error.args[0]}: totals such as the mass are not shown.")
 
-    def __repr__(self):
-        return f"<ResultsView of {self.truth!r}>"
-
     @property
     def heading(self) -> str:
         """What is shown, in a line."""
@@ -222,14 +219,9 @@ class ResultsView:
         return "Algorithm 1's choice for this field"
 
     def field_settings(self, simulation: int, step: int, name: str) -> FieldSettings:
-        """A field of a sample at every setting of its codec.
+        """A field of a sample at every setting of its codec; KeyError, IndexError if there is none.
 
-        Raises
-        ------
-        KeyError, IndexError
-            If there is no such simulation, step or field.
-        ValueError, OSError
-            If the field cannot be read or encoded.
+        ValueError or OSError where the field cannot be read or encoded.
         """
         key = (simulation, step, name)
         return cached(self._samples.cache, ("settings", *key), lambda: self._field_settings(*key))
@@ -286,16 +278,7 @@ class ResultsView:
 
 
 def open_field(values, name: str = "field", unit: str = "", model_error=None) -> ResultsView:
-    """One array ``(ny, nx)`` to look at.
-
-    Parameters
-    ----------
-    values : array (ny, nx)
-        Row 0 is drawn at the bottom. Integers become float32.
-    name, unit : str
-        What people read.
-    model_error : float, optional
-        Mean absolute error of a model on it, in its unit: then Algorithm 1's choice is marked.
+    """One array ``(ny, nx)`` to look at; parameters are those of `widget.explore_field`.
 
     Raises
     ------

@@ -197,6 +197,10 @@ def contiguous(file, name, values):
     file[name] = values
 
 
+def several_in_a_chunk(file, name, values):
+    file.create_dataset(name, data=values, chunks=(2, *values.shape[1:]))
+
+
 def unchecked(file, name, values):
     file.create_dataset(name, data=values, chunks=(1, *values.shape[1:]))
 
@@ -222,7 +226,9 @@ def partly_left_out(file, name, values):
     dataset.id.write_direct_chunk((2, 0, 0), checked, filter_mask=0b01)
 
 
-@pytest.mark.parametrize("write", [contiguous, unchecked, filtered_by_hdf5, partly_left_out])
+@pytest.mark.parametrize(
+    "write", [contiguous, several_in_a_chunk, unchecked, filtered_by_hdf5, partly_left_out]
+)
 def test_other_layouts_are_read_as_hdf5_reads_them(made, write):
     data = made(write)
     _, fields = everything(SampleLoader(data, 2, seed=0, shuffle=False))
@@ -233,7 +239,7 @@ def test_other_layouts_are_read_as_hdf5_reads_them(made, write):
     "arguments, message",
     [
         ({"chunks": (1, 24, 8), "compression": "gzip"}, "deflate"),
-        ({"chunks": (3, 24, 8)}, r"chunks of \(3, 24, 8\)"),
+        ({"chunks": (3, 24, 8), "fletcher32": True}, r"chunks of \(3, 24, 8\)"),
         ({"chunks": (1, 24, 8), "dtype": ">f4"}, "not native float32"),
         ({"chunks": (1, 24, 8), "dtype": "f8"}, "not native float32"),
     ],
