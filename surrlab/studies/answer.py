@@ -215,7 +215,7 @@ def answer(study: Study) -> dict[str, Any]:
 def _going_on(study: Study) -> str:
     """Return the command that trains more seeds."""
     last = make_ladder(study).seeds[-1] + 1
-    return f"surrlab study --preset {study.path.name} --seeds-max {last + STEP}"
+    return f"{study.command} --seeds-max {last + STEP}"
 
 
 def generation_verdict(study: Study, table: xr.Dataset) -> Verdict | None:

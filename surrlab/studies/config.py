@@ -49,6 +49,9 @@ class StudyConfig:
         Share of the simulations held out of training.
     seed : int
         Of the parameter draw and of the split.
+    quantities : tuple of str
+        What is followed beside the fields, as `quantities_of` takes it; by default what the
+        ensemble's benchmark names, else the fields' integrals.
     margins : mapping
         What counts as harmless, by the beginning of a score's name, as in ``{"psnr": "0.5 dB"}``;
         scores without one take the default's.
@@ -58,7 +61,7 @@ class StudyConfig:
 
     scenario: Scenario | None
     n_simulations: int
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     train: TrainConfig
     looks: tuple[int, ...] = (3, 5, 8, 12)
     seeds_max: int = 0
@@ -70,6 +73,7 @@ class StudyConfig:
     n_test_simulations: int = 120
     test_fraction: float = 0.1
     seed: int = 1
+    quantities: tuple[str, ...] = ()
     margins: Mapping[str, str] = field(default_factory=dict)
     timeout: int = 3600
 
@@ -231,6 +235,8 @@ def configured(config: StudyConfig, settings: Mapping[str, Any]) -> StudyConfig:
     """
     given = {name: value for name, value in settings.items() if value not in (None, "", [], {}, ())}
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+    if isinstance(given.get("quantities"), str):
+        given["quantities"] = (given["quantities"],)
     of_study, of_training = config.__dataclass_fields__, config.train.__dataclass_fields__
     for name in given:
         if name not in of_study and name not in of_training:

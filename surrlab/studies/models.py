@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from surrlab import _parallel
 from surrlab.compression.version import RAW, Version
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation.evaluate import VERSION, evaluate, model_errors
+from surrlab.evaluation.quantities import Quantity
 from surrlab.studies.results import Study, cached_table, read_table
 from surrlab.training.step import best_accelerator, make_fabric
 from surrlab.training.train import TrainConfig, run_config, run_id, train
@@ -62,8 +64,10 @@ def folder(study: Study, model: Model) -> Path:
 
 def evaluation_path(study: Study, model: Model) -> Path:
     """Return the table of a model's errors on the test side, beside its weights."""
-    name = f"evaluation{VERSION}-{study.test_set.digest}.nc"
-    return folder(study, model) / name
+    name = f"evaluation{VERSION}-{study.test_set.digest}"
+    if asked := study.config.quantities:
+        name += f"-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
+    return folder(study, model) / f"{name}.nc"
 
 
 def raw_models(study: Study, seeds: Sequence[int] | None = None) -> list[Model]:
@@ -80,7 +84,8 @@ def train_models(study: Study, models: Sequence[Model], label: str) -> None:
     finds still to do. With a GPU the models train on it, one after another.
     """
     accelerator = best_accelerator()
-    common = (study.config.train, study.test_set, study.field_statistics, accelerator)
+    truth = (study.test_set, study.field_statistics, study.quantities)
+    common = (study.config.train, truth, accelerator)
     # By where they are stored: versions that a codec rounds to equal tolerances share their models.
     stored = {evaluation_path(study, model): model for model in models}
     jobs = [
@@ -97,8 +102,7 @@ def _train_one(
     model: Model,
     path: Path,
     config: TrainConfig,
-    test_set: Ensemble,
-    statistics: xr.Dataset,
+    truth: tuple[Ensemble, xr.Dataset, Mapping[str, Quantity]],
     accelerator: str,
 ) -> None:
     """Train one model and evaluate it: on the test side, and a raw one on what it learned."""
@@ -117,8 +121,8 @@ def _train_one(
         errors = functools.partial(model_errors, surrogate, model.data)
         made_from = {"ensemble_digest": model.data.digest}
         cached_table(path.with_name(TRAINING_ERRORS), made_from, errors)
-    compare = functools.partial(evaluate, surrogate, test_set, statistics)
-    cached_table(path, {"test_digest": test_set.digest}, compare)
+    compare = functools.partial(evaluate, surrogate, *truth)
+    cached_table(path, {"test_digest": truth[0].digest}, compare)
 
 
 def evaluations(study: Study, models: Sequence[Model], name: str) -> xr.Dataset:
@@ -154,6 +158,7 @@ def _made_from(study: Study, models: Sequence[Model]) -> dict[str, Any]:
         "ensemble_digest": study.ensemble.digest,
         "test_digest": study.test_set.digest,
         "evaluation_version": VERSION,
+        "quantities": list(study.config.quantities),
         "models": [folder(study, model).name for model in models],
         "names": [model.name for model in models],
     }
