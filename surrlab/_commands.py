@@ -49,7 +49,7 @@ def study(args: argparse.Namespace) -> None:
     plan = {path: notebooks.parameters(path) for path in _notebooks("[0-9]_*.ipynb")}
     of_notebooks = set().union(*plan.values())
     settings = {name: value for name, value in chosen.items() if name not in of_notebooks}
-    for name in ("seeds_max", "network", "quantities", "minutes"):
+    for name in ("seeds_max", "network", "quantities", "minutes", "trainer", "trainer_layout"):
         if (value := getattr(args, name)) is not None:
             settings[name] = value
     if args.card:
@@ -60,6 +60,8 @@ def study(args: argparse.Namespace) -> None:
         open_ensemble(args.ensemble, card=settings.get("card"))  # refuses what is none
         given["ensemble"] = str(args.ensemble.resolve())
     opened = open_study(**given, **settings)  # refuses what is no number of a study
+    if opened.config.trainer:
+        settings["trainer"] = opened.config.trainer  # with files named from the root on
     for path, names in plan.items():
         mine = {**given, "settings": settings} | {n: chosen[n] for n in names if n in chosen}
         timeout = args.timeout or opened.config.timeout

@@ -97,6 +97,14 @@ def _parser() -> argparse.ArgumentParser:
         "--network", help="generator, unet, vit or MODULE:FACTORY; arguments: -p network"
     )
     study.add_argument(
+        "--trainer",
+        metavar="COMMAND",
+        help="trains in place of surrlab: 'CMD {data} {inputs} {seed} {out}'",
+    )
+    study.add_argument(
+        "--trainer-layout", help="of its {data}: professor (plain HDF5; default) or native"
+    )
+    study.add_argument(
         "--quantities",
         nargs="+",
         metavar="NAME",

@@ -22,6 +22,8 @@ from surrlab.figures.style import NothingToDraw, add_caption, groups, subplots, 
 
 def history(table: xr.Dataset) -> Figure:
     """Training loss of every model: ``loss`` (model, epoch), in standard deviations."""
+    if not table.sizes["epoch"]:
+        raise NothingToDraw("nothing is known of epochs that surrlab did not train")
     figure, [[ax]] = subplots("Has every model been trained to its end?", 3.4)
     for group in groups(table["loss"]):
         for values in group.table:

@@ -62,7 +62,7 @@ def suited(ensemble: Ensemble) -> StudyConfig:
 
 
 def affordable_epochs(config: StudyConfig, seconds: float, minutes: float) -> int:
-    """Return how many epochs fit, if all models that a study may need at its first look are trained.
+    """Return how many epochs fit, if all models that the first look may need are trained.
 
     Parameters
     ----------
@@ -122,22 +122,21 @@ def chosen(
     epochs = settings.get("epochs")
     if not epochs and known.get("asked") == asked and minutes in (None, known["minutes"]):
         epochs = known["epochs"]
-    elif not epochs:
+    elif not epochs and not config.trainer:
         minutes = minutes or MINUTES
         epochs = _measured_epochs(ensemble, config, minutes)
-    config = replace(config, train=replace(train, epochs=epochs))
+    train = replace(train, epochs=epochs or train.epochs)
+    config = replace(config, train=train)
+    names = ("epochs", "batch_size", "learning_rate", "schedule")
+    of_training = {"network": train.network.config()} | {n: getattr(train, n) for n in names}
     numbers = {
-        "network": train.network.config(),
-        "epochs": epochs,
-        "batch_size": train.batch_size,
-        "learning_rate": train.learning_rate,
-        "schedule": train.schedule,
+        **({"trainer": config.trainer} if config.trainer else of_training),
         "test_simulations": round(config.test_fraction * config.n_simulations),
         "seed": config.seed,
         "quantities": list(config.quantities) or "the benchmark's, else integrals of the fields",
     }
     if known.get("numbers") != numbers:
-        if not settings.get("epochs"):
+        if epochs and not settings.get("epochs"):
             known |= {"asked": asked, "minutes": minutes, "epochs": epochs}
         write_json(file, known | {"numbers": numbers})
         said = "\n".join(f"  {name:<17} {value}" for name, value in numbers.items())

@@ -260,6 +260,8 @@ def certify(study: Study, answer: dict[str, Any]) -> dict[str, Any]:
 
 def _training(study: Study) -> dict[str, Any]:
     train = study.config.train
+    if study.config.trainer:
+        return {"trainer": study.config.trainer, "layout": study.config.trainer_layout}
     return {
         "network": train.network.config(),
         "epochs": train.epochs,

@@ -10,6 +10,7 @@ from surrlab.compression.version import RULES
 from surrlab.simulation.pchip_impact import PchipImpact
 from surrlab.simulation.rayleigh_taylor import RayleighTaylor
 from surrlab.simulation.scenario import Scenario
+from surrlab.studies._trainer import Trainer
 from surrlab.training.networks import NetworkConfig, generator
 from surrlab.training.train import TrainConfig
 
@@ -52,6 +53,9 @@ class StudyConfig:
     quantities : tuple of str
         What is followed beside the fields, as `quantities_of` takes it; by default what the
         ensemble's benchmark names, else the fields' integrals.
+    trainer, trainer_layout : str
+        Command of a program that trains in place of surrlab, and how it wants its data: see
+        `Trainer`; empty: `train`.
     margins : mapping
         What counts as harmless, by the beginning of a score's name, as in ``{"psnr": "0.5 dB"}``;
         scores without one take the default's.
@@ -74,6 +78,8 @@ class StudyConfig:
     test_fraction: float = 0.1
     seed: int = 1
     quantities: tuple[str, ...] = ()
+    trainer: str = ""
+    trainer_layout: str = "professor"
     margins: Mapping[str, str] = field(default_factory=dict)
     timeout: int = 3600
 
@@ -90,6 +96,9 @@ class StudyConfig:
             raise ValueError(f"a verdict needs two or more common seeds, not {self.looks[0]}")
         if self.rule not in RULES:
             raise ValueError(f"rule is one of {', '.join(RULES)}, not {self.rule!r}")
+        if self.trainer:
+            command = Trainer(self.trainer, self.trainer_layout).command
+            object.__setattr__(self, "trainer", command)
         if not set(self.generation_seeds) <= set(self.raw_seeds[1:]):
             raise ValueError(
                 f"generation_seeds {self.generation_seeds} must be seeds of raw models, but for 0, "

@@ -231,7 +231,8 @@ class Study:
         scored &= [not field.static for field in ensemble.fields]
         if not scored.any():
             raise ValueError(f"{ensemble.name}: no field changes: there is nothing to learn")
-        if left_out := [f.label for f, kept in zip(ensemble.fields, scored, strict=True) if not kept]:
+        if not scored.all():
+            left_out = [ensemble.fields[i].label for i in np.flatnonzero(~scored)]
             print(f"the same in all samples, and not scored: {', '.join(left_out)}")
         scale = Normaliser.fit(self.train_set).field_scale
         coords = {key: ensemble.coords[key] for key in ("field", "unit", "label")}

@@ -129,7 +129,8 @@ def test_quantities_of_a_user_s_module(tmp_path, monkeypatch):
         "from surrlab.evaluation import Quantity\n"
         "def largest_u(fields, parameters, constants, grid):\n"
         "    return fields['u'].max((-1,))\n"
-        "some = [Quantity('a', 'an a', 'm/{time}', largest_u), Quantity('b', 'a b', '1', largest_u)]\n"
+        "some = [Quantity('a', 'an a', 'm/{time}', largest_u)]\n"
+        "some += [Quantity('b', 'a b', '1', largest_u)]\n"
         "number = 3\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -148,7 +149,7 @@ def test_quantities_of_a_user_s_module(tmp_path, monkeypatch):
     ]:
         with pytest.raises(ValueError, match=match):
             quantities.quantities_of(theirs, [wrong])
-    with pytest.raises(KeyError, match="'integral_v', which nobody registered.*<field> of u"):
+    with pytest.raises(KeyError, match=r"'integral_v', which nobody registered.*<field> of u"):
         quantities.quantities_of(theirs, ["integral_v"])
 
 

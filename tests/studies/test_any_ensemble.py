@@ -7,23 +7,17 @@ from functools import partial
 
 import numpy as np
 import pytest
+from waves import FIELDS, SHAPE, waves, write
 
 import surrlab
 from surrlab import cli, studies
 from surrlab.data import native
 from surrlab.data.ensemble import Run
-from surrlab.data.fields import Axis, Field, Grid
+from surrlab.data.fields import Grid
 from surrlab.studies import _chosen
 from surrlab.studies.config import PRESETS
 
 pytestmark = pytest.mark.timeout(600)
-SHAPE = (50, 30)
-FIELDS = (
-    Field("salinity", "g/kg"),
-    Field("orography", "m"),  # varies over the grid, and is the same in all samples
-    Field("T2M", "K", "temperature"),
-    Field("nothing"),  # 0 everywhere
-)
 SMALL = {
     "epochs": 2,
     "looks": [2],
@@ -32,30 +26,6 @@ SMALL = {
     "factors": [1.0, 4.0],
     "network": ["generator", {"max_features": 16, "min_features": 8}],
 }
-
-
-def write(path, header, run, samples):
-    native.write_simulation(path, header, run, samples)
-
-
-def waves(path, lengths, parameters=("speed",), shape=SHAPE):
-    """A wave in one field, its mean in another; simulations 3, 5, 7 … of so many times."""
-    stretched = np.cumsum(np.linspace(1, 2, shape[0]))
-    axes = Axis("lat", "deg", tuple(stretched)), Axis.uniform("lon", "deg", shape[1], 0, 360)
-    inputs = dict.fromkeys(parameters, "m/s") | {"time": "day"}
-    header = native.Header(FIELDS, Grid(axes), inputs)
-    y, x = np.meshgrid(*(np.linspace(0, 1, n) for n in shape), indexing="ij")
-    rng, runs, writers = np.random.default_rng(0), {}, {}
-    for place, n in enumerate(lengths):
-        s, speed = 2 * place + 3, 0.5 + place / len(lengths)
-        runs[s] = Run(s, (speed,) * len(parameters), tuple(np.sort(rng.uniform(0, 9, n)).tolist()))
-        wave = np.stack([np.sin(6 * (x - speed * t / 9)) * np.exp(-y) for t in runs[s].times])
-        land, zero = np.broadcast_to(100 * y, wave.shape), np.zeros(wave.shape)
-        warm = 280 + 10 * wave.mean((1, 2), keepdims=True) + wave**2
-        samples = np.stack([wave, land, warm, zero], axis=1).astype(np.float32)
-        writers[s] = partial(write, header=header, run=runs[s], samples=samples)
-    with ThreadPoolExecutor(1) as pool:
-        return native.build(path, header, {}, runs, writers, executor=pool, label="write")
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +100,7 @@ def test_epochs_by_a_budget_of_time(path, tmp_path):
     assert long.config.train.epochs == _chosen.MOST_EPOCHS
     config = PRESETS["quick"]  # 5 + 3 models, and 6 versions of 3 seeds
     assert _chosen.affordable_epochs(config, seconds=3.0, minutes=26) == 20
-    with pytest.raises(ValueError, match="an epoch of each of 26 models takes 1.3 minutes, and"):
+    with pytest.raises(ValueError, match=r"an epoch of each of 26 models takes 1\.3 minutes, and"):
         _chosen.affordable_epochs(config, seconds=3.0, minutes=1)
 
 
@@ -176,7 +146,8 @@ def test_no_parameters_and_quantities_of_a_module(tmp_path, monkeypatch):
 
 def test_nothing_that_changes_is_refused(tmp_path):
     fields = {0: np.ones((2, 1, 5, 4), np.float32)}
-    header = native.Header(FIELDS[:1], Grid.uniform({"y": (5, 0, 1), "x": (4, 0, 1)}), {"time": "s"})
+    grid = Grid.uniform({"y": (5, 0, 1), "x": (4, 0, 1)})
+    header = native.Header(FIELDS[:1], grid, {"time": "s"})
     runs = {s: Run(s, (), (0.0, 1.0)) for s in range(5)}
     writers = {s: partial(write, header=header, run=runs[s], samples=fields[0]) for s in runs}
     with ThreadPoolExecutor(1) as pool:

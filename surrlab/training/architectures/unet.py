@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -65,7 +67,7 @@ class UNet(nn.Module):
         times = next(k for k in range(1, 64) if halved(shape, k) == self.start)
         widths = [min(max_features, features << k) for k in range(times, -1, -1)]
         self.first = nn.Linear(n_inputs, widths[0] * self.start[0] * self.start[1])
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = itertools.pairwise(widths)
         self.blocks = nn.ModuleList(Block(n_inputs, before, after) for before, after in pairs)
         self.last = nn.Conv2d(widths[-1], n_fields, 3, padding=1, padding_mode="replicate")
 
