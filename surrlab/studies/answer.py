@@ -215,7 +215,7 @@ def answer(study: Study) -> dict[str, Any]:
 def _going_on(study: Study) -> str:
     """Return the command that trains more seeds."""
     last = make_ladder(study).seeds[-1] + 1
-    return f"surrlab study --preset {study.path.name} --seeds-max {last + STEP}"
+    return f"{study.command} --seeds-max {last + STEP}"
 
 
 def generation_verdict(study: Study, table: xr.Dataset) -> Verdict | None:
@@ -260,6 +260,8 @@ def certify(study: Study, answer: dict[str, Any]) -> dict[str, Any]:
 
 def _training(study: Study) -> dict[str, Any]:
     train = study.config.train
+    if study.config.trainer:
+        return {"trainer": study.config.trainer, "layout": study.config.trainer_layout}
     return {
         "network": train.network.config(),
         "epochs": train.epochs,

@@ -25,6 +25,7 @@ from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.native import Header
 from surrlab.data.open import open_ensemble
+from surrlab.evaluation.evaluate import predicted
 from surrlab.loading.bandwidth import Bandwidth
 from surrlab.studies.models import (
     TRAINING_ERRORS,
@@ -32,10 +33,11 @@ from surrlab.studies.models import (
     evaluations,
     folder,
     raw_models,
+    stored_model,
     train_models,
 )
 from surrlab.studies.results import Study, read_table
-from surrlab.training.surrogate import Normaliser, load, predict
+from surrlab.training.surrogate import Normaliser
 from surrlab.training.throughput import epoch_times, loading_rates
 
 FILE_SYSTEMS = {"file system 1": 145.65, "file system 2": 227.31, "file system 3": 746.7}
@@ -139,7 +141,7 @@ def generation_loss(study: Study) -> xr.Dataset:
 def _write_prediction(source: Path, ensemble: Ensemble, path: Path) -> None:
     """Write what a model makes of the inputs of an ensemble's only simulation."""
     (run,) = ensemble.runs
-    samples = predict(load(source, trust=True), ensemble.inputs)
+    samples = predicted(stored_model(source, ensemble, "training"), ensemble, run.simulation)
     native.write_simulation(path, Header.of(ensemble), run, samples)
 
 

@@ -24,10 +24,10 @@ from surrlab.studies.models import (
     evaluations,
     folder,
     raw_models,
+    stored_model,
     train_models,
 )
 from surrlab.studies.results import Study, read_table
-from surrlab.training.surrogate import load
 
 EPOCHS = (1 / 4, 1 / 2, 1, 2)
 """Parts of a study's epochs at which `convergence` looks."""
@@ -119,7 +119,8 @@ def proxy(study: Study) -> pd.DataFrame:
 
     def on(ensemble: Ensemble) -> xr.DataArray:
         some = ensemble.select(ensemble.simulations[:PROBED])
-        found = [model_errors(load(folder(study, m), trust=True), some) for m in models]
+        trained = [stored_model(folder(study, m), some, "training") for m in models]
+        found = [model_errors(model, some) for model in trained]
         return sum(one["model_error"] for one in found) / len(found)
 
     full = raw_models(study, seeds)

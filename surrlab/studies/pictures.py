@@ -13,9 +13,10 @@ from surrlab.compression.codecs import codec_class
 from surrlab.compression.version import RAW
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation import metrics
+from surrlab.evaluation.evaluate import predicted
 from surrlab.studies.experiments import mean_model_errors
+from surrlab.studies.models import stored_model
 from surrlab.studies.results import Study, read_table
-from surrlab.training.surrogate import load, predict
 
 N_PICTURED = 3
 """Fields that pictures show where they show some."""
@@ -174,8 +175,8 @@ def sample_predictions(
 
     def predict_all() -> xr.Dataset:
         position = test.position(simulation, step)
-        inputs = test.inputs[position]
-        seen = [predict(load(path, trust=True), inputs) for _, path in chosen.values()]
+        models = [stored_model(path, test, "test") for _, path in chosen.values()]
+        seen = [predicted(model, test, simulation)[step] for model in models]
         names = [
             "raw model" if version == RAW.name else f"{ratio:.1f}× model"
             for version, (ratio, _) in chosen.items()
