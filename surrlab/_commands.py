@@ -55,7 +55,7 @@ def study(args: argparse.Namespace) -> None:
     if args.card:
         settings["card"] = str(args.card.resolve())
     _importable_from_here()
-    given = {"preset": args.preset or "", "results": str(args.results.resolve())}
+    given: dict[str, Any] = {"preset": args.preset or "", "results": str(args.results.resolve())}
     if args.ensemble:
         open_ensemble(args.ensemble, card=settings.get("card"))  # refuses what is none
         given["ensemble"] = str(args.ensemble.resolve())

@@ -230,9 +230,9 @@ def _copper_mass(fields, parameters, constants, grid):
 
 
 def _copper_momentum(component: int, fields, parameters, constants, grid):
-    velocity = (fields[f"velocity_{c}"].astype(np.float64) for c in "xy")
+    vx, vy = (fields[f"velocity_{c}"].astype(np.float64) for c in "xy")
     copper = _copper(fields, constants)
-    return metrics.total_momentum(copper, *velocity, grid.cell_volume, grid.ndim)[component]
+    return metrics.total_momentum(copper, vx, vy, grid.cell_volume, grid.ndim)[component]
 
 
 def _jet_length(fields, parameters, constants, grid):

@@ -237,7 +237,7 @@ class Predictions(Ensemble):
     by_simulation: ClassVar[tuple[str, ...]] = ("rows",)
 
     @classmethod
-    def of(cls, path: Path, truth: Ensemble, side: str) -> Predictions:
+    def stored(cls, path: Path, truth: Ensemble, side: str) -> Predictions:
         """Return what the model in a folder predicts of (a part of) one side."""
         rows = json.loads((path / RUN).read_text())["rows"][side]
         with h5py.File(path / OUT) as file:

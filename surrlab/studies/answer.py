@@ -322,9 +322,10 @@ def verify_certificate(path: Path) -> list[str]:
         problems.append(f"{path}: its contents were changed after it was written")
     if recommended := certificate["recommended"]:
         problems += _check_data(path.parent / recommended["folder"], recommended["digest"])
-    evaluation = read_table(path.parent / "lossy_training.nc")
-    if evaluation is None:
-        return [*problems, f"{path.parent} has no lossy_training.nc: the scores are not there"]
+    try:
+        evaluation = read_table(path.parent / "lossy_training.nc")
+    except OSError as error:
+        return [*problems, str(error)]
     return problems + _check_verdicts(certificate, evaluation)
 
 

@@ -95,7 +95,11 @@ def stored_model(path: Path, truth: Ensemble, side: str) -> Surrogate | Ensemble
     side : {"training", "test"}
         Which side of the split that is.
     """
-    return load(path, trust=True) if (path / CONFIG).exists() else Predictions.of(path, truth, side)
+    return (
+        load(path, trust=True)
+        if (path / CONFIG).exists()
+        else Predictions.stored(path, truth, side)
+    )
 
 
 def evaluation_path(study: Study, model: Model) -> Path:
@@ -154,9 +158,11 @@ def _elsewhere(study: Study, models: Mapping[Path, Model]) -> dict[Path, Callabl
 
 def _train_elsewhere(task: tuple, model: Model, path: Path) -> tuple[Ensemble, Ensemble]:
     """Run a trainer; return what its model predicts of its training and of the test side."""
-    _, _, sides, *_ = task
-    train_elsewhere(*task, path)
-    return Predictions.of(path, model.data, "training"), Predictions.of(path, sides["test"], "test")
+    trainer, run, sides, data, inputs = task
+    train_elsewhere(trainer, run, sides, data, inputs, path)
+    return Predictions.stored(path, model.data, "training"), Predictions.stored(
+        path, sides["test"], "test"
+    )
 
 
 def _train(
@@ -198,7 +204,7 @@ def evaluations(study: Study, models: Sequence[Model], name: str) -> xr.Dataset:
 
     def join() -> xr.Dataset:
         tables = [read_table(path) for path in paths]
-        truth = [variable for variable in tables[0] if variable.startswith("truth_")]
+        truth = [name for name in map(str, tables[0]) if name.startswith("truth_")]
         joined = xr.concat([t.drop_vars(truth) for t in tables], "model", data_vars="all")
         return joined.merge(tables[0][truth]).assign_coords(_coordinates(study, models))
 
@@ -214,10 +220,10 @@ def histories(study: Study, models: Sequence[Model]) -> xr.Dataset:
     def join() -> xr.Dataset:
         files = [folder(study, model) / "history.json" for model in models]
         rows = [json.loads(file.read_text()) if file.exists() else [] for file in files]
-        loss = [[epoch["loss"] for epoch in row] for row in rows]
+        losses = [[epoch["loss"] for epoch in row] for row in rows]
         epochs = [epoch["epoch"] for epoch in rows[0]]
         coordinates = _coordinates(study, models)
-        loss = np.reshape(loss, (len(models), len(epochs)))
+        loss = np.reshape(losses, (len(models), len(epochs)))
         return xr.Dataset({"loss": (("model", "epoch"), loss)}, {"epoch": epochs} | coordinates)
 
     return study.results.table("history", _made_from(study, models), join)

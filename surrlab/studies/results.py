@@ -89,16 +89,18 @@ class Results:
         return json.loads(path.read_text()) if path.exists() else {}
 
 
-def read_table(path: Path) -> xr.Dataset | None:
-    """Return a stored table, with what it was made from in its attributes; None if there is none.
+def read_table(path: Path) -> xr.Dataset:
+    """Return a stored table, with what it was made from in its attributes.
 
     Raises
     ------
+    FileNotFoundError
+        If there is none.
     OSError
         If it is damaged.
     """
     if not path.exists():
-        return None
+        raise FileNotFoundError(f"there is no table {path}")
     try:
         return xr.load_dataset(path, engine="h5netcdf", decode_times=False)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -113,9 +115,10 @@ def cached_table(
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in made_from.items()
     }
-    stored = read_table(path)
-    if stored is not None and attributes.items() <= stored.attrs.items():
-        return stored
+    if path.exists():
+        stored = read_table(path)
+        if attributes.items() <= stored.attrs.items():
+            return stored
     dataset = compute().assign_attrs(attributes)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:

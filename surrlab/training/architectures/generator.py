@@ -60,11 +60,11 @@ class Generator(nn.Module):
         super().__init__()
         if not max_features > 0 < min_features:
             raise ValueError(f"features must be positive, not {max_features} and {min_features}")
-        self.shape, start = tuple(shape), tuple(start or start_shape(shape))
-        doublings = _doublings(self.shape, start)
+        self.shape, first = tuple(shape), tuple(start or start_shape(shape))
+        doublings = _doublings(self.shape, first)
         hidden = [min(max_features, min_features << i) for i in reversed(range(doublings))]
         layers: list[nn.Module] = []
-        previous, kernel = n_inputs, dict[str, Any](kernel_size=start)
+        previous, kernel = n_inputs, dict[str, Any](kernel_size=first)
         for features in hidden:
             layers += [
                 nn.ConvTranspose2d(previous, features, **kernel, bias=False),
