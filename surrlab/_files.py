@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import platformdirs
 
 
 @contextmanager
@@ -34,3 +37,15 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder(name: str) -> Path:
+    """Folder of the user's cache for what is called `name`, a path; made if need be."""
+    key = hashlib.sha256(os.path.abspath(name).encode()).hexdigest()[:16]
+    folder = Path(platformdirs.user_cache_dir("surrlab")) / key
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a read-only home
+        folder = Path(tempfile.gettempdir()) / f"surrlab-{os.getuid()}" / key
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder

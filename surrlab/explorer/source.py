@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from surrlab import compression
 from surrlab.compression.codecs import Codec, codec_class
 from surrlab.compression.codecs.zfp import Zfp
+from surrlab.compression.compress import Ratios, ratios, table
+from surrlab.compression.search import find_tolerance
 from surrlab.compression.version import Version
 from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
 from surrlab.data.fields import Field
@@ -37,6 +38,7 @@ from surrlab.explorer.settings import (
     SampleField,
     cached,
     codecs_for,
+    is_algorithm_1,
 )
 
 NO_MODELS = "There are no evaluated models of this ensemble here: run `make study` to have some."
@@ -62,7 +64,7 @@ class StoredVersion:
         """The version that a compressed ensemble says it is."""
         request = ensemble.metadata.get("request", {})
         try:
-            version = Version.from_config(request)
+            version = Version.from_config(request["version"])
         except (KeyError, TypeError, ValueError):
             version = None
         return cls(version, ensemble)
@@ -79,13 +81,13 @@ class StoredVersion:
         return (0, one.codec, one.rule, one.factor) if one else (1, self.name)
 
     @functools.cached_property
-    def ratios(self) -> compression.Ratios:
+    def ratios(self) -> Ratios:
         """Payload and file ratio of the whole."""
-        return compression.ratios(self.ensemble)
+        return ratios(self.ensemble)
 
     def tolerances(self, simulation: int) -> np.ndarray:
         """Tolerances ``(T, fields)`` of a simulation that this version holds."""
-        return compression.table(self.ensemble.select([simulation]))["tolerance"].values
+        return table(self.ensemble.select([simulation]))["tolerance"].values
 
 
 class ResultsView:
@@ -135,9 +137,6 @@ class ResultsView:
             self.quantities = {}
             self.notes.append(f"{error.args[0]}: totals such as the mass are not shown.")
 
-    def __repr__(self):
-        return f"<ResultsView of {self.truth!r}>"
-
     @property
     def heading(self) -> str:
         """What is shown, in a line."""
@@ -147,9 +146,8 @@ class ResultsView:
             return f"an array of {ny} × {nx} values, {truth.dtype}"
         counts = sorted({len(run.times) for run in truth.runs})
         times = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-        return (
-            f"{len(truth.runs)} simulations of {truth.benchmark}, {times} times, {ny} × {nx} cells"
-        )
+        n = f"{len(truth.runs)} simulation{'s' if len(truth.runs) > 1 else ''}"
+        return f"{n} of {truth.benchmark}, {times} times, {ny} × {nx} cells"
 
     # ------------------------------------------------------------------------------------ fields
 
@@ -188,17 +186,17 @@ class ResultsView:
         Where that is not stored but a model error is known, the algorithm runs here.
         """
         place = self.truth.index(name)
-        found = {
+        bounds = {
             one.version: float(self._table(one, simulation)[step, place])
             for one in self.stored
             if one.version and simulation in one.ensemble.simulations
         }
         error = self.model_error(simulation, step, name)
-        if error is not None and not any(is_algorithm_1(version) for version in found):
+        if error is not None and not any(is_algorithm_1(version) for version in bounds):
             values = self._samples.read(simulation, step)[place]
             chosen = Version(self.codec.name, "field", 1.0)
-            found[chosen] = compression.find_tolerance(values, error, self.codec).tolerance
-        return found
+            bounds[chosen] = find_tolerance(values, error, self.codec).tolerance
+        return bounds
 
     def _table(self, version: StoredVersion, simulation: int) -> np.ndarray:
         key = ("tolerances", version.name, simulation)
@@ -220,14 +218,9 @@ class ResultsView:
         return "Algorithm 1's choice for this field"
 
     def field_settings(self, simulation: int, step: int, name: str) -> FieldSettings:
-        """A field of a sample at every setting of its codec.
+        """A field of a sample at every setting of its codec; KeyError, IndexError if there is none.
 
-        Raises
-        ------
-        KeyError, IndexError
-            If there is no such simulation, step or field.
-        ValueError, OSError
-            If the field cannot be read or encoded.
+        ValueError or OSError where the field cannot be read or encoded.
         """
         key = (simulation, step, name)
         return cached(self._samples.cache, ("settings", *key), lambda: self._field_settings(*key))
@@ -283,22 +276,8 @@ class ResultsView:
         return self.models.view(simulation, step, name)
 
 
-def is_algorithm_1(version: Version) -> bool:
-    """Whether a version's tolerances are those that Algorithm 1 finds."""
-    return version.rule != "fixed" and version.factor == 1.0
-
-
 def open_field(values, name: str = "field", unit: str = "", model_error=None) -> ResultsView:
-    """One array ``(ny, nx)`` to look at.
-
-    Parameters
-    ----------
-    values : array (ny, nx)
-        Row 0 is drawn at the bottom. Integers become float32.
-    name, unit : str
-        What people read.
-    model_error : float, optional
-        Mean absolute error of a model on it, in its unit: then Algorithm 1's choice is marked.
+    """One array ``(ny, nx)`` to look at; parameters are those of `widget.explore_field`.
 
     Raises
     ------
@@ -389,23 +368,23 @@ def _open_study(truth: Ensemble, folders: list[Path], path: Path) -> ResultsView
 
 def _open_alone(path: Path, ensemble) -> ResultsView:
     """An ensemble without results; a compressed one with its source, where that is known."""
-    found = open_ensemble(path)
-    if "source" not in found.metadata.get("request", {}):
+    opened = open_ensemble(path)
+    if "source" not in opened.metadata.get("request", {}):
         note = (
             "This is an ensemble alone: settings are computed on demand, and there are no models "
             "to compare (those stand in a results folder)."
         )
-        return ResultsView(found, notes=[note])
+        return ResultsView(opened, notes=[note])
     raw = Path(ensemble).expanduser() if ensemble else path.parent.parent / "ensemble"
     if raw.exists():
         truth = open_ensemble(raw)
-        if _is_of(found, truth):
-            return ResultsView(truth.select(found.simulations), [StoredVersion.of(found)])
+        if _is_of(opened, truth):
+            return ResultsView(truth.select(opened.simulations), [StoredVersion.of(opened)])
     note = (
         "This ensemble is compressed and its source is not here: what is called truth is what was "
         "stored, and every setting compresses it once more."
     )
-    return ResultsView(found, notes=[note])
+    return ResultsView(opened, notes=[note])
 
 
 def _is_of(compressed: Ensemble, truth: Ensemble) -> bool:

@@ -15,6 +15,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from surrlab.figures import data, images, loading, models
+from surrlab.figures.style import NothingToDraw
 
 
 class FigureSpec(NamedTuple):
@@ -66,6 +67,8 @@ def draw(results: str | os.PathLike, name: str) -> Figure:
         If there is no such figure.
     FileNotFoundError
         If the table is not there, naming the notebook that makes it.
+    NothingToDraw
+        If the ensemble has nothing that the figure shows.
     ValueError
         If the table lacks what the figure needs.
     """
@@ -84,6 +87,8 @@ def draw(results: str | os.PathLike, name: str) -> Figure:
             f"{name}: {path} lacks {error}; another version made it, {spec.notebook}.ipynb makes "
             "it again"
         ) from error
+    except NothingToDraw as error:
+        raise NothingToDraw(f"{name}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{name}: {path}: {error}") from error
     image = path.parent / "figures" / f"{name}.png"

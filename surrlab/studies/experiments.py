@@ -25,6 +25,7 @@ from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.native import Header
 from surrlab.data.open import open_ensemble
+from surrlab.evaluation.evaluate import predicted
 from surrlab.loading.bandwidth import Bandwidth
 from surrlab.studies.models import (
     TRAINING_ERRORS,
@@ -32,10 +33,11 @@ from surrlab.studies.models import (
     evaluations,
     folder,
     raw_models,
+    stored_model,
     train_models,
 )
 from surrlab.studies.results import Study, read_table
-from surrlab.training.surrogate import Normaliser, load, predict
+from surrlab.training.surrogate import Normaliser
 from surrlab.training.throughput import epoch_times, loading_rates
 
 FILE_SYSTEMS = {"file system 1": 145.65, "file system 2": 227.31, "file system 3": 746.7}
@@ -139,7 +141,7 @@ def generation_loss(study: Study) -> xr.Dataset:
 def _write_prediction(source: Path, ensemble: Ensemble, path: Path) -> None:
     """Write what a model makes of the inputs of an ensemble's only simulation."""
     (run,) = ensemble.runs
-    samples = predict(load(source, trust=True), ensemble.inputs)
+    samples = predicted(stored_model(source, ensemble, "training"), ensemble, run.simulation)
     native.write_simulation(path, Header.of(ensemble), run, samples)
 
 
@@ -150,7 +152,7 @@ def mean_model_errors(study: Study) -> xr.DataArray:
     def mean() -> xr.DataArray:
         paths = [folder(study, model) / TRAINING_ERRORS for model in raw_models(study)]
         found = [read_table(path)["model_error"] for path in paths]
-        return sum(found) / len(found)
+        return sum(found[1:], found[0]) / len(found)
 
     return study.once("model errors", mean)
 
@@ -171,20 +173,35 @@ def _compressed(study: Study, version: Version) -> Ensemble:
     if version.is_raw:
         return study.train_set
     codec, root = codec_class(version.codec), study.path / "compressed"
-    common = {"codec": codec, "executor": study.executor, "version": version}
     scale = study.field_statistics["scale"]
+
+    def at(tolerances: xr.DataArray, hashed: xr.DataArray) -> Ensemble:
+        path = root / f"{version.folder}-{_hash(hashed.values)}"
+        return compress(
+            study.train_set,
+            tolerances,
+            path,
+            codec=codec,
+            executor=study.executor,
+            version=version,
+        )
+
     if version.rule == "fixed":
-        path = root / f"{version.folder}-{_hash(scale.values)}"
-        return compress(study.train_set, scale * version.factor, path, **common)
+        return at(scale * version.factor, scale)
     errors = mean_model_errors(study)
-    path = root / f"{version.folder}-{_hash(errors.values)}"
     if version.factor == 1.0:
-        scales = list(scale.values) if version.rule == "sample" else None
-        common |= {"rule": version.rule, "scale": scales}
-        return search_and_compress(study.train_set, errors, path, **common)
+        return search_and_compress(
+            study.train_set,
+            errors,
+            root / f"{version.folder}-{_hash(errors.values)}",
+            rule=version.rule,
+            scale=list(scale.values) if version.rule == "sample" else None,
+            codec=codec,
+            executor=study.executor,
+            version=version,
+        )
     at_one = compressed(study, Version(version.codec, version.rule, 1.0))
-    found = compression_table(at_one)["tolerance"]
-    return compress(study.train_set, found * version.factor, path, **common)
+    return at(compression_table(at_one)["tolerance"] * version.factor, errors)
 
 
 def _hash(values: np.ndarray) -> str:

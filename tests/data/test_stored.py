@@ -163,7 +163,7 @@ def never_written(file, values):
 
 
 def of_several_fields(file, values):
-    file.create_dataset("a", data=values, chunks=(2, *SHAPE))
+    file.create_dataset("a", data=values, chunks=(2, *SHAPE), fletcher32=True)
 
 
 def big_endian(file, values):
@@ -184,8 +184,6 @@ def empty(file, values):
         (in_another_file, r"lies in another file, other\.h5"),
         (virtual_twice, "virtual dataset over virtual datasets"),
         (of_parts, "put together from parts of fields"),
-        (with_holes, "shows fields that lie nowhere"),
-        (never_written, "has fields that were never written"),
         (of_several_fields, r"has chunks of \(2, 4, 3\), not of one field each"),
         (big_endian, "is >f4, not native float32"),
         (of_doubles, "is <f8, not native float32"),
@@ -196,3 +194,31 @@ def test_what_only_hdf5_can_read_is_refused_with_the_reason(file, values, make, 
     make(file, values)
     with pytest.raises(ValueError, match=rf"file\.h5: /\w+ .*{reason}; only HDF5 itself can read"):
         stored(file)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (with_holes, "shows fields that lie nowhere"),
+        (never_written, "has fields that were never written"),
+    ],
+)
+def test_missing_fields_are_an_error_and_not_fill_values(file, values, make, reason):
+    make(file, values)
+    with pytest.raises(OSError, match=rf"file\.h5: /\w+ .*{reason}"):
+        stored(file)
+
+
+@pytest.mark.parametrize("n_lead", [1, 2])
+def test_raw_chunks_of_several_fields_hold_each_of_them(file, values, n_lead):
+    shape = (2, *SHAPE) if n_lead == 1 else (2, 3, *SHAPE)  # the last chunks are partly empty
+    values = values if n_lead == 1 else np.stack([values, -values])
+    file.create_dataset("a", data=values, chunks=shape)
+    path = file.filename
+    file.close()
+    with h5py.File(path) as again:
+        rows = sorted(locate(again["a"], "float32", grid_ndim=2))
+    assert [row for row, *_ in rows] == list(range(n_lead * T))
+    for row, offset, nbytes, filters in rows:
+        found = plain(path, StoredChunk(row, 0, offset, nbytes, filters), SHAPE, "f4")
+        np.testing.assert_array_equal(found, values.reshape(-1, *SHAPE)[row])
