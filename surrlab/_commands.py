@@ -143,14 +143,16 @@ def train(args: argparse.Namespace) -> None:
 
 def compress(args: argparse.Namespace) -> None:
     """Compress an ensemble to a model's error."""
+    from surrlab.compression.codecs import codec_class
     from surrlab.compression.compress import ratios, search_and_compress
     from surrlab.data.open import open_ensemble
     from surrlab.evaluation.evaluate import model_errors
     from surrlab.training.surrogate import load
 
+    codec = codec_class(args.codec)
     ensemble = open_ensemble(args.ensemble)
     errors = model_errors(load(args.model), ensemble)["model_error"]
-    made = search_and_compress(ensemble, errors * args.factor, args.path)
+    made = search_and_compress(ensemble, errors * args.factor, args.path, codec=codec)
     found = ratios(made)
     print(f"{made}: payload {found.payload:.1f}×, files {found.file:.1f}×")
 

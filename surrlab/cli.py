@@ -201,6 +201,9 @@ def _parser() -> argparse.ArgumentParser:
         default=1.0,
         help="on the model error: a safety factor below 1",
     )
+    compress.add_argument(
+        "--codec", default="zfp", metavar="NAME", help="zfp, sz3, sperr, bitround …; default: zfp"
+    )
 
     race = command("race", _commands.race, "which codec takes the fewest bytes at the same error")
     race.add_argument("ensemble", type=_arguments.existing, help="folder of the raw ensemble")
