@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ from surrlab.compression.zfp import Zfp
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
 
-Errors = xr.DataArray | pd.DataFrame | pd.Series | float
+Errors: TypeAlias = xr.DataArray | pd.DataFrame | pd.Series | float
 """Numbers by sample and field, as `broadcast_to_ensemble` takes them."""
 
 COLUMNS = {
