@@ -26,6 +26,7 @@ from surrlab.compression.codecs import Codec
 from surrlab.compression.search import EncodedField
 from surrlab.compression.tolerances import (
     COLUMNS,
+    Errors,
     ToleranceSearch,
     as_dataset,
     as_rows,
@@ -53,7 +54,7 @@ class Ratios(NamedTuple):
 
 def compress(
     ensemble: Ensemble,
-    tolerances: xr.DataArray | float,
+    tolerances: Errors,
     path: str | os.PathLike,
     *,
     codec: type[Codec] = Zfp,
@@ -69,7 +70,7 @@ def compress(
     ----------
     ensemble : Ensemble
         What to compress: raw, compressed, or one side of a split, in any layout.
-    tolerances : DataArray or float
+    tolerances : DataArray, DataFrame, Series or float
         L-infinity bounds in the fields' own units, over some or all of (sample, field), as in
         `tolerances.broadcast_to_ensemble`; 0 is lossless. A safety factor is a product:
         ``table(other)["tolerance"] / 8``.
@@ -100,7 +101,7 @@ def compress(
 
 def search_and_compress(
     ensemble: Ensemble,
-    model_errors: xr.DataArray | float,
+    model_errors: Errors,
     path: str | os.PathLike,
     *,
     rule: str = "field",
