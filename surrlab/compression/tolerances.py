@@ -18,6 +18,7 @@ import xarray as xr
 
 from surrlab import _parallel
 from surrlab.compression.codecs import Codec
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.search import (
     EncodedField,
     find_sample_tolerance,
@@ -25,7 +26,6 @@ from surrlab.compression.search import (
     positive_scale,
 )
 from surrlab.compression.version import RULES
-from surrlab.compression.zfp import Zfp
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
 
