@@ -24,8 +24,8 @@ from surrlab.compression.search import (
 )
 from surrlab.compression.version import RULES
 from surrlab.compression.zfp import Zfp
-from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
+from surrlab.data.fields import check_values
 
 COLUMNS = {
     "tolerance": np.float64,
@@ -157,7 +157,7 @@ def _rows(search: ToleranceSearch, ensemble: Ensemble, errors) -> tuple[int, np.
 
 
 def read_finite(ensemble: Ensemble, simulation: int) -> np.ndarray:
-    """One simulation's samples ``(T, n_fields, *shape)``; NaN and Inf are refused by name.
+    """One simulation's samples ``(T, n_fields, *shape)``; what stands for no value is refused.
 
     Raises
     ------
@@ -166,9 +166,8 @@ def read_finite(ensemble: Ensemble, simulation: int) -> np.ndarray:
     """
     samples = ensemble.read_simulation(simulation)
     files = ensemble.select([simulation]).files
-    where = str(files[0]) if files else ensemble.name
-    for i, name in enumerate(ensemble.field_names):
-        native.check_finite(samples[:, i], name, where, simulation)
+    where = f"{files[0] if files else ensemble.name}: simulation {simulation}"
+    check_values(samples, ensemble.field_names, where)
     return samples
 
 

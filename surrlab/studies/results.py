@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from surrlab._files import replacing, write_json
+from surrlab._files import DamagedError, read_json, say_again, write_json
+from surrlab._locks import locked
+from surrlab._tables import read_table, write_table
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.open import open_ensemble
 from surrlab.simulation.generate import generate
 from surrlab.studies.config import StudyConfig, configured, get_preset
 
-OWNER = "study.json"
+OWNER, SUMMARY = "study.json", "summary.json"
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,16 @@ class Results:
             If it belongs to another one.
         """
         owner = self.path / OWNER
-        if not owner.exists():
-            write_json(owner, {"ensemble": ensemble.name, "ensemble_digest": ensemble.digest})
-        known = json.loads(owner.read_text())
-        if known["ensemble_digest"] != ensemble.digest:
+        ours = {"ensemble": ensemble.name, "ensemble_digest": ensemble.digest}
+        known = _read_whole(owner)
+        if not known:
+            with locked(owner):
+                known = _read_whole(owner) or ours
+                write_json(owner, known)
+        if known.get("ensemble_digest") != ensemble.digest:
             raise FileExistsError(
-                f"{self.path} holds the results of another ensemble ({known['ensemble']}, "
-                f"{known['ensemble_digest']}) than {ensemble.name} ({ensemble.digest}): choose "
+                f"{self.path} holds the results of another ensemble ({known.get('ensemble')}, "
+                f"{known.get('ensemble_digest')}) than {ensemble.name} ({ensemble.digest}): choose "
                 "another results folder, or remove this one"
             )
 
@@ -76,45 +81,54 @@ class Results:
 
     def summarise(self, section: str, values: dict[str, Any]) -> dict[str, Any]:
         """Put a notebook's numbers into ``summary.json`` under its section, and return them."""
-        path = self.path / "summary.json"
-        summary = json.loads(path.read_text()) if path.exists() else {}
-        summary[section] = values
-        write_json(path, summary)
+        path = self.path / SUMMARY
+        with locked(path):  # two notebooks may come at once
+            write_json(path, _read_whole(path) | {section: values})
         return values
-
-
-def read_table(path: Path) -> xr.Dataset | None:
-    """Return a stored table, with what it was made from in its attributes; None if there is none.
-
-    Raises
-    ------
-    OSError
-        If it is damaged.
-    """
-    if not path.exists():
-        return None
-    try:
-        return xr.load_dataset(path, engine="h5netcdf", decode_times=False)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise OSError(f"{path} is damaged ({error}); remove it, and it is made again") from error
 
 
 def cached_table(
     path: Path, made_from: Mapping[str, Any], compute: Callable[[], xr.Dataset]
 ) -> xr.Dataset:
-    """Return a NetCDF table: as stored if it was made from this, computed and stored otherwise."""
+    """Return a NetCDF table: as stored if it was made from this, computed and stored otherwise.
+
+    A damaged one is made again, and a line on standard error says so.
+    """
     attributes = {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in made_from.items()
     }
-    stored = read_table(path)
-    if stored is not None and attributes.items() <= stored.attrs.items():
-        return stored
-    dataset = compute().assign_attrs(attributes)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf")
+
+    def find(*, say: bool = False) -> xr.Dataset | None:
+        try:
+            stored = read_table(path)
+        except DamagedError as error:
+            if say:
+                say_again(path, error)
+            return None
+        fits = stored is not None and attributes.items() <= stored.attrs.items()
+        return stored if fits else None
+
+    dataset = find()
+    if dataset is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path):
+            dataset = find(say=True)  # another process may have made it
+            if dataset is None:
+                dataset = compute().assign_attrs(attributes)
+                write_table(path, dataset)
     return dataset
+
+
+def _read_whole(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing if there is none, or if it is damaged, which is said."""
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        return {}
+    except DamagedError as error:
+        say_again(path, error)
+        return {}
 
 
 @dataclass(frozen=True, eq=False)

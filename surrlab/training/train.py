@@ -31,7 +31,7 @@ from surrlab.training.surrogate import (
     build,
     interface,
     load,
-    read_config,
+    read_model,
     save,
 )
 
@@ -227,7 +227,7 @@ def train(
 
 def _finished(path: Path, run: dict[str, Any]) -> Surrogate:
     """The model in a folder, which must be that of a run."""
-    if read_config(path)[0] != run:
+    if read_model(path)[0] != run:
         raise ValueError(f"{path} holds the model of another run; choose another path")
     return load(path, trust=True)  # the caller, too, names this network
 
