@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from machine import machine
 
 from surrlab import compression, explorer, simulation
 from surrlab.data import native
+from surrlab.data.stored import Header, write_simulation
 from surrlab.simulation.rayleigh_taylor import RayleighTaylor
 
 HERE = Path(__file__).parent
@@ -45,27 +47,27 @@ def study(folder, shape):
         scenario, folder / "small", n_simulations=1, shape=SHAPES[0], seed=1
     )
     factor, rng = shape[0] // SHAPES[0][0], np.random.default_rng(0)
-    samples = small.read(0)
+    samples = small.read_simulation(0)
     if factor > 1:
         samples = scipy.ndimage.zoom(samples, (1, 1, factor, factor), order=1)
         spread = samples.std(axis=(0, 2, 3), keepdims=True)
         samples += (1e-3 * spread * rng.standard_normal(samples.shape)).astype(np.float32)
-    grid = scenario.grid(shape)
-    header = small.header
-    header["grid"] = {"ny": grid.ny, "nx": grid.nx, "x": grid.x, "y": grid.y}
-    row = small.parameters[0].tolist()
+    header, (run,) = replace(Header.of(small), grid=scenario.grid(shape)), small.runs
     with ThreadPoolExecutor(1) as pool:
-        writer = lambda file: native.write_simulation(file, header, 0, row, samples)  # noqa: E731
-        native.build(
-            path / "ensemble", header, {}, {0: row}, {0: writer}, executor=pool, label="write"
+        writer = lambda file: write_simulation(file, header, run, samples)  # noqa: E731
+        whole = native.build(
+            path / "ensemble", header, {}, {0: run}, {0: writer}, executor=pool, label="write"
         )
-        whole = native.open(path / "ensemble")
-        errors = xr.DataArray(0.05 * samples.std(axis=(0, 2, 3)), {"field": list(whole.fields)})
-        compression.search_and_compress(whole, errors, path / "compressed/x1-0", executor=pool)
+        spread = samples.std(axis=(0, 2, 3))
+        errors = xr.DataArray(0.05 * spread, {"field": list(whole.field_names)})
+        version = compression.Version("zfp", "field", 1.0)
+        compression.search_and_compress(
+            whole, errors, path / "compressed" / version.folder, executor=pool, version=version
+        )
     return path
 
 
-def told(milliseconds):
+def quantiles(milliseconds):
     """Median, 95th percentile and maximum."""
     values = np.asarray(milliseconds)
     return {
@@ -103,10 +105,10 @@ def in_python(path):
         assert view.message == "", view.message
         return taken
 
-    rungs = walk(STEPS, 4, 20)
+    settings = walk(STEPS, 4, 20)
     found = {
-        "setting": told(steps(view.fields.setting, rungs)),
-        "time": told(steps(view.time, walk(STEPS, 0, 50))),
+        "setting": quantiles(steps(view.fields.setting, settings)),
+        "time": quantiles(steps(view.time, walk(STEPS, 0, 50))),
     }
     memory = []
     for _ in range(6):  # the first hundred fill the caches, whose bytes are bounded
@@ -145,7 +147,7 @@ def in_browser(path, home):
             press(page, view.get_by_role("slider", name=label), 40)
             page.evaluate("window.steps = []")
             press(page, view.get_by_role("slider", name=label), STEPS)
-            found[name] = told(page.evaluate("window.steps"))
+            found[name] = quantiles(page.evaluate("window.steps"))
         devtools = page.context.new_cdp_session(page)
         memory = [heap(devtools)]
         for _ in range(LONG // STEPS):

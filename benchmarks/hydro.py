@@ -1,4 +1,4 @@
-"""How fast `surrlab.hydro` is: zone-steps a second of one core, of one material and of two.
+"""How fast `simulation.euler` is: zone-steps a second of one core, of one material and of two.
 
 A zone-step is one cell taken through one whole time step, both Runge-Kutta stages. Timed is the CPU
 time of a single thread, after compilation.
@@ -7,6 +7,7 @@ time of a single thread, after compilation.
 """
 
 import json
+import math
 import statistics
 import time
 
@@ -41,7 +42,7 @@ def measure(scenario, parameters, shape, end):
         flow = Flow(state, grid, **scenario.physics(parameters))
         start = time.process_time()
         flow.advance(end)
-        rates.append(flow.steps * grid.nx * grid.ny / (time.process_time() - start))
+        rates.append(flow.steps * math.prod(grid.shape) / (time.process_time() - start))
     return {
         "shape": shape,
         "steps": flow.steps,

@@ -33,13 +33,17 @@ from scipy.ndimage import zoom
 
 from surrlab import compression, simulation, training
 from surrlab.compression import hdf5_filters
+from surrlab.compression.compress import CHUNKS
 from surrlab.compression.zfp import Zfp
-from surrlab.data import native
-from surrlab.loading import index
-from surrlab.loading.bandwidth import Storage
+from surrlab.data import native, stored
+from surrlab.data.fields import Grid
+from surrlab.data.open import open_ensemble
+from surrlab.data.stored import Header, describe
+from surrlab.loading.bandwidth import Bandwidth
+from surrlab.loading.index import ChunkIndex
 from surrlab.loading.loader import SampleLoader
-from surrlab.simulation.rayleigh_taylor import RayleighTaylor
-from surrlab.studies import presets
+from surrlab.simulation import RayleighTaylor
+from surrlab.studies.config import get_preset
 
 SIMULATIONS, COARSE, SHAPE = 6, (96, 32), (768, 256)
 BATCH, ROUNDS, SLOW_ROUNDS, EPOCHS = 16, 7, 3, 5
@@ -49,30 +53,30 @@ CORES = len(os.sched_getaffinity(0))
 
 
 def upsampled(coarse, folder):
-    """An ensemble on `SHAPE`, by cubic splines, in contiguous datasets: the fastest raw file."""
-    grid = RayleighTaylor().grid(SHAPE)
-    header = coarse.header
-    header["grid"] |= {"ny": grid.ny, "nx": grid.nx}
-    rows = dict(enumerate(coarse.parameters.tolist()))
-    writers = {s: partial(write, coarse, header, s) for s in rows}
+    """The same simulations on `SHAPE`, contiguous and uncompressed."""
+    y, x = (axis for axis in coarse.grid.axes)
+    axes = {"y": (SHAPE[0], y.low, y.high), "x": (SHAPE[1], x.low, x.high)}
+    header = replace(Header.of(coarse), grid=Grid.uniform(axes, unit=y.unit))
+    runs = {run.simulation: run for run in coarse.runs}
+    writers = {s: partial(write, coarse, header, run) for s, run in runs.items()}
     with ThreadPoolExecutor(CORES) as pool:
-        native.build(folder, header, {}, rows, writers, executor=pool, label="upsample")
-    return native.open(folder)
+        return native.build(folder, header, {}, runs, writers, executor=pool, label="upsample")
 
 
-def write(coarse, header, simulation, path):
+def write(coarse, header, run, path):
     factor = np.divide(SHAPE, COARSE)
-    samples = coarse.read(simulation)
+    samples = coarse.read_simulation(run.simulation)
     with h5py.File(path, "w") as file:
-        row = coarse.parameters[simulation].tolist()
-        native.describe(file, header, simulation, row)
-        for i, name in enumerate(header["fields"]):
-            file[name] = np.stack([zoom(s[i], factor, order=3, mode="nearest") for s in samples])
+        describe(file, header, run)
+        for i, field in enumerate(header.fields):
+            stack = [zoom(s[i], factor, order=3, mode="nearest") for s in samples]
+            file[field.name] = np.stack(stack)
 
 
 def tolerances(ensemble, ratio):
     """One tolerance a field, in equal parts of its standard deviation, for about `ratio`."""
-    sample = np.concatenate([ensemble.read(s, slice(2, None, 12)) for s in ensemble.simulations])
+    chosen = [p for s in ensemble.simulations for p in ensemble.of(s)[2::12]]
+    sample = np.stack([ensemble.read(p) for p in chosen])
     scale = sample.std(axis=(0, 2, 3))
 
     def reached(factor):
@@ -86,19 +90,19 @@ def tolerances(ensemble, ratio):
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if reached(factors[middle]) < ratio else (low, middle)
-    return xr.DataArray(factors[high] * scale, {"field": list(ensemble.fields)})
+    return xr.DataArray(factors[high] * scale, {"field": list(ensemble.field_names)})
 
 
 def as_the_paper(ensemble, folder):
     """The same streams in one filtered dataset a field: no virtual dataset, and no checksum."""
     folder.mkdir()
     paths = []
-    for simulation in ensemble.simulations:
-        paths.append(folder / f"{simulation}.h5")
-        with h5py.File(ensemble.file(simulation)) as source, h5py.File(paths[-1], "w") as file:
-            for name in ensemble.fields:
-                (old,) = source[compression.CHUNKS][name].values()
-                codec, _ = hdf5_filters.stored_as(old)
+    for number in ensemble.simulations:
+        paths.append(folder / f"{number}.h5")
+        with h5py.File(ensemble.file(number)) as source, h5py.File(paths[-1], "w") as file:
+            for name in ensemble.field_names:
+                (old,) = source[CHUNKS][name].values()
+                codec, _ = hdf5_filters.codec_of(stored.filters_of(old))
                 new = file.create_dataset(
                     name, old.shape, "f4", chunks=old.chunks, **codec.h5_filter()
                 )
@@ -112,9 +116,9 @@ class ThroughHDF5(torch.utils.data.Dataset):
     """Samples as any PyTorch user reads them; files are opened once in each worker."""
 
     def __init__(self, paths, ensemble):
-        self.paths, self.fields, self.shape = paths, ensemble.fields, ensemble.shape[2:]
-        self.inputs = torch.from_numpy(ensemble.inputs.reshape(-1, ensemble.inputs.shape[-1]))
-        self.n_times, self.files = len(ensemble.times), {}
+        self.paths, self.fields, self.shape = paths, ensemble.field_names, ensemble.sample_shape
+        self.inputs = torch.from_numpy(ensemble.inputs)
+        self.n_times, self.files = len(ensemble.runs[0].times), {}
 
     def __len__(self):
         return len(self.inputs)
@@ -143,15 +147,16 @@ class DecodeAlone:
     """zfpy, into the fields of one batch over and over, every stream in memory."""
 
     def __init__(self, ensemble):
-        index = index.Index(ensemble)
-        n = len(index.simulations) * index.n_times
-        found = index.chunks(np.random.default_rng(0).permutation(n))
+        index = ChunkIndex(ensemble)
+        order = np.random.default_rng(0).permutation(len(ensemble.samples))
         files = [path.read_bytes() for path in index.paths]
+        codecs = [codec for codec, _ in index.encodings]
         self.streams = [
-            (Zfp(index.kinds[kind][0]), files[file][offset : offset + nbytes - 4])
-            for file, offset, nbytes, kind, *_ in found.tolist()
+            (codecs[c["encoding"]], files[c["file"]][c["offset"] : c["offset"] + c["nbytes"] - 4])
+            for c in index.chunks(order)
         ]
-        self.out = np.empty((BATCH * index.shape[0], *index.shape[1:]), np.float32)
+        n, *shape = ensemble.sample_shape
+        self.out = np.empty((BATCH * n, *shape), np.float32)
         self.pool = ThreadPoolExecutor(CORES)
 
     def __iter__(self):
@@ -213,7 +218,7 @@ def storages(raw, compressed):
     ratio, rows = compression.ratios(compressed).payload, []
     for bandwidth, wanted in PAPER.items():
         loaders = {
-            name: SampleLoader(data, BATCH, seed=0, storage=Storage(bandwidth * 1e6))
+            name: SampleLoader(data, BATCH, seed=0, bandwidth=Bandwidth(bandwidth * 1e6))
             for name, data in (("raw", raw), ("compressed", compressed))
         }
         found = rates(loaders, raw, SLOW_ROUNDS)
@@ -262,13 +267,13 @@ class InMemory(SampleLoader):
 
 @functools.cache
 def _decoded(path, simulations):
-    ensemble = native.open(path)
-    return np.concatenate([ensemble.read(s) for s in simulations])
+    ensemble = open_ensemble(path)
+    return np.concatenate([ensemble.read_simulation(s) for s in simulations])
 
 
 def quick_epoch(folder):
     """Seconds of an epoch of the `quick` preset's model; the feeds take turns."""
-    preset = presets.get("quick")
+    preset = get_preset("quick")
     raw = simulation.generate(
         preset.scenario,
         folder / "quick",
@@ -297,7 +302,7 @@ def quick_epoch(folder):
     memory = median["decoded_in_memory"]
     return {
         "payload_ratio": round(compression.ratios(small).payload, 2),
-        "samples": int(np.prod(small.shape[:2])),
+        "samples": len(small.samples),
         "seconds_of_an_epoch": median,
         "over_memory": {name: round(value / memory, 3) for name, value in median.items()},
         f"seconds_of_{EPOCHS}_epochs": training_,
@@ -336,11 +341,11 @@ def main():
         report["feeds"] = feeds(raw, by_12, folder / "as_the_paper")
         report["slow_storages"] = storages(raw, by_20)
         report["peak_memory"] = {
-            "batch_of_4_mb": round(4 * raw.raw_nbytes / np.prod(raw.shape[:2]) / 2**20, 1),
+            "batch_of_4_mb": round(4 * raw.raw_nbytes / len(raw.samples) / 2**20, 1),
             "mb": {n: peak_memory(by_12.select(range(n))) for n in (2, SIMULATIONS)},
         }
         report |= {
-            "ensemble": {"samples": int(np.prod(raw.shape[:2])), "shape": SHAPE, "batch": BATCH},
+            "ensemble": {"samples": len(raw.samples), "shape": SHAPE, "batch": BATCH},
             "rounds": ROUNDS,
             "cache": "warm page cache; slow storages are limited at the read",
             "machine": machine("h5py", "hdf5plugin", "numba", "numpy", "torch", "zfpy"),

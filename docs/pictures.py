@@ -11,18 +11,18 @@ from PIL import Image
 
 from surrlab import _files, studies
 from surrlab.figures import catalogue
-from surrlab.studies import presets
+from surrlab.studies import config
 
 
 def wanted(results):
     """Names of figures by the folder of the study whose tables they are drawn from."""
-    studied = [name for name in presets.PRESETS if "smoke" not in name]  # whose models say nothing
+    studied = [name for name in config.PRESETS if "smoke" not in name]  # whose models say nothing
     names = {results / name: ("verdict", "side_by_side") for name in studied}
-    for name, config in presets.GALLERY.items():
-        study = studies.open_study(config, results / name)
+    for name in config.GALLERY:
+        study = studies.open_study(name, results)
         simulation = study.simulation(study.ensemble, 0)
         studies.evolution(study, simulation)
-        studies.compressed_fields(study, simulation, len(study.ensemble.times) // 2)
+        studies.compressed_fields(study, simulation, len(study.ensemble.samples) // 2)
         names[study.path] = ("evolution", "compressed")
     return names
 
@@ -41,7 +41,7 @@ def main(folder, results="results"):
     folder.mkdir(parents=True, exist_ok=True)
     for study, names in wanted(Path(results)).items():
         for name in names:
-            if not (study / f"{catalogue.PLATES[name].table}.nc").exists():
+            if not (study / f"{catalogue.FIGURES[name].table}.nc").exists():
                 print(f"not drawn: {name} of {study.name}, which has not been studied yet")
                 continue
             catalogue.draw(study, name)

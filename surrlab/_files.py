@@ -10,10 +10,13 @@ import re
 import secrets
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import platformdirs
 
 SEAL = "sha256"
 """Key, or attribute, under which a file holds the digest of all else that it says."""
@@ -151,3 +154,19 @@ def say_again(path: Path, why: object) -> None:
     """Say in one line that a damaged file is made again."""
     reason = str(why).partition("\n")[0].removeprefix(f"{path} ").removeprefix(f"{path}: ")
     print(f"surrlab: {path} is made again: {reason}", file=sys.stderr, flush=True)
+
+
+def cache_folder(name: str) -> Path:
+    """Folder of the user's cache for what is called `name`, a path; made if need be."""
+    key = hashlib.sha256(os.path.abspath(name).encode()).hexdigest()[:16]
+    folder = Path(platformdirs.user_cache_dir("surrlab")) / key
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a read-only home
+        ours = Path(tempfile.gettempdir()) / f"surrlab-{os.getuid()}"
+        ours.mkdir(exist_ok=True, mode=0o700)
+        if ours.is_symlink() or ours.stat().st_uid != os.getuid():
+            ours = Path(tempfile.mkdtemp(prefix="surrlab-"))  # somebody else was there first
+        folder = ours / key
+        folder.mkdir(exist_ok=True)
+    return folder

@@ -32,11 +32,13 @@ HOUSE = {  # wing or single module -> what it may import of surrlab, besides _la
     "evaluation": "data training _files",
     "studies": "data simulation compression loading training evaluation _files _parallel _text",
     "figures": "_files _text",
-    "explorer": "data compression training evaluation.metrics studies.results "
-    "figures.style figures.charts _files _text",
+    # Changes of mass and momentum are quantities; the explorer asks the registry for them.
+    "explorer": "data compression training evaluation.metrics evaluation.quantities "
+    "studies.results figures.style figures.charts _files _text",
     "_notebook_runner": "_files",
     "_arguments": "",
-    "_commands": "_notebook_runner data simulation compression training evaluation studies figures _files _text",
+    "_commands": "data simulation compression training evaluation studies figures "
+    "_files _text _notebook_runner",
     "cli": "_arguments _commands",
 }
 ONLY_ROOM = {("evaluation", "training"): "evaluate"}  # the other rooms are arrays and statistics

@@ -78,7 +78,9 @@ class Codec(ABC):
         return type(self)(**self._settings() | {"tolerance": 2 * self.tolerance})
 
     def finer(self) -> Codec:
-        """The next codec with a smaller tolerance, by default half as large."""
+        """The next codec with a smaller tolerance, by default half as large; lossless: itself."""
+        if not self.tolerance:
+            return self
         return type(self)(**self._settings() | {"tolerance": self.tolerance / 2})
 
     @classmethod
@@ -137,6 +139,7 @@ class Raw(Codec):
     """
 
     name: ClassVar[str] = "raw"
+    carries_bound: ClassVar[bool] = True
     tolerance: float = field(default=0.0, init=False, repr=False)
 
     def encode(self, array: np.ndarray) -> bytes:

@@ -6,6 +6,7 @@ for all of its normalised fields (the paper's form). `tolerances` searches a who
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Sequence
@@ -263,6 +264,7 @@ def _next(
     return max(min(aim, _down(codec, t)), low if held is None else _up(codec, held))
 
 
+@functools.lru_cache(1 << 10)  # a ladder has few rungs, and a search asks often
 def _up(codec: type[Codec], t: float) -> float:
     """The next larger tolerance that is worth telling from t."""
     step = codec.snap(PRECISION * t)

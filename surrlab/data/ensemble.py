@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -19,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import platformdirs
 
+from surrlab import _files
 from surrlab.data.fields import Axis, Field, Grid, Run, Samples, StoredChunk
 
 if TYPE_CHECKING:
@@ -260,14 +258,7 @@ class Ensemble(ABC):
     @property
     def cache_folder(self) -> Path:
         """Folder for what can be made again; in the user's cache, never beside the ensemble."""
-        key = hashlib.sha256(os.path.abspath(self.name).encode()).hexdigest()[:16]
-        folder = Path(platformdirs.user_cache_dir("surrlab")) / key
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:  # a read-only home
-            folder = Path(tempfile.gettempdir()) / f"surrlab-{os.getuid()}" / key
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return folder
+        return _files.cache_folder(self.name)
 
     def select(self, simulations: Iterable[int]) -> Self:
         """Return the same ensemble, seen through some of its simulations, in the order given.

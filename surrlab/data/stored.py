@@ -26,16 +26,31 @@ TAKEN = ("sample", "simulation", "step", "time", "field", "input", "inputs")
 """What neither fields nor axes may be called: files and tables have them already."""
 
 
-def locate(dataset: h5py.Dataset, dtype: str) -> Iterator[tuple[int, int, int, Filters]]:
+def locate(
+    dataset: h5py.Dataset, dtype: str, grid_ndim: int | None = None
+) -> Iterator[tuple[int, int, int, Filters]]:
     """Yield (row, offset, bytes, filters) of each field of a dataset (time, *axes).
 
+    Where more axes than time come before the grid's, a row is the flat index over all of them.
     A virtual dataset over others of the same file is followed.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        One plane of it is one stored field.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    grid_ndim : int, optional
+        Number of the grid's axes, which come last; by default all but the first.
 
     Raises
     ------
     ValueError
         Only HDF5 itself can read it, with the reason.
     """
+    n_lead = 1 if grid_ndim is None else dataset.ndim - grid_ndim
+    lead, plane = dataset.shape[:n_lead], dataset.shape[n_lead:]
+    n_rows = int(np.prod(lead, dtype=np.int64))
     if dataset.is_virtual:
         mapped = 0
         for part in dataset.virtual_sources():
@@ -44,36 +59,64 @@ def locate(dataset: h5py.Dataset, dtype: str) -> Iterator[tuple[int, int, int, F
             source = dataset.file[part.dset_name]
             if source.is_virtual:
                 raise _unreadable(dataset, "is a virtual dataset over virtual datasets")
-            stored = {one[0]: one[1:] for one in locate(source, dtype)}
-            rows = _planes(part.vspace, dataset)
-            for row, stored_row in zip(rows, _planes(part.src_space, source), strict=True):
+            stored = {one[0]: one[1:] for one in locate(source, dtype, len(plane))}
+            rows = _planes(part.vspace, dataset, n_lead)
+            stored_rows = _planes(part.src_space, source, source.ndim - len(plane))
+            for row, stored_row in zip(rows, stored_rows, strict=True):
                 yield row, *stored[stored_row]
             mapped += len(rows)
-        if mapped != len(dataset):
+        if mapped != n_rows:
             raise _unreadable(dataset, "shows fields that lie nowhere")
         return
-    if dataset.dtype != np.dtype(dtype):
-        raise _unreadable(dataset, f"is {dataset.dtype.str}, not native {dtype}")
-    nbytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))
+    if reason := obstacle(dataset, dtype, len(plane)):
+        raise _unreadable(dataset, reason)
+    nbytes = dataset.dtype.itemsize * int(np.prod(plane))
     if dataset.chunks is None:
         start = dataset.id.get_offset()
         if start is None:
             raise _unreadable(dataset, "has no place in the file")
-        for row in range(len(dataset)):
+        for row in range(n_rows):
             yield row, start + row * nbytes, nbytes, ()
         return
-    if dataset.chunks != (1, *dataset.shape[1:]):
-        raise _unreadable(dataset, f"has chunks of {dataset.chunks}, not of one field each")
     chunks: list = []
     dataset.id.chunk_iter(chunks.append)
-    if len(chunks) != len(dataset):
+    inner = dataset.chunks[:n_lead]  # planes within a chunk; more than one only if raw
+    if len(chunks) * np.prod(inner) < n_rows:
         raise _unreadable(dataset, "has fields that were never written")
-    encodings = {mask: _filters(dataset, mask) for mask in {c.filter_mask for c in chunks}}
+    encodings = {mask: filters_of(dataset, mask) for mask in {c.filter_mask for c in chunks}}
     for chunk in chunks:
-        yield chunk.chunk_offset[0], chunk.byte_offset, chunk.size, encodings[chunk.filter_mask]
+        filters = encodings[chunk.filter_mask]
+        if inner == (1,) * n_lead:
+            row = np.ravel_multi_index(chunk.chunk_offset[:n_lead], lead)
+            yield int(row), chunk.byte_offset, chunk.size, filters
+            continue
+        for k, within in enumerate(np.ndindex(*inner)):
+            place = np.add(chunk.chunk_offset[:n_lead], within)
+            if (place < lead).all():  # the last chunks reach beyond the end
+                row = np.ravel_multi_index(place, lead)
+                yield int(row), chunk.byte_offset + k * nbytes, nbytes, filters
 
 
-def _filters(dataset: h5py.Dataset, mask: int) -> Filters:
+def obstacle(dataset: h5py.Dataset, dtype: str, grid_ndim: int) -> str:
+    """Say why only HDF5 can read the fields of a dataset that is not virtual; empty if others can.
+
+    Only headers are read: filters that no codec knows are not an obstacle here.
+    """
+    plane = dataset.shape[dataset.ndim - grid_ndim :]
+    if dataset.dtype != np.dtype(dtype):
+        return f"is {dataset.dtype.str}, not native {dtype}"
+    if dataset.external:
+        return "lies in another file"
+    if dataset.chunks is None:
+        return ""
+    if dataset.chunks[dataset.ndim - grid_ndim :] != plane:
+        return f"has chunks of {dataset.chunks}, not of one field each"
+    if set(dataset.chunks[: dataset.ndim - grid_ndim]) - {1} and filters_of(dataset, 0):
+        return f"has chunks of {dataset.chunks}, not of one field each"
+    return ""
+
+
+def filters_of(dataset: h5py.Dataset, mask: int = 0) -> Filters:
     """Filters of a dataset; bit i of a chunk's mask says that HDF5 left out filter i."""
     pipeline = dataset.id.get_create_plist()
     each = [pipeline.get_filter(i) for i in range(pipeline.get_nfilters())]
@@ -84,15 +127,21 @@ def _filters(dataset: h5py.Dataset, mask: int) -> Filters:
     )
 
 
-def _planes(space: h5py.h5s.SpaceID, dataset: h5py.Dataset) -> list[int]:
-    """First indices of the whole fields ``[i, ...]`` that a selection of `dataset` covers."""
+def _planes(space: h5py.h5s.SpaceID, dataset: h5py.Dataset, n_lead: int) -> list[int]:
+    """Flat indices of the whole fields ``[*lead, ...]`` that a selection of `dataset` covers."""
+    lead = dataset.shape[:n_lead]
     if space.get_select_type() == h5py.h5s.SEL_ALL:
-        return list(range(len(dataset)))
+        return list(range(int(np.prod(lead))))
     blocks = space.get_select_hyper_blocklist()
-    last = np.array(dataset.shape[1:]) - 1
-    if (blocks[:, 0, 1:] != 0).any() or (blocks[:, 1, 1:] != last).any():
+    last = np.array(dataset.shape[n_lead:]) - 1
+    if (blocks[:, 0, n_lead:] != 0).any() or (blocks[:, 1, n_lead:] != last).any():
         raise _unreadable(dataset, "is put together from parts of fields")
-    return sorted(i for start, end in blocks[:, :, 0] for i in range(start, end + 1))
+    every = np.arange(int(np.prod(lead))).reshape(lead)
+    found: set[int] = set()
+    for first, end in blocks[:, :, :n_lead].tolist():
+        within = tuple(slice(i, j + 1) for i, j in zip(first, end, strict=True))
+        found.update(every[within].ravel().tolist())
+    return sorted(found)
 
 
 def _unreadable(dataset: h5py.Dataset, what: str) -> ValueError:
@@ -248,4 +297,3 @@ def label_axes(file: h5py.File, dataset: h5py.Dataset, field: Field, grid: Grid)
     dataset.attrs["units"], dataset.attrs["long_name"] = field.unit, field.label
     for dim, name in zip(dataset.dims, ("time", *grid.names), strict=True):
         dim.attach_scale(file[name])
-

@@ -43,8 +43,8 @@ def error_chart(view: FieldView) -> Chart:
     """Histogram of |error|, with the tolerance, the mean and the model's own error."""
     edges, heights, exact = view.histogram
     elements = [Histogram(edges, heights, "cells", DECODED)]
-    if view.l1:
-        elements.append(Mark(view.l1, "mean: L1 error", DECODED, (5, 3)))
+    if view.losses.l1:
+        elements.append(Mark(view.losses.l1, "mean: L1 error", DECODED, (5, 3)))
     if view.tolerance:
         elements.append(Mark(view.tolerance, "tolerance", ERROR, (2, 3)))
     if view.sample.model_error:
@@ -144,8 +144,12 @@ def field_figure(view: FieldView) -> Figure:
     draw_pictures(left, axes[2:], pictures[2:], extend="both", **look)
     draw_chart(errors, error_chart(view))
     draw_chart(spectra, spectrum_chart(view))
-    psnr = f"PSNR {view.psnr:.1f} dB" if math.isfinite(view.psnr) else "PSNR not defined"
-    losses = f"L1 {quantity(view.l1, field.unit)}   L∞ {quantity(view.linf, field.unit)}"
+    psnr = (
+        f"PSNR {view.losses.psnr:.1f} dB" if math.isfinite(view.losses.psnr) else "PSNR not defined"
+    )
+    losses = (
+        f"L1 {quantity(view.losses.l1, field.unit)}   L∞ {quantity(view.losses.linf, field.unit)}"
+    )
     line = f"tolerance {tolerance(view.tolerance, field.unit)}   {losses}   {psnr}"
     right.supxlabel(verbatim(line), fontsize=9)
     return figure
@@ -265,7 +269,7 @@ def _stroke(start: str, color: str | None, dash: Dash, width: float) -> str:
 def _swatch(element) -> str:
     if isinstance(element, Band):
         return '<rect width="24" height="10" fill="currentColor" fill-opacity=".18"/>'
-    return _stroke('<path d="M0 5H24"', element.color, element.dash, 2)
+    return _stroke('<path d="M0 5H24"', element.color, getattr(element, "dash", ()), 2)
 
 
 @functools.lru_cache(maxsize=64)  # they stay the same from one setting to the next

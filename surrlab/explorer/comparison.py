@@ -20,7 +20,6 @@ from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
 from surrlab.data.fields import Field, Grid
 from surrlab.data.open import open_ensemble
 from surrlab.explorer.settings import cached, new_cache
-from surrlab.studies.results import read_table
 
 RAW, TRUTH = "raw model", "truth"
 _WHOLE = 4 << 20  # bytes up to which all times of a simulation are predicted at once
@@ -119,22 +118,28 @@ class ResultTables:
 
     def read(self, name: str, *columns: str) -> xr.Dataset | None:
         """A table with these columns that was made from the ensemble, or None."""
-        path = self.path / f"{name}.nc" if self.path else None
-        table = read_table(path) if path else None
-        if table is None:
+        if self.path is None or not self._file(name).exists():
             return None
-        if table.attrs.get("ensemble_digest") == self.truth.digest:
-            if set(columns) <= set(map(str, table.variables)):
-                return table
+        try:
+            # Not through `studies.results`: it loads torch, which looking at fields does not need.
+            table = xr.load_dataset(self._file(name), engine="h5netcdf")
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            self.notes.append(f"{self._file(name)} is damaged ({error}): left out.")
+            return None
+        fits = table.attrs.get("ensemble_digest") == self.truth.digest
+        if fits and set(columns) <= set(map(str, table.variables)):
+            return table
         self.leave_out(name)
         return None
 
     def leave_out(self, name: str) -> None:
         """Note that a table does not belong to the ensemble."""
-        path = self.path / f"{name}.nc"
         self.notes.append(
-            f"{path} was made from another ensemble, or by another version: left out."
+            f"{self._file(name)} was made from another ensemble, or by another version: left out."
         )
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}.nc"
 
 
 def by_simulation(table: xr.Dataset, values: np.ndarray) -> dict[int, np.ndarray]:
@@ -175,6 +180,7 @@ class SampleReader:
             self._limits[simulation] = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
         low, high = (float(v[self.ensemble.index(name)]) for v in self._limits[simulation])
         if not math.isfinite(high - low):
+            del self._limits[simulation]  # the file may be mended before it is looked at again
             raise ValueError(
                 f"field {name} of simulation {simulation} in {self.ensemble.name} holds NaN or "
                 "infinite values; it cannot be compressed or shown"
@@ -263,20 +269,18 @@ class TrainedModels:
 
     def predict(self, model: int, simulation: int, step: int) -> np.ndarray:
         """What a model predicts of a sample, ``(fields, ny, nx)``."""
-        from surrlab import training
+        from surrlab.training.surrogate import load, predict  # torch takes two seconds
 
-        surrogate = cached(
-            self._samples.cache, ("model", model), lambda: training.load(self.folder(model))
-        )
+        surrogate = cached(self._samples.cache, ("model", model), lambda: load(self.folder(model)))
         inputs = self.test_set.inputs[np.array(self.test_set.of(simulation))]
         if 4 * math.prod(self.test_set.sample_shape) * len(inputs) > _WHOLE:
             return cached(
                 self._samples.cache,
                 ("prediction", model, simulation, step),
-                lambda: training.predict(surrogate, inputs[step]),
+                lambda: predict(surrogate, inputs[step]),
             )
         whole = ("prediction", model, simulation)
-        return cached(self._samples.cache, whole, lambda: training.predict(surrogate, inputs))[step]
+        return cached(self._samples.cache, whole, lambda: predict(surrogate, inputs))[step]
 
     def curves(self, simulation: int) -> Curves | None:
         """The benchmark's curve in time; None where the benchmark names none."""

@@ -12,13 +12,14 @@ import html
 import importlib.resources
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+import ipywidgets
 import matplotlib
 import numpy as np
 from PIL import Image
 
-from surrlab._text import number, quantity, times, tolerance, with_unit  # noqa: F401
+from surrlab._text import number, quantity, times, tolerance
 from surrlab.data.fields import Grid
 from surrlab.explorer.comparison import VersionVerdict
 from surrlab.explorer.settings import FieldSettings, FieldView, Total
@@ -27,6 +28,7 @@ from surrlab.figures.style import STATE_COLORS
 FIELD, DIFFERENCE = "viridis", "RdBu_r"
 
 ALGORITHM_1 = "Algorithm 1"
+_TROUBLE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError)
 
 MEANINGS = {
     "PSNR": "Peak signal-to-noise ratio: the field's range over the error's root mean square, in "
@@ -103,13 +105,13 @@ def picture_size(grid: Grid, height: int, width: int) -> tuple[int, int]:
 def headline(view: FieldView) -> str:
     """What the setting costs, in a sentence; plain text."""
     setting = f"At {times(view.ratio)}" if view.tolerance else "Without loss"
-    if not view.l1:
+    if not view.losses.l1:
         return f"{setting} nothing is lost: every cell comes back as it was."
     if view.share is None:
         unit = view.sample.field.unit
         return (
-            f"{setting} a cell is off by {quantity(view.l1, unit)} on average, "
-            f"{quantity(view.linf, unit)} at worst."
+            f"{setting} a cell is off by {quantity(view.losses.l1, unit)} on average, "
+            f"{quantity(view.losses.linf, unit)} at worst."
         )
     verb = "below" if view.share <= 1 else "above"
     return (
@@ -126,14 +128,14 @@ def sentence(text: str) -> str:
 def numbers(view: FieldView) -> str:
     """What is lost, as a list of terms; each term explains itself in a tooltip."""
     field, error = view.sample.field, view.sample.model_error
-    l1, psnr = quantity(view.l1, field.unit), view.psnr
+    l1, psnr = quantity(view.losses.l1, field.unit), view.losses.psnr
     if view.share is not None:
         l1 += f" ({view.share:.2g} × model error)"
     rows = {
         "ratio": f"{times(view.ratio)} ({view.nbytes:,} bytes)",
         "tolerance": tolerance(view.tolerance, field.unit),
         "L1 error": l1,
-        "L∞ error": quantity(view.linf, field.unit),
+        "L∞ error": quantity(view.losses.linf, field.unit),
         "PSNR": f"{psnr:.1f} dB" if math.isfinite(psnr) else number(psnr),
     }
     if math.isnan(psnr):
@@ -142,7 +144,7 @@ def numbers(view: FieldView) -> str:
         rows["model error"] = quantity(error, field.unit)
     terms = [_term(name, MEANINGS[name], text) for name, text in rows.items()]
     meaning = f"Of the whole sample, with {field.label} decoded and the other fields true."
-    terms += [_term(total.label, meaning, change(total)) for total in view.totals]
+    terms += [_term(total.label, meaning, change(total)) for total in view.losses.totals]
     return f'<dl class="sl-numbers">{"".join(terms)}</dl>'
 
 
@@ -166,35 +168,36 @@ def change(total: Total) -> str:
     return text
 
 
-def settings_strip(settings: FieldSettings, names: Mapping[int, str], chosen: int) -> str:
+def setting_ticks(settings: FieldSettings) -> list[tuple[str, str]]:
+    """Ratio, and tooltip, of each setting under the slider."""
+    pairs = zip(settings.ratios, settings.tolerances, strict=True)
+    texts = [(times(ratio), tolerance(bound, "")) for ratio, bound in pairs]
+    return [(ratio.removesuffix("×"), f"{ratio}, {bound}") for ratio, bound in texts]
+
+
+def settings_strip(ticks: list[tuple[str, str]], names: Mapping[int, str], chosen: int) -> str:
     """The settings under the slider: a tick each, their ratios, and the marked ones by name.
 
     Parameters
     ----------
-    settings : FieldSettings
-        Of the field.
+    ticks : list
+        From `setting_ticks`.
     names : mapping
         Setting -> what stands under it, such as Algorithm 1.
     chosen : int
         The setting of the slider.
     """
-    last = len(settings) - 1
-    cells = []
-    for i, (ratio, title) in enumerate(zip(settings.ratios, _titles(settings), strict=True)):
+    last, cells = len(ticks) - 1, []
+    for i, (ratio, title) in enumerate(ticks):
         look = " ".join(["sl-on"] * (i == chosen) + ["sl-mark"] * (i in names))
         # On a line of its own: with its neighbours on one, the names would run into each other.
         own = ' class="sl-own"' if names.get(i) == ALGORITHM_1 else ""
         name = f"<b{own}>{escape(names[i])}</b>" if i in names else ""
         cells.append(
             f'<span class="{look}" style="left:{100 * i / last:.2f}%" title="{title}">'
-            f"<i>{times(ratio).removesuffix('×')}</i>{name}</span>"
+            f"<i>{ratio}</i>{name}</span>"
         )
     return f'<div class="sl-settings" aria-hidden="true">{"".join(cells)}</div>'
-
-
-def _titles(settings: FieldSettings) -> list[str]:
-    pairs = zip(settings.ratios, settings.tolerances, strict=True)
-    return [f"{times(ratio)}, {tolerance(bound, '')}" for ratio, bound in pairs]
 
 
 def readout(view: FieldView, version: str) -> str:
@@ -224,12 +227,53 @@ def status(text: str, trouble: bool = False) -> str:
     return f"<p{look}>{escape(text)}</p>"
 
 
+class StatusLine(ipywidgets.HTML):
+    """The sentence under the view: where a picture was saved, or what went wrong.
+
+    Attributes
+    ----------
+    message : str
+        The sentence as plain text; empty if there is nothing to say.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.message = ""
+        self.add_class("sl-status")
+
+    def say(self, text: str, markup: str = "") -> None:
+        """Show a sentence, as `markup` if that is given."""
+        if text != self.message:
+            self.message, self.value = text, markup or (status(text) if text else "")
+
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Do something for a control; what goes wrong becomes a sentence."""
+        try:
+            action()
+        except _TROUBLE as error:
+            text = str(error.args[0] if isinstance(error, KeyError) else error)
+            self.say(text, status(text, trouble=True))
+
+
 def download(path: str, name: str, data: str) -> str:
     """A sentence that a picture was saved, with a link to it; `data` is its PNG in base 64."""
     return (
         f'<p role="status">Saved as <code>{escape(path)}</code> (<a download="{escape(name)}" '
         f'href="data:image/png;base64,{data}">download</a>)</p>'
     )
+
+
+def python_call(
+    function: str, first: str, always: Mapping[str, object], view: Mapping[str, object]
+) -> str:
+    """Python that makes the figure of a view.
+
+    >>> print(python_call("picture", "'results/quick'", {}, {"step": 3}))
+    from surrlab import explorer
+    explorer.picture('results/quick', step=3)
+    """
+    listed = ", ".join(f"{key}={value!r}" for key, value in {**view, **always}.items())
+    return f"from surrlab import explorer\nexplorer.{function}({first}, {listed})"
 
 
 def copy_button(call: str) -> str:

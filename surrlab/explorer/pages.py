@@ -6,90 +6,35 @@ Each page has its own controls and draws what they say; `SharedControls` belong 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
+from surrlab._text import factor, with_unit
 from surrlab.explorer import charts, html, source
 from surrlab.explorer.comparison import TRUTH, ModelView
-from surrlab.explorer.settings import N_TOLERANCES, FieldSettings, FieldView
-from surrlab.explorer.source import ResultsView, is_algorithm_1
+from surrlab.explorer.html import StatusLine
+from surrlab.explorer.settings import (
+    N_TOLERANCES,
+    FieldSettings,
+    FieldView,
+    SampleField,
+    is_algorithm_1,
+)
+from surrlab.explorer.source import ResultsView
 
 _START = 20.0  # ratio to begin with where no model says better
-_TROUBLE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError)
-
-
-class StatusLine(widgets.HTML):
-    """The sentence under the view: where a picture was saved, or what went wrong.
-
-    Attributes
-    ----------
-    message : str
-        The sentence as plain text; empty if there is nothing to say.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.message = ""
-        self.add_class("sl-status")
-
-    def say(self, text: str, markup: str = "") -> None:
-        """Show a sentence, as `markup` if that is given."""
-        if text != self.message:
-            self.message, self.value = text, markup or (html.status(text) if text else "")
-
-    def attempt(self, action: Callable[[], None]) -> None:
-        """Do something for a control; what goes wrong becomes a sentence."""
-        try:
-            action()
-        except _TROUBLE as error:
-            text = str(error.args[0] if isinstance(error, KeyError) else error)
-            self.say(text, html.status(text, trouble=True))
-
-
-@dataclass
-class PythonCall:
-    """The Python that makes the figure of a view.
-
-    Parameters
-    ----------
-    function, first : str
-        A function of `surrlab.explorer`, and its first argument as code.
-    taken : tuple of str
-        Names of the view's arguments that the function takes.
-    always : mapping
-        Arguments that are the same for all views.
-    """
-
-    function: str
-    first: str
-    taken: tuple[str, ...]
-    always: Mapping[str, Any] = field(default_factory=dict)
-
-    def code(self, arguments: Mapping[str, Any]) -> str:
-        """The call for a view."""
-        chosen = {key: value for key, value in arguments.items() if key in self.taken}
-        listed = ", ".join(f"{key}={value!r}" for key, value in {**chosen, **self.always}.items())
-        return f"from surrlab import explorer\nexplorer.{self.function}({self.first}, {listed})"
 
 
 class SharedControls:
     """Field, time and status line, which both pages share.
 
-    Parameters
-    ----------
-    results : ResultsView
-        What is looked at.
-    status : StatusLine
-        Where sentences appear.
-    call : PythonCall
-        Makes the code of a view.
+    `call` makes the Python that draws a view's figure from the view's `arguments`.
     """
 
-    def __init__(self, results: ResultsView, status: StatusLine, call: PythonCall):
+    def __init__(self, results: ResultsView, status: StatusLine, call: Callable[[dict], str]):
         self.results, self.status, self.call = results, status, call
         self.code = widgets.HTML()
         self.field = widgets.Dropdown(
@@ -109,15 +54,13 @@ class SharedControls:
         self.play = widgets.Play(interval=250, tooltip="Play the simulation in time")
         self._link = widgets.jslink((self.play, "value"), (self.time, "index"))
         self._times: tuple[float, ...] = ()
-        self.changing = False  # while options change by themselves, and not by a hand
+        self.changing = False  # while controls move by themselves, and not by a hand
 
     def show_times(self, times: tuple[float, ...]) -> None:
         """Let the slider run over the times of a simulation, near the time that was chosen."""
         if times == self._times:
             return
-        here = (
-            self._times[self.time.value] if self._times else times[0] + 0.8 * (times[-1] - times[0])
-        )
+        here = self._times[self.time.value] if self._times else 0.8 * times[-1] + 0.2 * times[0]
         nearest = min(range(len(times)), key=lambda step: abs(times[step] - here))
         unit = self.results.truth.time_unit
         unit = "" if unit in ("", "1") else f" {unit}"
@@ -127,19 +70,14 @@ class SharedControls:
         self.play.max, self.play.value = len(times) - 1, nearest
         self.changing, self._times = False, times
 
-    def drawn(self, arguments: Mapping[str, Any]) -> None:
+    def drawn(self, arguments: dict[str, Any]) -> None:
         """After a page has drawn: clear the status line, and offer the code of the view."""
         self.status.say("")
-        self.code.value = html.copy_button(self.call.code(arguments) if arguments else "")
+        self.code.value = html.copy_button(self.call(arguments) if arguments else "")
 
 
 class FieldPage:
     """Truth, decoded field and difference at one setting of the codec.
-
-    Parameters
-    ----------
-    shared : SharedControls
-        Which field and time are chosen, and what is looked at.
 
     Attributes
     ----------
@@ -155,10 +93,11 @@ class FieldPage:
 
     def __init__(self, shared: SharedControls):
         self.shared, self.results = shared, shared.results
-        simulations, stored = self.results.simulations, self.results.is_stored
+        results, simulations = self.results, self.results.simulations
+        held_out = {number: f"{number} (held out)" for number in results.held_out}
         self.simulation = widgets.Dropdown(
-            options=[(self._simulation_label(one), one) for one in simulations],
-            value=next(filter(stored, simulations), simulations[0]),
+            options=[(held_out.get(number, str(number)), number) for number in simulations],
+            value=next(filter(results.is_stored, simulations), simulations[0]),
             description="Simulation",
             tooltip="Which run of the simulation code; held out: models never saw it",
             layout={"width": "230px"},
@@ -174,19 +113,21 @@ class FieldPage:
             "ratio": "Choose by compression ratio: it stays when time or field change",
             "tolerance": "Choose by tolerance: it stays when the time changes",
         }
-        if self.results.has_model_errors:
+        if results.has_model_errors:
             meanings[html.ALGORITHM_1] = (
                 "Choose by the factor on Algorithm 1's tolerance, the largest error that the "
                 "model cannot see: it stays when time or field change"
             )
         self.keep = widgets.ToggleButtons(
             options=list(meanings),
-            value=html.ALGORITHM_1 if self.results.has_model_errors else "ratio",
+            value=html.ALGORITHM_1 if results.has_model_errors else "ratio",
             description="Choose by",
             tooltips=list(meanings.values()),
         )
         self.keep.style.button_width, self.keep.layout.width = "110px", "440px"
-        self.images = {n: _image(*self._size, "") for n in ("truth", "decoded", "difference")}
+        width, height = html.picture_size(results.truth.grid, 400, 258)
+        names = ("truth", "decoded", "difference")
+        self.images = {name: _image(width, height) for name in names}
         self.readout, self.strip, self.headline, self.charts, self.numbers = (
             widgets.HTML() for _ in range(5)
         )
@@ -199,17 +140,9 @@ class FieldPage:
         self.simulation.observe(lambda _: attempt(self.draw), "value")
         self.setting.observe(lambda _: attempt(self._setting_moved), "value")
         self.keep.observe(lambda _: attempt(self._remember_setting), "value")
-        self.box = self._layout()
+        self.box = self._layout(max(width, 120))
 
-    def _simulation_label(self, number: int) -> str:
-        return f"{number} (held out)" if number in self.results.held_out else str(number)
-
-    @property
-    def _size(self) -> tuple[int, int]:
-        return html.picture_size(self.results.truth.grid, 400, 258)
-
-    def _layout(self) -> widgets.VBox:
-        width = max(self._size[0], 120)
+    def _layout(self, width: int) -> widgets.VBox:
         titles = {"difference": "decoded − truth"}
         panels = [
             _panel(titles.get(name, name), [image], width) for name, image in self.images.items()
@@ -242,7 +175,7 @@ class FieldPage:
         settings, setting = self._settings, self.setting.value
         if settings is None:
             return
-        bound, chosen = float(settings.tolerances[setting]), self._algorithm_1()
+        bound, chosen = float(settings.tolerances[setting]), settings.algorithm_1
         self._remembered = {
             "ratio": float(settings.ratios[setting]),
             "tolerance": (self.shared.field.value, bound),
@@ -252,7 +185,7 @@ class FieldPage:
     def _restore_setting(self) -> None:
         """Move the slider to where it keeps its meaning for the sample that is now shown."""
         settings, known = self._settings, self._remembered
-        chosen, setting = self._algorithm_1(), settings.nearest_ratio(known["ratio"])
+        chosen, setting = settings.algorithm_1, settings.nearest_ratio(known["ratio"])
         name, bound = known.get("tolerance", ("", 0.0))
         if self.keep.value == html.ALGORITHM_1 and chosen is not None:
             setting = settings.setting_of(chosen * known["factor"])
@@ -262,11 +195,6 @@ class FieldPage:
         self.setting.value = setting
         self.shared.changing = False
 
-    def _algorithm_1(self) -> float | None:
-        """Tolerance that Algorithm 1 finds for this field; None where no model error is known."""
-        versions = self._settings.versions.items()
-        return next((bound for version, bound in versions if is_algorithm_1(version)), None)
-
     def view(self) -> FieldView:
         """The field at its setting."""
         return self.results.field_view(*self.at, self.setting.value)
@@ -275,18 +203,17 @@ class FieldPage:
         """Draw what the controls say."""
         if self.shared.changing:
             return
-        self.shared.show_times(self.results.truth.run(self.simulation.value).times)
         moved = self.at != self._drawn_at
         if moved:
+            self.shared.show_times(self.results.truth.run(self.simulation.value).times)
             self._settings = self.results.field_settings(*self.at)
             self._restore_setting()
+            self._name_settings()
         view = self._settings.view(self.setting.value)
         sample = view.sample
         differences = (-sample.color_limit, sample.color_limit)
         if (sample.limits, differences, sample.field) != self._drawn_limits:
-            label, unit = (html.with_unit(n, sample.field.unit) for n in (sample.field.label, ""))
-            self._bars[0].value = html.color_bar(sample.limits, html.FIELD, label)
-            self._bars[1].value = html.color_bar(differences, html.DIFFERENCE, f"difference{unit}")
+            _draw_bars(self._bars, sample, "difference")
             self._drawn_limits = sample.limits, differences, sample.field
         if moved:
             self.images["truth"].value = html.png(sample.truth, sample.limits)
@@ -301,20 +228,26 @@ class FieldPage:
         self._drawn_at = self.at
         self.shared.drawn(self.arguments())
 
+    def _name_settings(self) -> None:
+        """Find the settings that are versions of the study, and what stands under them."""
+        settings, self._names, self._versions = self._settings, {}, {}
+        self._ticks = html.setting_ticks(settings)
+        # Algorithm 1 first: where two versions share a setting, its name stands there.
+        for version in sorted(settings.versions, key=is_algorithm_1, reverse=True):
+            setting = settings.setting_of(settings.versions[version])
+            # A version beyond the ends of the settings has no place among them.
+            if settings.tolerances[setting] == settings.versions[version]:
+                name = f"×{factor(version.factor)}" if version.rule != "fixed" else version.name
+                self._names.setdefault(
+                    setting, html.ALGORITHM_1 if is_algorithm_1(version) else name
+                )
+                self._versions.setdefault(setting, version)
+
     def _update_readout(self, view: FieldView) -> None:
         """The text beside the slider, and the marks under it."""
-        settings, note, names = self._settings, "", {}
-        # Algorithm 1 first: where two versions share a setting, its name stands there.
-        for version, bound in sorted(
-            settings.versions.items(), key=lambda item: not is_algorithm_1(item[0])
-        ):
-            name = f"×{version.factor_text}" if version.rule != "fixed" else version.name
-            setting = settings.setting_of(bound)
-            if settings.tolerances[setting] == bound:  # and not beyond the ends of the settings
-                names.setdefault(setting, html.ALGORITHM_1 if is_algorithm_1(version) else name)
-            if bound == view.tolerance:
-                note = note or self._note(version)
-        self.strip.value = html.settings_strip(settings, names, self.setting.value)
+        setting = self.setting.value
+        note = self._note(self._versions[setting]) if setting in self._versions else ""
+        self.strip.value = html.settings_strip(self._ticks, self._names, setting)
         self.readout.value = html.readout(view, note)
 
     def _note(self, version) -> str:
@@ -341,11 +274,6 @@ class FieldPage:
 
 class ModelPage:
     """Truth, raw model and one model per version; the curve in time; the verdicts.
-
-    Parameters
-    ----------
-    shared : SharedControls
-        As for `FieldPage`.
 
     Attributes
     ----------
@@ -393,10 +321,7 @@ class ModelPage:
             upper.value = html.png(values, view.limits)
             if name != TRUTH:
                 lower.value = html.png(values - truth, differences, html.DIFFERENCE)
-        label = html.with_unit(view.field.label, view.field.unit)
-        self._bars[0].value = html.color_bar(view.limits, html.FIELD, label)
-        label = html.with_unit("model − truth", view.field.unit)
-        self._bars[1].value = html.color_bar(differences, html.DIFFERENCE, label)
+        _draw_bars(self._bars, view, "model − truth")
         chart = view.curves and charts.curve_chart(view.curves, view.time)
         self.chart.value = charts.svg(chart, (500, 280)) if chart else ""
         self.verdicts.value = html.verdicts(view.verdicts)
@@ -406,7 +331,7 @@ class ModelPage:
         width, height = html.picture_size(view.grid, 300, 150)
         columns = []
         for name in view.panels:
-            upper, lower = _image(width, height, ""), _image(width, height, "sl-difference")
+            upper, lower = _image(width, height), _image(width, height).add_class("sl-difference")
             self.images[name] = [upper, lower]
             beneath = widgets.VBox(self._bars) if name == TRUTH else lower
             # A second line for each: what stands beneath the titles must stand in one row.
@@ -450,10 +375,17 @@ def row(*children: widgets.Widget) -> widgets.Box:
     return box
 
 
-def _image(width: int, height: int, look: str) -> widgets.Image:
+def _image(width: int, height: int) -> widgets.Image:
     image = widgets.Image(format="png", layout={"width": f"{width}px", "height": f"{height}px"})
-    image.add_class("sl-field")
-    return image.add_class(look) if look else image
+    return image.add_class("sl-field")
+
+
+def _draw_bars(bars: list[widgets.HTML], view: SampleField | ModelView, difference: str) -> None:
+    """Colour bars of a field and of its differences."""
+    limits, ends = view.limits, (-view.color_limit, view.color_limit)
+    label, unit = with_unit(view.field.label, view.field.unit), view.field.unit
+    bars[0].value = html.color_bar(limits, html.FIELD, label)
+    bars[1].value = html.color_bar(ends, html.DIFFERENCE, with_unit(difference, unit))
 
 
 def _panel(title: str, images: list, width: int) -> widgets.VBox:

@@ -8,7 +8,6 @@ of bounded size. Nothing here knows files, widgets or pictures.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ N_TOLERANCES = 21
 """From a few units of rounding error to the loss of nearly everything."""
 CACHE_BYTES = 64 << 20
 _THREADED = 1 << 15  # values from which a second thread encodes faster than it costs
+_AT_ONCE = 1 << 11  # values up to which all settings are measured in hardly more time than one
 _MODEL_BYTES = 1 << 20  # counted for what does not tell its size, such as a network
 
 
@@ -50,6 +50,7 @@ def cached(cache: LRUCache, key: Hashable, make: Callable[[], Any]) -> Any:
         return value
 
 
+@functools.lru_cache(maxsize=256)  # most samples of a simulation have the same ones
 def codecs_for(
     codec: type[Codec], low: float, high: float, anchor: float = 0.0, stored: float = 0.0
 ) -> tuple[Codec, ...]:
@@ -88,6 +89,11 @@ def codecs_for(
     return (codec.lossless(), *reversed(codecs))
 
 
+def is_algorithm_1(version: Version) -> bool:
+    """Whether a version's tolerances are those that Algorithm 1 finds."""
+    return version.rule != "fixed" and version.factor == 1.0
+
+
 class Total(NamedTuple):
     """A quantity of the sample before and after one of its fields was compressed."""
 
@@ -103,29 +109,19 @@ class SampleField:
 
     Parameters
     ----------
-    title : str
-        Which sample it is.
-    field : Field
-        Name, unit and label.
-    truth : array (ny, nx)
-        The field.
-    grid : Grid
-        Where it lives.
-    limits : tuple of float
-        Colour limits, the same for all times of the simulation.
-    color_limit : float
-        Differences are coloured from −color_limit to color_limit.
+    title, field, truth, grid
+        Which sample it is; name, unit and label; the field ``(ny, nx)``, and where it lives.
+    limits, color_limit
+        Colour limits, the same for all times of the simulation; a difference is coloured from
+        −color_limit to color_limit.
     peak : float
         Range of the true field for PSNR: over the ensemble if that is known; 0 for a field that
         never varies.
     model_error : float or None
         Mean absolute error of the raw models on this field and sample.
-    fields : mapping
-        All true fields of the sample by name, for its quantities.
-    parameters, constants : mapping
-        Of the simulation and of the benchmark, for the quantities.
-    quantities : mapping
-        The quantities to follow, by name.
+    fields, parameters, constants, quantities : mapping
+        By name: all true fields of the sample; the simulation's parameters; the benchmark's
+        constants; the quantities to follow.
     """
 
     title: str
@@ -141,24 +137,18 @@ class SampleField:
     constants: Mapping[str, Any] = field(default_factory=dict)
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
 
-    def totals(self, decoded: np.ndarray) -> tuple[Total, ...]:
-        """The quantities of the sample, with this field decoded and the other fields true."""
-        pairs = zip(self._true_totals, self._evaluate(decoded), strict=True)
-        return tuple(
-            Total(one.label, one.unit, before, after)
-            for one, (before, after) in zip(self.quantities.values(), pairs, strict=True)
-        )
+    def evaluate(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Each quantity of the sample ``(...)``, the field being `values` (..., ny, nx)."""
+        fields = {**self.fields, self.field.name: values}
+        return {
+            name: one.function(fields, self.parameters, self.constants, self.grid)
+            for name, one in self.quantities.items()
+        }
 
     @functools.cached_property
-    def _true_totals(self) -> list[float]:
-        return self._evaluate(self.truth)
-
-    def _evaluate(self, values: np.ndarray) -> list[float]:
-        fields = {**self.fields, self.field.name: values}
-        return [
-            float(one.function(fields, self.parameters, self.constants, self.grid))
-            for one in self.quantities.values()
-        ]
+    def true_totals(self) -> dict[str, np.ndarray]:
+        """Each quantity of the true sample."""
+        return self.evaluate(self.truth)
 
     @functools.cached_property
     def cell(self) -> tuple[float, float]:
@@ -175,6 +165,30 @@ class SampleField:
     def spectrum(self) -> tuple[np.ndarray, np.ndarray]:
         """Wavenumbers and power of the true field, as `spectrum` returns them."""
         return spectrum(self.truth, *self.cell)
+
+
+class Losses(NamedTuple):
+    """What is lost: mean and largest error, PSNR in dB (nan without a range), and the totals."""
+
+    l1: float
+    linf: float
+    psnr: float
+    totals: tuple[Total, ...]
+
+
+def measure(sample: SampleField, decoded: np.ndarray) -> list[Losses]:
+    """What is lost in each of several decoded fields ``(n, ny, nx)``."""
+    n, truth = len(decoded), sample.truth
+    linf = np.abs(decoded - truth).max(axis=(1, 2))
+    psnr = metrics.psnr(decoded, truth, sample.peak) if sample.peak else np.full(n, np.nan)
+    after = {k: np.broadcast_to(v, n).tolist() for k, v in sample.evaluate(decoded).items()}
+    totals = [
+        [Total(one.label, one.unit, float(sample.true_totals[name]), v) for v in after[name]]
+        for name, one in sample.quantities.items()
+    ]
+    each = zip(*totals, strict=True) if totals else [()] * n
+    columns = (metrics.l1(decoded, truth), linf, psnr)
+    return [Losses(*row) for row in zip(*(c.tolist() for c in columns), each, strict=True)]
 
 
 class FieldSettings:
@@ -218,6 +232,10 @@ class FieldSettings:
             self.streams = list(_pool().map(lambda codec: codec.encode(values), self.codecs))
         self.tolerances = np.array([codec.tolerance for codec in self.codecs])
         self.ratios = values.nbytes / np.array([len(stream) for stream in self.streams])
+        self._losses: dict[int, Losses] = {}
+        if values.size <= _AT_ONCE:
+            decoded = np.stack([self.decode(setting) for setting in range(len(self))])
+            self._losses = dict(enumerate(measure(sample, decoded)))
 
     def __len__(self):
         return len(self.codecs)
@@ -227,6 +245,11 @@ class FieldSettings:
         """Bytes of all streams, and of the sample that the field belongs to."""
         fields = self.sample.fields.values() or [self.sample.truth]
         return sum(map(len, self.streams)) + sum(values.nbytes for values in fields)
+
+    @property
+    def algorithm_1(self) -> float | None:
+        """Tolerance that Algorithm 1 finds for the field; None where it is not known."""
+        return next((t for version, t in self.versions.items() if is_algorithm_1(version)), None)
 
     def decode(self, setting: int) -> np.ndarray:
         """The field as it comes back, ``(ny, nx)``."""
@@ -241,13 +264,12 @@ class FieldSettings:
 
     def view(self, setting: int) -> FieldView:
         """The field at a setting, and what is lost."""
-        return FieldView(
-            self.sample,
-            self.decode(setting),
-            tolerance=float(self.tolerances[setting]),
-            ratio=float(self.ratios[setting]),
-            nbytes=len(self.streams[setting]),
-        )
+        decoded = self.decode(setting)
+        if setting not in self._losses:
+            (self._losses[setting],) = measure(self.sample, decoded[None])
+        tolerance, ratio = float(self.tolerances[setting]), float(self.ratios[setting])
+        nbytes = len(self.streams[setting])
+        return FieldView(self.sample, decoded, self._losses[setting], tolerance, ratio, nbytes)
 
     def nearest_ratio(self, ratio: float) -> int:
         """The setting whose ratio is nearest on a logarithmic scale."""
@@ -267,22 +289,15 @@ def _pool() -> ThreadPoolExecutor:
 
 @dataclass(frozen=True, eq=False)
 class FieldView:
-    """A field at one setting of its codec, and all that is said of it.
+    """A field at one setting of its codec: what comes back, and what is lost.
 
-    Parameters
-    ----------
-    sample : SampleField
-        The true field, and what is known of it.
-    decoded : array (ny, nx)
-        What comes back from the codec.
-    tolerance, ratio : float
-        Bound in the field's unit (0: lossless), and payload ratio.
-    nbytes : int
-        Of the stream.
+    `tolerance` is in the field's unit (0: lossless), `ratio` that of the payload, `nbytes` the
+    stream's.
     """
 
     sample: SampleField
     decoded: np.ndarray = field(repr=False)
+    losses: Losses
     tolerance: float
     ratio: float
     nbytes: int
@@ -292,39 +307,11 @@ class FieldView:
         """``decoded - truth``, (ny, nx)."""
         return self.decoded - self.sample.truth
 
-    @functools.cached_property
-    def magnitude(self) -> np.ndarray:
-        """``|decoded - truth|``, (ny, nx)."""
-        return np.abs(self.difference)
-
-    @functools.cached_property
-    def l1(self) -> float:
-        """Mean absolute error of the compression, in the field's unit."""
-        return float(self.magnitude.mean(dtype=np.float64))
-
-    @functools.cached_property
-    def linf(self) -> float:
-        """Largest absolute error, in the field's unit."""
-        return float(self.magnitude.max())
-
-    @property
-    def psnr(self) -> float:
-        """In dB; inf without error, nan for a field that never varies."""
-        sample = self.sample
-        if not sample.peak:
-            return math.nan
-        return float(metrics.psnr(self.decoded, sample.truth, sample.peak))
-
     @property
     def share(self) -> float | None:
         """L1 of the compression over the model error; None where no model error is known."""
         error = self.sample.model_error
-        return self.l1 / error if error else None
-
-    @functools.cached_property
-    def totals(self) -> tuple[Total, ...]:
-        """The quantities of the sample, this field decoded and the others true."""
-        return self.sample.totals(self.decoded)
+        return self.losses.l1 / error if error else None
 
     @property
     def error_limits(self) -> tuple[float, float]:
@@ -336,7 +323,7 @@ class FieldView:
         """Edges of |error| ``(n + 1,)``, percentage of cells ``(n,)``, and that of exact cells."""
         low, high = np.log10(self.error_limits)
         n = 40
-        size = self.magnitude.ravel()
+        size = np.abs(self.difference).ravel()
         wrong = size[size > 0]
         place = ((np.log10(wrong) - low) * (n / (high - low))).astype(np.intp)
         counts = np.bincount(place.clip(0, n - 1), minlength=n)

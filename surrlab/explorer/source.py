@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from surrlab import compression
 from surrlab.compression.codecs import Codec, codec_class
+from surrlab.compression.compress import Ratios, ratios, table
+from surrlab.compression.search import find_tolerance
 from surrlab.compression.version import Version
 from surrlab.compression.zfp import Zfp
 from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
@@ -37,6 +38,7 @@ from surrlab.explorer.settings import (
     SampleField,
     cached,
     codecs_for,
+    is_algorithm_1,
 )
 
 NO_MODELS = "There are no evaluated models of this ensemble here: run `make study` to have some."
@@ -62,7 +64,7 @@ class StoredVersion:
         """The version that a compressed ensemble says it is."""
         request = ensemble.metadata.get("request", {})
         try:
-            version = Version.from_config(request)
+            version = Version.from_config(request["version"])
         except (KeyError, TypeError, ValueError):
             version = None
         return cls(version, ensemble)
@@ -79,13 +81,13 @@ class StoredVersion:
         return (0, one.codec, one.rule, one.factor) if one else (1, self.name)
 
     @functools.cached_property
-    def ratios(self) -> compression.Ratios:
+    def ratios(self) -> Ratios:
         """Payload and file ratio of the whole."""
-        return compression.ratios(self.ensemble)
+        return ratios(self.ensemble)
 
     def tolerances(self, simulation: int) -> np.ndarray:
         """Tolerances ``(T, fields)`` of a simulation that this version holds."""
-        return compression.table(self.ensemble.select([simulation]))["tolerance"].values
+        return table(self.ensemble.select([simulation]))["tolerance"].values
 
 
 class ResultsView:
@@ -134,9 +136,6 @@ class ResultsView:
         except KeyError as error:
             self.quantities = {}
             self.notes.append(f"{error.args[0]}: totals such as the mass are not shown.")
-
-    def __repr__(self):
-        return f"<ResultsView of {self.truth!r}>"
 
     @property
     def heading(self) -> str:
@@ -197,7 +196,7 @@ class ResultsView:
         if error is not None and not any(is_algorithm_1(version) for version in found):
             values = self._samples.read(simulation, step)[place]
             chosen = Version(self.codec.name, "field", 1.0)
-            found[chosen] = compression.find_tolerance(values, error, self.codec).tolerance
+            found[chosen] = find_tolerance(values, error, self.codec).tolerance
         return found
 
     def _table(self, version: StoredVersion, simulation: int) -> np.ndarray:
@@ -220,14 +219,9 @@ class ResultsView:
         return "Algorithm 1's choice for this field"
 
     def field_settings(self, simulation: int, step: int, name: str) -> FieldSettings:
-        """A field of a sample at every setting of its codec.
+        """A field of a sample at every setting of its codec; KeyError, IndexError if there is none.
 
-        Raises
-        ------
-        KeyError, IndexError
-            If there is no such simulation, step or field.
-        ValueError, OSError
-            If the field cannot be read or encoded.
+        ValueError or OSError where the field cannot be read or encoded.
         """
         key = (simulation, step, name)
         return cached(self._samples.cache, ("settings", *key), lambda: self._field_settings(*key))
@@ -283,22 +277,8 @@ class ResultsView:
         return self.models.view(simulation, step, name)
 
 
-def is_algorithm_1(version: Version) -> bool:
-    """Whether a version's tolerances are those that Algorithm 1 finds."""
-    return version.rule != "fixed" and version.factor == 1.0
-
-
 def open_field(values, name: str = "field", unit: str = "", model_error=None) -> ResultsView:
-    """One array ``(ny, nx)`` to look at.
-
-    Parameters
-    ----------
-    values : array (ny, nx)
-        Row 0 is drawn at the bottom. Integers become float32.
-    name, unit : str
-        What people read.
-    model_error : float, optional
-        Mean absolute error of a model on it, in its unit: then Algorithm 1's choice is marked.
+    """One array ``(ny, nx)`` to look at; parameters are those of `widget.explore_field`.
 
     Raises
     ------

@@ -7,22 +7,23 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from surrlab._files import replacing
 from surrlab.explorer import charts, html
+from surrlab.explorer.html import StatusLine
 from surrlab.explorer.pages import (
     FieldPage,
     ModelPage,
-    PythonCall,
     SharedControls,
-    StatusLine,
     row,
 )
 from surrlab.explorer.settings import FieldView
@@ -151,8 +152,12 @@ class Explorer(widgets.VBox):
         else:
             always = {"name": name, "unit": unit}
             always |= {} if model_error is None else {"model_error": model_error}
-            call = PythonCall("picture_field", "array", ("tolerance",), always)
             self.children = [style, self._body]
+
+            def call(view: dict[str, Any]) -> str:
+                chosen = {"tolerance": view["tolerance"]} if "tolerance" in view else {}
+                return html.python_call("picture_field", "array", always, chosen)
+
             self._open(lambda: open_field(source, name, unit, model_error), call, alone=True)
 
     @property
@@ -162,11 +167,10 @@ class Explorer(widgets.VBox):
 
     def _open_folder(self, path, ensemble=None) -> None:
         always = {"ensemble": str(ensemble)} if ensemble else {}
-        taken = ("simulation", "step", "field", "tolerance")
-        call = PythonCall("picture", repr(str(path)), taken, always)
+        call = functools.partial(html.python_call, "picture", repr(str(path)), always)
         self._open(lambda: open_results(path, ensemble), call)
 
-    def _open(self, make: Callable[[], ResultsView], call: PythonCall, alone: bool = False) -> None:
+    def _open(self, make: Callable[[], ResultsView], call, alone: bool = False) -> None:
         self.results = self.fields = self.models = None
         self._body.children = [self._status]
 
@@ -178,7 +182,7 @@ class Explorer(widgets.VBox):
 
         self._status.attempt(build)
 
-    def _build(self, results: ResultsView, call: PythonCall, alone: bool) -> None:
+    def _build(self, results: ResultsView, call, alone: bool) -> None:
         self._shared = SharedControls(results, self._status, call)
         self.field, self.time, self.play = (
             getattr(self._shared, name) for name in ("field", "time", "play")
@@ -222,7 +226,7 @@ class Explorer(widgets.VBox):
 
     def call(self) -> str:
         """Python that makes the figure of this view."""
-        return self._shared.call.code(self.shown_page.arguments())
+        return self._shared.call(self.shown_page.arguments())
 
     def figure(self) -> Figure:
         """This view on paper; ValueError, with the reason, where there is none."""

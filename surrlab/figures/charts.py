@@ -6,6 +6,7 @@ on paper, the theme's on a screen. Dashes are lengths of ink and gap in points.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,9 +14,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import FuncFormatter, LogLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from surrlab._text import number
+from surrlab._text import number, superscript
 
 Dash = tuple[float, ...]
 
@@ -132,19 +133,28 @@ def draw_chart(ax: Axes, chart: Chart) -> None:
         return
     for element in chart.elements:
         _draw_element(ax, element)
-    for side, axis in ((ax.xaxis, chart.x), (ax.yaxis, chart.y)):
-        side.set_label_text(verbatim(axis.label))
+    ax.set(xlabel=verbatim(chart.x.label), ylabel=verbatim(chart.y.label))
+    for name, axis in (("x", chart.x), ("y", chart.y)):
         if axis.log:
-            side._set_axes_scale("log")
+            ax.set(**{f"{name}scale": "log"})
+            side = getattr(ax, f"{name}axis")
             # Over less than some decades 2 and 5 are written, too; more would run together.
             few = axis.limits[1] < 300 * axis.limits[0]
             side.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
-            side.set_minor_locator(LogLocator(subs=()))
-            side.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+            side.set_minor_locator(NullLocator())
+            side.set_major_formatter(FuncFormatter(_few_decades if few else _decade))
     ax.set(xlim=chart.x.limits, ylim=chart.y.limits)
     ax.spines[["top", "right"]].set_visible(False)
     if any(getattr(element, "label", "") for element in chart.elements):
         ax.legend(fontsize=8, frameon=False)
+
+
+def _few_decades(value: float, _=None) -> str:
+    return number(value)
+
+
+def _decade(value: float, _=None) -> str:
+    return f"10{superscript(round(math.log10(value)))}"
 
 
 def _draw_element(ax: Axes, element: Curve | Band | Mark | Histogram) -> None:

@@ -151,10 +151,10 @@ class ChunkIndex:
         try:
             stored = list(ensemble.chunks(path))
             encodings = {filters: hdf5_filters.codec_of(filters) for *_, filters in stored}
-        except OSError as error:
-            raise type(error)(f"{path}: {error}") from error
-        except ValueError as error:
-            raise NotInPlaceError(f"{path}: {error}") from error
+        except (OSError, ValueError) as error:
+            kind = type(error) if isinstance(error, OSError) else NotInPlaceError
+            text = str(error)
+            raise kind(text if str(path) in text else f"{path}: {text}") from error
         rows = np.empty(len(stored), _ROW)
         for i, name in enumerate(("field", "offset", "nbytes"), 1):
             rows[name] = [chunk[i] for chunk in stored]

@@ -177,12 +177,13 @@ class SampleLoader:
 
     def _batches(self, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches that the threads read while the caller computes."""
-        remaining = iter(batches)
+        reader, remaining = self._running_reader(), iter(batches)
         waiting: deque[tuple[np.ndarray, np.ndarray, list[Future]]] = deque()
         try:
             while True:
+                if reader.closed:
+                    raise RuntimeError(CLOSED)
                 for samples in itertools.islice(remaining, 1 + PREFETCH - len(waiting)):
-                    reader = self._running_reader()
                     fields = reader.buffers.take(len(samples))
                     waiting.append((samples, fields, reader.start(samples, fields)))
                 if not waiting:
@@ -196,6 +197,7 @@ class SampleLoader:
             for _, _, parts in waiting:
                 for part in parts:
                     part.cancel()
+            waiting.clear()  # an error that a part holds must not hold this frame
 
     def _running_reader(self) -> Reader:
         """The threads of this process."""
@@ -230,8 +232,9 @@ class SampleLoader:
 
 
 def _wait(parts: list[Future]) -> None:
+    """Wait for the threads; raise what went wrong in one of them."""
     try:
-        for part in parts:
-            part.result()
+        while parts:
+            parts.pop(0).result()  # popped: an error must not hold what holds it
     except CancelledError:
         raise RuntimeError(CLOSED) from None

@@ -31,6 +31,8 @@ GAP, CALL = 1 << 14, 1e-5
 TASK = 1 << 20
 """Decoded bytes that are worth waking up one more thread for."""
 
+_numbers = itertools.count()
+
 CLOSED = "the loader was closed while it was iterated"
 
 
@@ -81,7 +83,8 @@ class Reader(ABC):
 
     def __init__(self, threads: int, buffers: BatchBuffers):
         self.threads, self.buffers, self.pid = threads, buffers, os.getpid()
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="surrlab-loader")
+        self._name = f"surrlab-loader-{next(_numbers)}-thread"
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix=self._name)
         self.closed = False
 
     @abstractmethod
@@ -99,7 +102,9 @@ class Reader(ABC):
         if self.pid != os.getpid():  # a fork's copy: the threads are not here
             return
         self.closed = True
-        self.pool.shutdown(cancel_futures=True)
+        # Garbage may be collected in one of the threads, which cannot wait for itself.
+        own = threading.current_thread().name.startswith(self._name)
+        self.pool.shutdown(wait=not own, cancel_futures=True)
 
 
 class LibraryReader(Reader):
@@ -193,12 +198,9 @@ class ChunkReader(Reader):
         """As `_from_files`, from the bytes of whole files that stay in memory."""
         files = chunks["file"]
         cuts = [0, *(np.flatnonzero(np.diff(files)) + 1).tolist(), len(chunks)]
-        addresses, ends = chunks["offset"].copy(), chunks["offset"] + chunks["nbytes"]
+        addresses = chunks["offset"].copy()  # within the file's size: the index has checked them
         for a, b in itertools.pairwise(cuts):
-            file_bytes = self._file_bytes(chunks[a])
-            if ends[a:b].max() > len(file_bytes):
-                raise self._error(chunks[a], f"lies beyond the file's {len(file_bytes)} bytes")
-            addresses[a:b] += file_bytes.ctypes.data
+            addresses[a:b] += self._file_bytes(chunks[a]).ctypes.data
         yield slice(None), addresses
 
     def _file_bytes(self, chunk: np.void) -> np.ndarray:

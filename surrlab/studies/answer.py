@@ -7,7 +7,6 @@ models come next follows from the verdicts alone.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence

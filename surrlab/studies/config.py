@@ -207,9 +207,10 @@ def get_preset(name: str) -> StudyConfig:
     >>> get_preset("quick").shape
     (48, 16)
     """
-    if name not in PRESETS:
+    known = PRESETS | GALLERY
+    if name not in known:
         raise KeyError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
-    return PRESETS[name]
+    return known[name]
 
 
 def configured(config: StudyConfig, settings: Mapping[str, Any]) -> StudyConfig:

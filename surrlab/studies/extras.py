@@ -19,14 +19,15 @@ from surrlab.evaluation.evaluate import model_errors, scores
 from surrlab.studies.answer import lossy_models, versions
 from surrlab.studies.experiments import compressed
 from surrlab.studies.models import (
-    TRAINING_ERRORS,
     Model,
     evaluations,
     folder,
     raw_models,
+    stored,
     train_models,
+    training_errors_path,
 )
-from surrlab.studies.results import Study, read_table
+from surrlab.studies.results import Study
 from surrlab.training.surrogate import load
 
 EPOCHS = (1 / 4, 1 / 2, 1, 2)
@@ -138,7 +139,7 @@ def proxy(study: Study) -> pd.DataFrame:
 
 def _mean(study: Study, models: list[Model]) -> xr.DataArray:
     """Mean over models of the model error of every training sample."""
-    found = [read_table(folder(study, m) / TRAINING_ERRORS)["model_error"] for m in models]
+    found = [stored(study, model, training_errors_path)["model_error"] for model in models]
     return sum(found) / len(found)
 
 

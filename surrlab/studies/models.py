@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,13 @@ from typing import Any
 import xarray as xr
 
 from surrlab import _parallel
+from surrlab._files import DamagedError, say_again
 from surrlab.compression.version import RAW, Version
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation.evaluate import VERSION, evaluate, model_errors
 from surrlab.studies.results import Study, cached_table, read_table
 from surrlab.training.step import best_accelerator, make_fabric
+from surrlab.training.surrogate import read_model
 from surrlab.training.train import TrainConfig, run_config, run_id, train
 
 TRAINING_ERRORS = "training_errors.nc"
@@ -82,15 +83,26 @@ def train_models(study: Study, models: Sequence[Model], label: str) -> None:
     accelerator = best_accelerator()
     common = (study.config.train, study.test_set, study.field_statistics, accelerator)
     # By where they are stored: versions that a codec rounds to equal tolerances share their models.
-    stored = {evaluation_path(study, model): model for model in models}
+    wanted = {evaluation_path(study, model): model for model in models}
     jobs = [
-        (_train_one, (model, path, *common)) for path, model in stored.items() if not path.exists()
+        (_train_one, (model, path, *common))
+        for path, model in wanted.items()
+        if not (path.exists() and _is_whole(path.parent))
     ]
     executor: Executor | None = study.executor
     if executor is None and accelerator != "cpu":
         executor = ThreadPoolExecutor(1)
-    for _ in _parallel.run(jobs, executor=executor, label=label, unit="model", total=len(stored)):
+    for _ in _parallel.run(jobs, executor=executor, label=label, unit="model", total=len(wanted)):
         pass
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a model's files are what was written."""
+    try:
+        read_model(path)
+    except OSError:
+        return False
+    return True
 
 
 def _train_one(
@@ -121,12 +133,33 @@ def _train_one(
     cached_table(path, {"test_digest": test_set.digest}, compare)
 
 
+def training_errors_path(study: Study, model: Model) -> Path:
+    """Return the table of a raw model's errors on what it learned, beside its weights."""
+    return folder(study, model) / TRAINING_ERRORS
+
+
+def stored(study: Study, model: Model, path_of: Callable[[Study, Model], Path]) -> xr.Dataset:
+    """Return a table beside a model's weights; one that is damaged or gone is made again."""
+    path = path_of(study, model)
+    try:
+        table = read_table(path)
+    except DamagedError as error:
+        say_again(path, error)
+        table = None
+    if table is None:
+        path.unlink(missing_ok=True)
+        evaluation_path(study, model).unlink(missing_ok=True)  # what tells that all is there
+        train_models(study, [model], "evaluate again")
+        table = read_table(path)
+        assert table is not None
+    return table
+
+
 def evaluations(study: Study, models: Sequence[Model], name: str) -> xr.Dataset:
     """Return what `evaluate` found of trained models, along ``model``; kept in ``<name>.nc``."""
-    paths = [evaluation_path(study, model) for model in models]
 
     def join() -> xr.Dataset:
-        tables = [read_table(path) for path in paths]
+        tables = [stored(study, model, evaluation_path) for model in models]
         truth = [variable for variable in tables[0] if variable.startswith("truth_")]
         joined = xr.concat([t.drop_vars(truth) for t in tables], "model", data_vars="all")
         return joined.merge(tables[0][truth]).assign_coords(_coordinates(study, models))
@@ -138,8 +171,7 @@ def histories(study: Study, models: Sequence[Model]) -> xr.Dataset:
     """Return the training loss of every model, ``loss`` (model, epoch); kept in ``history.nc``."""
 
     def join() -> xr.Dataset:
-        files = [folder(study, model) / "history.json" for model in models]
-        rows = [json.loads(file.read_text()) for file in files]
+        rows = [read_model(folder(study, model))[2] for model in models]
         loss = [[epoch["loss"] for epoch in row] for row in rows]
         epochs = [epoch["epoch"] for epoch in rows[0]]
         coordinates = _coordinates(study, models)

@@ -313,7 +313,10 @@ def read_model(path: Path) -> tuple[dict[str, Any], Normaliser, list[dict[str, A
     for name, digest in files.items():
         check_file(path / name)
         if sha256(path / name) != digest:
-            raise DamagedError(f"{path / name} has changed since {CONFIG} was written")
+            raise DamagedError(
+                f"{path / name} has changed since {CONFIG} was written; remove {path}, and the "
+                "model is trained again"
+            )
     history = json.loads((path / HISTORY).read_bytes())
     return {k: v for k, v in run.items() if k not in ("normaliser", "files")}, normaliser, history
 

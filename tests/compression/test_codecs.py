@@ -61,6 +61,7 @@ def test_what_a_codec_has_without_saying_so():
     codec, field = Rounding(0.5), np.linspace(-3, 3, 48, dtype=np.float32).reshape(8, 6)
     assert Rounding.snap(0.3) == 0.3 and Rounding.lossless() == Rounding(0)
     assert (codec.coarser(), codec.finer()) == (Rounding(1.0), Rounding(0.25))
+    assert Rounding(0).finer() == Rounding(0) and Raw().finer() == Raw()
     assert Rounding.expected_tolerance(0.25, ndim=2) == 0.5
     assert (
         not Rounding(Rounding.erasing_tolerance(3, 2))

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 from newcomer import rounding
 from newcomer.rounding import Rounding
 
 from surrlab import compression
-from surrlab.compression.codecs import codec_class
+from surrlab.compression.codecs import Raw, codec_class
 from surrlab.data.native import open_native
 from surrlab.loading import SampleLoader
 
@@ -85,3 +86,29 @@ def test_lossless_is_lossless(ensemble, tmp_path):
     with ThreadPoolExecutor(1) as pool:
         made = compression.compress(one, 0, tmp_path / "x", codec=Rounding, executor=pool)
     np.testing.assert_array_equal(made.read_simulation(2), one.read_simulation(2))
+
+
+class WithoutLossless(Rounding):
+    """A codec that has no lossless mode of its own, as many have none."""
+
+    @classmethod
+    def lossless(cls):
+        return Raw()
+
+
+def test_a_codec_without_a_lossless_mode_stores_raw_fields(ensemble, tmp_path):
+    one = ensemble.select([2])
+    tolerances = xr.DataArray(
+        np.where(np.arange(51) % 3, 0.1, 0), {"sample": np.arange(51)}, name="tolerance"
+    ).assign_coords(simulation=("sample", np.full(51, 2)), step=("sample", np.arange(51)))
+    with ThreadPoolExecutor(1) as pool:
+        made = compression.compress(
+            one, tolerances, tmp_path / "x", codec=WithoutLossless, executor=pool
+        )
+    with h5py.File(made.file(2)) as file:
+        assert sorted(file["_chunks/density"]) == ["raw", "rounding"]
+    values, wanted = made.read_simulation(2), one.read_simulation(2)
+    np.testing.assert_array_equal(values[::3], wanted[::3])
+    assert 0 < abs(values - wanted).max() <= 0.1 * (1 + 1e-6)
+    with SampleLoader(made, 16, seed=0, shuffle=False) as loader:
+        np.testing.assert_array_equal(np.concatenate([f for _, f in loader]), values)

@@ -29,7 +29,7 @@ def test_names_are_for_people():
     }
     assert {version: version.name for version in names} == names
     assert Version("zfp", "field", 1).label(21.04) == "21.0× (tolerance ×1)"
-    assert Version("zfp", "fixed", 0.5).label(9.99) == "10.0× (fixed tolerance 1/2)"
+    assert Version("zfp", "fixed", 0.5).label(9.99) == "10.0× (fixed tolerance 0.5)"
     assert RAW.label(1.0) == "raw"
 
 

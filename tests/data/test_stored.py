@@ -163,7 +163,7 @@ def never_written(file, values):
 
 
 def of_several_fields(file, values):
-    file.create_dataset("a", data=values, chunks=(2, *SHAPE))
+    file.create_dataset("a", data=values, chunks=(2, *SHAPE), fletcher32=True)
 
 
 def big_endian(file, values):
@@ -196,3 +196,18 @@ def test_what_only_hdf5_can_read_is_refused_with_the_reason(file, values, make, 
     make(file, values)
     with pytest.raises(ValueError, match=rf"file\.h5: /\w+ .*{reason}; only HDF5 itself can read"):
         stored(file)
+
+
+@pytest.mark.parametrize("n_lead", [1, 2])
+def test_raw_chunks_of_several_fields_hold_each_of_them(file, values, n_lead):
+    shape = (2, *SHAPE) if n_lead == 1 else (2, 3, *SHAPE)  # the last chunks are partly empty
+    values = values if n_lead == 1 else np.stack([values, -values])
+    file.create_dataset("a", data=values, chunks=shape)
+    path = file.filename
+    file.close()
+    with h5py.File(path) as again:
+        rows = sorted(locate(again["a"], "float32", grid_ndim=2))
+    assert [row for row, *_ in rows] == list(range(n_lead * T))
+    for row, offset, nbytes, filters in rows:
+        found = plain(path, StoredChunk(row, 0, offset, nbytes, filters), SHAPE, "f4")
+        np.testing.assert_array_equal(found, values.reshape(-1, *SHAPE)[row])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ARTEFACTS = ROOT / "artefacts"
 # No look-ups and no updates: the machine may be cut off, and the tests' subject is on loopback.
 CHROMIUM_FLAGS = (

@@ -8,16 +8,21 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from surrlab import compression, training
-from surrlab.compression import search
-from surrlab.data import native
+from surrlab.compression.compress import compress, table
+from surrlab.compression.search import find_tolerance
+from surrlab.compression.version import Version
+from surrlab.data.ensemble import InMemoryEnsemble
+from surrlab.data.fields import Field
+from surrlab.data.open import open_ensemble
 from surrlab.explorer import source
-from surrlab.explorer.source import OneField
+from surrlab.explorer.source import ResultsView, open_field, open_results
+
+FINE, COARSE = Version("zfp", "field", 1.0), Version("zfp", "field", 4.0)
 
 
 @pytest.fixture(scope="module")
 def whole(studied):
-    return source.open(studied)
+    return open_results(studied)
 
 
 @pytest.fixture
@@ -25,186 +30,205 @@ def copy(studied, tmp_path):
     return shutil.copytree(studied, tmp_path / "copy")
 
 
-def training_and_test(found):
-    held_out = found.held_out
-    return next(s for s in found.simulations if s not in held_out), held_out[0]
+def training_and_test(results):
+    held_out = results.held_out
+    return next(s for s in results.simulations if s not in held_out), held_out[0]
+
+
+def version_folder(results, version=FINE):
+    return next((results / "compressed").glob(f"{version.folder}-*"))
+
+
+def edit_manifest(folder, change):
+    manifest = json.loads((folder / "ensemble.json").read_text())
+    change(manifest)
+    (folder / "ensemble.json").write_text(json.dumps(manifest))
 
 
 def test_a_study_is_whole(whole):
     assert whole.notes == []
-    assert [one.level for one in whole.stored] == [1.0, 4.0]
-    assert len(whole.held_out) == 1
+    assert [one.version for one in whole.stored] == [FINE, COARSE]
+    assert len(whole.held_out) == 2 == len(whole.models.simulations)
     ratios = [one.ratios.payload for one in whole.stored]
     assert ratios[0] < ratios[1]
-    assert [name.partition("×")[0] for name in list(whole.judged.models)[1:]] == [
-        f"{ratio:.1f}" for ratio in ratios
+    assert list(whole.models.models)[1:] == [
+        version.label(ratio) for version, ratio in zip((FINE, COARSE), ratios, strict=True)
     ]
 
 
+def test_test_samples_of_their_own(studied_apart):
+    """Simulations of the two ensembles have the same numbers: nothing may be mixed up."""
+    results = open_results(studied_apart)
+    assert results.notes == [] and results.held_out == ()
+    test = open_ensemble(studied_apart / "test_ensemble")
+    assert results.models.test_set.digest == test.digest != results.truth.digest
+    view = results.model_view(1, 30, "pressure")
+    np.testing.assert_array_equal(view.panels["truth"], test.read(test.position(1, 30))[3])
+    search = xr.load_dataset(studied_apart / "tolerance_search.nc", engine="h5netcdf")
+    here = search.isel(sample=(search["simulation"] == 1) & (search["step"] == 30))
+    error = here["model_error"].sel(field="pressure").item()
+    assert results.model_error(1, 30, "pressure") == pytest.approx(error)
+
+
 @pytest.mark.parametrize("name", ["density", "pressure"])
-def test_the_marked_rung_is_bit_for_bit_what_is_stored(whole, name):
+def test_the_marked_setting_is_bit_for_bit_what_is_stored(whole, name):
     simulation, _ = training_and_test(whole)
-    marks = whole.marks(simulation, 40, name)
-    assert set(marks) == {1.0, 4.0}
-    ladder = whole.ladder(simulation, 40, name)
+    settings = whole.field_settings(simulation, 40, name)
+    assert set(settings.versions) == {FINE, COARSE}
     for one in whole.stored:
-        rung = ladder.rung_of(marks[one.level])
-        assert ladder.tolerance(rung) == marks[one.level]
+        setting = settings.setting_of(settings.versions[one.version])
+        assert settings.tolerances[setting] == settings.versions[one.version]
         with h5py.File(one.ensemble.file(simulation)) as file:
             stored = file[name][40]
-        np.testing.assert_array_equal(whole.show(simulation, 40, name, rung).decoded, stored)
+        np.testing.assert_array_equal(settings.view(setting).decoded, stored)
+    assert "Stored, as zfp ×4" in whole.version_note(COARSE, simulation)
 
 
 def test_algorithm_1_runs_where_a_simulation_was_held_out(whole):
     _, held_out = training_and_test(whole)
-    field = whole.field(held_out, 40, "density")
-    table = whole.judged.table.sel(simulation=held_out, field="density").isel(time=40)
-    error = float(table["l1"][table["kind"].values == "raw"].mean())
+    settings = whole.field_settings(held_out, 40, "density")
+    rows = whole.models.table
+    rows = rows.isel(sample=(rows["simulation"] == held_out) & (rows["step"] == 40))
+    error = float(rows["l1"].sel(field="density")[rows["kind"].values == "raw"].mean())
     assert whole.model_error(held_out, 40, "density") == pytest.approx(error)
-    expected = search.find_tolerance(field, error).tolerance
-    assert whole.marks(held_out, 40, "density") == {1.0: expected}
+    expected = find_tolerance(settings.sample.truth, error).tolerance
+    assert settings.versions == {FINE: expected} and settings.algorithm_1 == expected
+    assert whole.version_note(FINE, held_out) == "Algorithm 1's choice for this field"
 
 
 def test_totals_are_of_the_sample_with_one_field_decoded(whole):
     simulation, _ = training_and_test(whole)
-    coarse = whole.show(simulation, 40, "density", 20)
-    mass, *_ = coarse.totals
-    area = whole.grid.cell_area
+    coarse = whole.field_view(simulation, 40, "density", 20)
+    mass, *_ = coarse.losses.totals
+    area = whole.truth.grid.cell_volume
     assert mass.label == "total mass" and mass.unit == "g/cm"
-    assert mass.before == pytest.approx(coarse.truth.sum(dtype=float) * area)
+    assert mass.before == pytest.approx(coarse.sample.truth.sum(dtype=float) * area)
     assert mass.after == pytest.approx(coarse.decoded.sum(dtype=float) * area)
-    assert all(one.before == one.after for one in whole.show(simulation, 40, "energy", 20).totals)
-
-
-def test_models_and_curves_are_those_of_the_study(whole, studied):
-    held_out = whole.held_out[0]
-    compared = whole.compare(held_out, 30, "pressure")
-    assert list(compared.panels)[:2] == ["truth", "raw model"] and len(compared.panels) == 4
-    folder = whole.judged.folders["raw seed 0"]
-    inputs = whole.truth.select([held_out]).inputs[0, 30]
-    expected = training.predict(training.load(folder), inputs)[3]
-    np.testing.assert_allclose(compared.panels["raw model"], expected, rtol=1e-5)
-    table = xr.load_dataset(studied / "lossy_training.nc").sel(simulation=held_out)
-    raw = table["thickness"].values[table["kind"].values == "raw"]
-    np.testing.assert_allclose(compared.curves.reach, 2 * raw.std(axis=0, ddof=1))
-    np.testing.assert_array_equal(compared.curves.truth, table["truth_thickness"])
-    assert compared.curves.label == "mixing-layer thickness"
-    rows = json.loads((studied / "summary.json").read_text())["lossy_training"]["verdicts"]
-    assert [v["state"] for v in compared.verdicts] == [row["state"] for row in rows]
-    assert [v["reason"] for v in compared.verdicts] == [row["reason"] for row in rows]
+    energy = whole.field_view(simulation, 40, "energy", 20).losses.totals
+    assert len(energy) == 4 and all(one.before == one.after for one in energy)
 
 
 def test_an_ensemble_alone(studied):
-    found = source.open(studied / "ensemble")
-    assert "no models" in found.notes[0] and found.marks(0, 40, "density") == {}
-    shown = found.show(0, 40, "density", 12)
-    assert shown.share is None and shown.ratio > 1
-    with pytest.raises(ValueError, match="no judged models"):
-        found.compare(0, 40, "density")
+    results = open_results(studied / "ensemble")
+    assert "no models" in results.notes[0]
+    assert results.field_settings(0, 40, "density").versions == {}
+    view = results.field_view(0, 40, "density", 12)
+    assert view.share is None and view.ratio > 1
+    with pytest.raises(ValueError, match="no evaluated models"):
+        results.model_view(0, 40, "density")
 
 
 def test_a_compressed_ensemble_finds_its_source_two_folders_up(studied):
-    version = next((studied / "compressed").glob("x1-*"))
-    found = source.open(version)
-    assert found.notes == [] and found.truth.path == studied / "ensemble"
-    assert found.stored[0].level == 1.0
+    results = open_results(version_folder(studied))
+    assert results.notes == [] and results.truth.name == str(studied / "ensemble")
+    assert results.stored[0].version == FINE
 
 
 def test_a_compressed_ensemble_whose_source_is_gone(copy):
     shutil.rmtree(copy / "ensemble")
-    version = next((copy / "compressed").glob("x1-*"))
-    found = source.open(version)
+    version = version_folder(copy)
+    found = open_results(version)
     assert "its source is not here" in found.notes[0]
-    assert found.show(found.simulations[0], 40, "density", 12).ratio > 1
-    results = source.open(copy)
-    assert "the least compressed version" in results.notes[0]
-    assert results.truth.path == version and results.judged is None
+    assert found.field_view(found.simulations[0], 40, "density", 12).ratio > 1
+    results = open_results(copy)
+    assert "truth is zfp ×1, the least compressed version" in results.notes[0]
+    assert results.truth.name == str(version) and results.models is None
+
+
+def test_the_raw_ensemble_can_lie_elsewhere(copy, tmp_path):
+    moved = shutil.move(copy / "ensemble", tmp_path / "elsewhere")
+    assert open_results(copy, moved).notes == []
+    found = open_results(version_folder(copy), moved)
+    assert found.notes == [] and found.truth.name == str(moved)
 
 
 def test_results_without_compressed_versions_and_models(copy):
     for name in ("compressed", "models"):
         shutil.rmtree(copy / name)
-    for table in copy.glob("*.nc"):
-        table.unlink()
-    found = source.open(copy)
-    assert found.notes == [
+    for one in copy.glob("*.nc"):
+        one.unlink()
+    results = open_results(copy)
+    assert results.notes == [
         "No compressed versions are stored here: every setting is computed on demand.",
         source.NO_MODELS,
     ]
-    assert found.marks(0, 40, "density") == {}
-
-
-def test_weights_that_are_gone_leave_curves_and_verdicts(copy):
-    shutil.rmtree(copy / "models")
-    found = source.open(copy)
-    assert list(found.judged.models) == [] and "has no weights" in found.notes[0]
-    compared = found.compare(found.held_out[0], 30, "density")
-    assert list(compared.panels) == ["truth"] and len(compared.verdicts) == 2
+    assert results.field_settings(0, 40, "density").versions == {}
 
 
 def test_results_of_another_ensemble(copy, ensemble):
     """Same format, other simulations: nothing of the study may be shown beside them."""
     shutil.rmtree(copy / "ensemble")
     shutil.copytree(ensemble.path, copy / "ensemble")
-    manifest = json.loads((copy / "ensemble" / "ensemble.json").read_text())
-    for entry in manifest["files"]:
-        entry["sha256"] = "0" * 64  # as if their contents were others
-    (copy / "ensemble" / "ensemble.json").write_text(json.dumps(manifest))
-    found = source.open(copy)
-    assert any("was made from another ensemble" in note for note in found.notes)
-    assert any("lossy_training.nc" in note for note in found.notes)
-    assert found.stored == () and found.judged is None and not found.has_model_errors
+
+    def change(manifest):
+        for entry in manifest["files"]:
+            entry["sha256"] = "0" * 64  # as if their contents were others
+
+    edit_manifest(copy / "ensemble", change)
+    results = open_results(copy)
+    assert any("was made from another ensemble" in note for note in results.notes)
+    assert any("lossy_training.nc" in note for note in results.notes)
+    assert results.stored == () and results.models is None and not results.has_model_errors
 
 
-def test_tables_of_another_version(copy):
-    for name in ("lossy_training", "variability"):
-        table = xr.load_dataset(copy / f"{name}.nc", engine="h5netcdf")
-        table.drop_vars("folder").to_netcdf(copy / f"{name}.nc", engine="h5netcdf")
-    found = source.open(copy)
-    assert any("variability.nc was made" in note for note in found.notes)
-    assert found.judged is None and len(found.stored) == 2
+def test_a_version_is_what_its_folder_says_inside_whatever_its_name(copy):
+    shutil.move(version_folder(copy, COARSE), copy / "compressed" / "x0.125-b833bc67")
+    results = open_results(copy)
+    assert [one.version for one in results.stored] == [FINE, COARSE] and results.notes == []
 
 
-def test_a_benchmark_that_this_version_does_not_know(copy):
-    manifest = json.loads((copy / "ensemble" / "ensemble.json").read_text())
-    manifest["scenario"]["name"] = "kelvin-helmholtz"
-    (copy / "ensemble" / "ensemble.json").write_text(json.dumps(manifest))
-    found = source.open(copy / "ensemble")
-    assert any("'kelvin-helmholtz'" in note for note in found.notes)
-    assert found.show(0, 40, "density", 12).totals == ()
+def test_a_quantity_that_nobody_registered(copy):
+    def change(manifest):
+        manifest["benchmark"]["quantities"] = ["swirl"]
+
+    edit_manifest(copy / "ensemble", change)
+    results = open_results(copy / "ensemble")
+    assert any("'swirl'" in note and "totals" in note for note in results.notes)
+    assert results.field_view(0, 40, "density", 12).losses.totals == ()
 
 
 def test_folders_with_nothing_to_look_at(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no folder .*nowhere"):
-        source.open(tmp_path / "nowhere")
+        open_results(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="There is nothing to look at in"):
-        source.open(tmp_path)
+        open_results(tmp_path)
 
 
 def test_a_constant_field_of_an_ensemble(ensemble, tmp_path):
-    copy = native.open(shutil.copytree(ensemble.path, tmp_path / "e"))
+    copy = open_ensemble(shutil.copytree(ensemble.path, tmp_path / "e"))
     with h5py.File(copy.file(0), "a") as file:
         file["pressure"][:] = 10.0
-    found = source.Gallery(copy)
-    shown = found.show(0, 40, "pressure", 12)
-    assert shown.l1 == 0 and shown.limits == (10.0, 10.0) and np.isnan(shown.psnr)
+    view = ResultsView(copy).field_view(0, 40, "pressure", 12)
+    assert view.losses.l1 == 0 and view.sample.limits == (10.0, 10.0)
+    assert np.isnan(view.losses.psnr)
 
 
 def test_nan_in_an_ensemble_is_named(ensemble, tmp_path):
-    copy = native.open(shutil.copytree(ensemble.path, tmp_path / "e"))
+    copy = open_ensemble(shutil.copytree(ensemble.path, tmp_path / "e"))
     with h5py.File(copy.file(0), "a") as file:
         file["pressure"][3, 0, 0] = np.nan
     with pytest.raises(ValueError, match=r"field pressure of simulation 0 in .* holds NaN"):
-        source.Gallery(copy).show(0, 40, "pressure", 12)
+        ResultsView(copy).field_view(0, 40, "pressure", 12)
 
 
-def test_every_version_of_a_level_less_folder_is_a_version(studied, tmp_path):
-    found = source.open(studied)
-    errors = xr.full_like(compression.table(found.stored[0].ensemble)["tolerance"], 0.01)
-    mine = compression.compress(found.stored[0].ensemble, errors, tmp_path / "mine")
-    opened = source.open(tmp_path / "mine", ensemble=studied / "ensemble")
-    assert "its source is not here" in opened.notes[0]  # made from a compressed one, not from raw
-    assert opened.truth.digest == mine.digest
+def test_a_compressed_folder_that_names_no_version(studied, tmp_path):
+    results = open_results(studied)
+    errors = xr.full_like(table(results.stored[0].ensemble)["tolerance"], 0.01)
+    mine = compress(results.stored[0].ensemble, errors, tmp_path / "mine")
+    found = open_results(tmp_path / "mine", ensemble=studied / "ensemble")
+    assert "its source is not here" in found.notes[0]  # made from a compressed one, not from raw
+    assert found.truth.digest == mine.digest
+    compress(results.truth, 0.01, tmp_path / "fixed")
+    found = open_results(tmp_path / "fixed", ensemble=studied / "ensemble")
+    assert found.notes == [] and found.stored[0].version is None
+    assert found.stored[0].name == "fixed"
+    assert found.field_settings(0, 40, "density").versions == {}
+
+
+def test_fields_on_three_axes_are_a_sentence():
+    cube = InMemoryEnsemble.of_field(np.zeros((2, 3, 4), np.float32), Field("a"))
+    with pytest.raises(ValueError, match=r"two axes; an array has 3 \(z, y, x\)"):
+        ResultsView(cube)
 
 
 @pytest.mark.parametrize(
@@ -219,13 +243,15 @@ def test_every_version_of_a_level_less_folder_is_a_version(studied, tmp_path):
 )
 def test_arrays_that_are_no_field(values, model_error, message):
     with pytest.raises((TypeError, ValueError), match=message):
-        OneField(values, model_error=model_error)
+        open_field(values, model_error=model_error)
 
 
 def test_one_field():
     counts = np.arange(64).reshape(8, 8)
-    one = OneField(counts, "count", "K", model_error=0.5)
-    assert one.values.dtype == np.float32 and one.units == {"count": "K"}
-    found = one.show(0, 0, "count", one.ladder(0, 0, "count").rung_of(one.marks(0, 0, "count")[1]))
-    assert found.l1 <= 0.5 and found.share <= 1
-    assert OneField(counts.astype(float)).values.dtype == np.float64
+    results = open_field(counts, "count", "K", model_error=0.5)
+    assert results.truth.dtype == "float32" and results.truth.fields == (Field("count", "K"),)
+    settings = results.field_settings(0, 0, "count")
+    view = settings.view(settings.setting_of(settings.algorithm_1))
+    assert view.losses.l1 <= 0.5 and view.share <= 1 and view.losses.totals == ()
+    assert view.sample.wavenumber_unit == "cycles / cell"
+    assert open_field(counts.astype(float)).truth.dtype == "float64"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import runpy
 import shutil
 
 import matplotlib.pyplot as plt
@@ -11,9 +12,9 @@ import pytest
 from PIL import Image
 from synthetic import TABLES
 
-from surrlab import cli
+from surrlab import _notebook_runner, cli
 from surrlab.figures import FIGURES, catalogue, draw
-from surrlab.studies import presets
+from surrlab.studies import config
 
 
 def study(path, *names):
@@ -32,7 +33,7 @@ def results(tmp_path_factory):
 
 def test_every_figure_of_the_notebooks_is_in_the_list_and_the_other_way_round():
     called = {}
-    for notebook in sorted(cli.NOTEBOOKS.glob("[0-9]_*.ipynb")):
+    for notebook in sorted(_notebook_runner.FOLDER.glob("[0-9]_*.ipynb")):
         code = "".join(
             cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"
         )
@@ -119,7 +120,7 @@ def test_table_one_has_the_ensembles_at_hand(ensemble, tmp_path, capsys):
     ensemble_file.unlink()
     assert cli.main(["figures", "--results", str(tmp_path)]) == 0
     *_, mine, rt, pchip = capsys.readouterr().out.splitlines()
-    assert mine.split() == ["rayleigh-taylor", "(mine)", "0.00141", "24", "8", "6", "306"]
+    assert mine.split() == ["rayleigh-taylor", "(mine)", "0.00141", "24", "×", "8", "6", "306"]
     assert rt.split()[:3] == ["RT", "(paper)", "450"] and pchip.split()[-1] == "152184"
 
 
@@ -132,10 +133,11 @@ def test_a_folder_without_tables_is_an_error(tmp_path, capsys):
 def test_gallery(tmp_path, monkeypatch):
     """Small pictures from a simulation of its own and from the tables of the studies there are."""
     study(tmp_path, "verdicts")
-    coarse = dataclasses.replace(presets.GALLERY["gallery-rt"], shape=(24, 8))
-    monkeypatch.setattr(presets, "GALLERY", {"gallery-rt": coarse})
+    coarse = dataclasses.replace(config.GALLERY["gallery-rt"], shape=(24, 8))
+    monkeypatch.setattr(config, "GALLERY", {"gallery-rt": coarse})
+    script = runpy.run_path(str(_notebook_runner.FOLDER.resolve().parent / "docs/pictures.py"))
     for _ in range(2):
-        assert cli.main(["gallery", str(tmp_path / "out"), "--results", str(tmp_path)]) == 0
+        script["main"](tmp_path / "out", tmp_path)
     made = {path.name: path for path in (tmp_path / "out").iterdir()}
     names = {"quick-verdict.png", "gallery-rt-evolution.png", "gallery-rt-compressed.png"}
     assert set(made) == names
@@ -145,5 +147,5 @@ def test_gallery(tmp_path, monkeypatch):
 
 
 def test_committed_pictures_are_small():
-    pictures = sorted((cli.NOTEBOOKS / "figures").glob("*.png"))
+    pictures = sorted((_notebook_runner.FOLDER / "figures").glob("*.png"))
     assert pictures and all(path.stat().st_size < 150_000 for path in pictures)

@@ -275,6 +275,17 @@ def test_one_file_of_many_simulations_and_views_of_it(data, asked, monkeypatch):
     assert asked == [(1, 2), (2, 5), (0, 1, 2, 3, 4, 5)]
 
 
+def test_a_field_of_a_sample_that_lies_nowhere_is_named(data, monkeypatch):
+    whole = NativeEnsemble.chunks
+
+    def chunks(ensemble, file):
+        yield from (c for c in whole(ensemble, file) if (c.sample, c.field) != (53, 3))
+
+    monkeypatch.setattr(NativeEnsemble, "chunks", chunks)
+    with pytest.raises(OSError, match="simulation 1, time 2, field pressure was never written"):
+        ChunkIndex(data)
+
+
 def test_a_codec_that_nobody_registered_is_read_by_hdf5_only(tmp_path, data, monkeypatch):
     monkeypatch.delitem(codecs._by_filter, 1, raising=False)
     with h5py.File(data.file(0), "r+") as file:

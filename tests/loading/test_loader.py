@@ -1,3 +1,6 @@
+import contextlib
+import dataclasses
+import gc
 import multiprocessing
 import os
 import pickle
@@ -194,6 +197,10 @@ def contiguous(file, name, values):
     file[name] = values
 
 
+def several_in_a_chunk(file, name, values):
+    file.create_dataset(name, data=values, chunks=(2, *values.shape[1:]))
+
+
 def unchecked(file, name, values):
     file.create_dataset(name, data=values, chunks=(1, *values.shape[1:]))
 
@@ -219,7 +226,9 @@ def partly_left_out(file, name, values):
     dataset.id.write_direct_chunk((2, 0, 0), checked, filter_mask=0b01)
 
 
-@pytest.mark.parametrize("write", [contiguous, unchecked, filtered_by_hdf5, partly_left_out])
+@pytest.mark.parametrize(
+    "write", [contiguous, several_in_a_chunk, unchecked, filtered_by_hdf5, partly_left_out]
+)
 def test_other_layouts_are_read_as_hdf5_reads_them(made, write):
     data = made(write)
     _, fields = everything(SampleLoader(data, 2, seed=0, shuffle=False))
@@ -230,7 +239,7 @@ def test_other_layouts_are_read_as_hdf5_reads_them(made, write):
     "arguments, message",
     [
         ({"chunks": (1, 24, 8), "compression": "gzip"}, "deflate"),
-        ({"chunks": (3, 24, 8)}, r"chunks of \(3, 24, 8\)"),
+        ({"chunks": (3, 24, 8), "fletcher32": True}, r"chunks of \(3, 24, 8\)"),
         ({"chunks": (1, 24, 8), "dtype": ">f4"}, "not native float32"),
         ({"chunks": (1, 24, 8), "dtype": "f8"}, "not native float32"),
     ],
@@ -308,7 +317,7 @@ def test_closed_while_a_library_reads(lines, monkeypatch):
             threading.Event().wait(0.01)
             return super().read(sample)
 
-    slow = Slow(**{name: getattr(lines, name) for name in lines.__dataclass_fields__})
+    slow = Slow(**{f.name: getattr(lines, f.name) for f in dataclasses.fields(lines)})
     loader = SampleLoader(slow, 8, seed=0)
     iterator = iter(loader)
     next(iterator)
@@ -322,8 +331,11 @@ def test_a_field_that_was_never_written_is_named(made):
         dataset = file.create_dataset(name, values.shape, "f4", chunks=(1, 24, 8))
         dataset[: 2 if name == "pressure" else 3] = values[: 2 if name == "pressure" else 3]
 
-    with pytest.raises(OSError, match="simulation 0, time 2, field pressure was never written"):
-        SampleLoader(made(write), 2, seed=0)
+    data = made(write)
+    with pytest.raises(NotInPlaceError, match=r"00000\.h5.*/pressure has fields .* never written"):
+        ChunkIndex(data)
+    with pytest.warns(UserWarning, match="pressure has fields that were never written"):
+        SampleLoader(data, 2, seed=0)
 
 
 def test_an_iteration_left_early_leaves_nothing_behind(data):
@@ -514,6 +526,22 @@ def test_a_file_replaced_while_open_is_read_as_it_was(copy):
             everything(loader)
 
 
+def test_a_loader_that_failed_goes_with_its_last_reference(copy):
+    damage(copy.file(3), "density", 7)
+    before = resources()
+    gc.collect()
+    gc.disable()
+    try:
+        loader = SampleLoader(copy, 16, seed=0)
+        with contextlib.suppress(OSError):
+            everything(loader)
+        assert resources() > before
+        del loader
+        assert resources() == before
+    finally:
+        gc.enable()
+
+
 def test_an_error_of_the_disk_is_named(data, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error")
@@ -574,6 +602,7 @@ def test_closed_while_it_is_iterated(data, cache):
     loader.close()
     with pytest.raises(RuntimeError, match="closed while"):
         list(iterator)
+    assert loader._reader is None  # and no threads were started again
 
 
 INTERRUPTED = """
