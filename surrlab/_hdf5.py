@@ -8,6 +8,8 @@ from pathlib import Path
 
 import h5py
 
+from surrlab._files import DamagedError
+
 
 @contextmanager
 def new_file(path: Path) -> Iterator[h5py.File]:
@@ -31,10 +33,27 @@ def own_dataset(file: h5py.File, name: str) -> h5py.Dataset:
     ------
     KeyError
         If there is none of that name.
-    ValueError
+    DamagedError
         If a link, external storage or a virtual dataset leads elsewhere, or back to itself, or its
         chunks are larger than it.
     """
+    with naming(file, name):
+        return _own(file, name)
+
+
+@contextmanager
+def naming(file: h5py.File, name: str) -> Iterator[None]:
+    """What HDF5 says within the block of a damaged dataset names file and dataset, too."""
+    try:
+        yield
+    except (RuntimeError, OSError, KeyError) as error:
+        if file.filename in str(error):
+            raise
+        said = error.args[0] if error.args else error
+        raise DamagedError(f"{file.filename}: {name} is damaged ({said})") from error
+
+
+def _own(file: h5py.File, name: str) -> h5py.Dataset:
     dataset = _linked(file, name)
     if not dataset.is_virtual:
         return dataset
@@ -64,5 +83,5 @@ def _linked(file: h5py.File, name: str) -> h5py.Dataset:
     return dataset
 
 
-def _leads_out(file: h5py.File, name: str, what: str) -> ValueError:
-    return ValueError(f"{file.filename}: {name} {what}; surrlab reads a file's own fields only")
+def _leads_out(file: h5py.File, name: str, what: str) -> DamagedError:
+    return DamagedError(f"{file.filename}: {name} {what}; surrlab reads a file's own fields only")

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
-from surrlab._hdf5 import new_file, own_dataset
+from surrlab._hdf5 import naming, new_file, own_dataset
 from surrlab.compression import hdf5_filters
 from surrlab.compression.codecs import Codec
 from surrlab.compression.search import EncodedField
@@ -143,7 +143,8 @@ def table(ensemble: Ensemble) -> xr.Dataset:
         with h5py.File(ensemble.file(simulation), "r") as file:
             if GROUP not in file:
                 raise ValueError(f"{file.filename} is not compressed: it has no {GROUP!r} group")
-            columns = [own_dataset(file, f"{GROUP}/{column}")[:] for column in COLUMNS]
+            with naming(file, GROUP):
+                columns = [own_dataset(file, f"{GROUP}/{column}")[:] for column in COLUMNS]
             rows[simulation] = np.stack(columns, axis=-1)
     return as_dataset(ensemble, rows)
 

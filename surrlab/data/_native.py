@@ -103,10 +103,10 @@ class NativeEnsemble(Ensemble):
         with _opened(path) as file:
             for name in self.field_names:
                 dataset = self._dataset(file, name, simulation)
-                fills[name] = _fills(dataset)
                 try:
+                    fills[name] = _fills(dataset)
                     arrays.append(dataset[step])
-                except (OSError, RuntimeError) as error:
+                except (OSError, RuntimeError, KeyError) as error:
                     raise _damaged(f"{path}: field {name}, time {step}: {error}") from error
         samples = np.stack(arrays, axis=-1 - self.grid.ndim).astype(self.dtype, copy=False)
         several = samples if samples.ndim > len(self.sample_shape) else samples[None]
@@ -117,16 +117,12 @@ class NativeEnsemble(Ensemble):
     def _dataset(self, file: h5py.File, name: str, simulation: int) -> h5py.Dataset:
         """A field of a file, once it is known to be the file's own, and as long as it should be."""
         dataset, n = own_dataset(file, name), len(self.run(simulation).times)
-        if dataset.shape != (n, *self.grid.shape) or dataset.dtype.itemsize != self._itemsize:
-            raise ValueError(
-                f"{file.filename}: {name} is {dataset.dtype} {dataset.shape}, {MANIFEST} says "
-                f"{self.dtype} {(n, *self.grid.shape)}"
+        if dataset.shape != (n, *self.grid.shape) or dataset.dtype.kind != "f":
+            raise DamagedError(
+                f"{file.filename}: {name} is {dataset.shape} {dataset.dtype}, {MANIFEST} says "
+                f"{(n, *self.grid.shape)} {self.dtype}"
             )
         return dataset
-
-    @property
-    def _itemsize(self) -> int:
-        return np.dtype(self.dtype).itemsize
 
     def chunks(self, file: Path) -> Iterator[StoredChunk]:
         """Yield address and encoding of every field of this view that lies in one of `files`."""
