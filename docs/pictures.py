@@ -10,19 +10,20 @@ from pathlib import Path
 from PIL import Image
 
 from surrlab import _files, studies
-from surrlab.figures import catalogue
-from surrlab.studies import config
+from surrlab.figures.catalogue import FIGURES, draw
+from surrlab.studies.config import GALLERY, PRESETS
 
 
-def wanted(results):
+def pictures(results):
     """Names of figures by the folder of the study whose tables they are drawn from."""
-    studied = [name for name in config.PRESETS if "smoke" not in name]  # whose models say nothing
+    studied = [name for name in PRESETS if "smoke" not in name]  # whose models say nothing
     names = {results / name: ("verdict", "side_by_side") for name in studied}
-    for name in config.GALLERY:
-        study = studies.open_study(name, results)
-        simulation = study.simulation(study.ensemble, 0)
+    for name, config in GALLERY.items():
+        study = studies.Study(config, results / name)
+        study.path.mkdir(parents=True, exist_ok=True)
+        simulation = study.ensemble.simulations[0]
         studies.evolution(study, simulation)
-        studies.compressed_fields(study, simulation, len(study.ensemble.samples) // 2)
+        studies.compressed_fields(study, simulation, len(study.ensemble.of(simulation)) // 2)
         names[study.path] = ("evolution", "compressed")
     return names
 
@@ -39,12 +40,12 @@ def main(folder, results="results"):
     """Draw them all."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for study, names in wanted(Path(results)).items():
+    for study, names in pictures(Path(results)).items():
         for name in names:
-            if not (study / f"{catalogue.FIGURES[name].table}.nc").exists():
+            if not (study / f"{FIGURES[name].table}.nc").exists():
                 print(f"not drawn: {name} of {study.name}, which has not been studied yet")
                 continue
-            catalogue.draw(study, name)
+            draw(study, name)
             shrink(study / "figures" / f"{name}.png", folder / f"{study.name}-{name}.png")
 
 

@@ -16,9 +16,11 @@ PACKAGE = Path(surrlab.__file__).parent
 
 def stub(package):  # "surrlab.training" -> text of its stub
     """One line ``from module import name as name`` for each name that the package offers."""
-    names = vars(importlib.import_module(package))["_names"]
+    offered = vars(importlib.import_module(package))
+    names, modules = offered["_names"], offered["_modules"]
     lines = [f"from {package}.{module} import {name} as {name}" for name, module in names.items()]
     if package == "surrlab":
+        lines += [f"from surrlab import {module} as {module}" for module in modules]
         lines.append("__version__: str")
     return "\n".join([*sorted(lines), ""])
 

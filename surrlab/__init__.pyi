@@ -1,4 +1,13 @@
 __version__: str
+from surrlab import compression as compression
+from surrlab import data as data
+from surrlab import evaluation as evaluation
+from surrlab import explorer as explorer
+from surrlab import figures as figures
+from surrlab import loading as loading
+from surrlab import simulation as simulation
+from surrlab import studies as studies
+from surrlab import training as training
 from surrlab.compression import compress as compress
 from surrlab.compression import find_tolerances as find_tolerances
 from surrlab.data import open_ensemble as open_ensemble

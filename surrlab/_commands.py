@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -42,27 +43,41 @@ def study(args: argparse.Namespace) -> None:
     """Run the notebooks in order, and print the answer."""
     from surrlab import _notebook_runner as notebooks
     from surrlab.data.open import open_ensemble
-    from surrlab.studies.config import configured, get_preset
+    from surrlab.studies.results import open_study
 
     chosen = _parameters(args.overrides)
-    if args.seeds_max is not None:
-        chosen["seeds_max"] = args.seeds_max
     plan = {path: notebooks.parameters(path) for path in _notebooks("[0-9]_*.ipynb")}
     of_notebooks = set().union(*plan.values())
     settings = {name: value for name, value in chosen.items() if name not in of_notebooks}
-    config = configured(get_preset(args.preset), settings)  # refuses what is no number of a study
-    results = args.results.resolve()
-    given = {"preset": args.preset, "results": str(results), "settings": settings}
+    for name in ("seeds_max", "network", "quantities", "minutes", "trainer", "trainer_layout"):
+        if (value := getattr(args, name)) is not None:
+            settings[name] = value
+    if args.card:
+        settings["card"] = str(args.card.resolve())
+    _importable_from_here()
+    given: dict[str, Any] = {"preset": args.preset or "", "results": str(args.results.resolve())}
     if args.ensemble:
-        open_ensemble(args.ensemble)  # refuses what is none
+        open_ensemble(args.ensemble, card=settings.get("card"))  # refuses what is none
         given["ensemble"] = str(args.ensemble.resolve())
+    opened = open_study(**given, **settings)  # refuses what is no number of a study
+    if opened.config.trainer:
+        settings["trainer"] = opened.config.trainer  # with files named from the root on
     for path, names in plan.items():
-        mine = {**given, **{name: chosen[name] for name in names if name in chosen}}
-        timeout = args.timeout or config.timeout
-        notebooks.run(path, results / args.preset / path.name, mine, timeout=timeout)
-    summary = json.loads((results / args.preset / "summary.json").read_text())
-    print(_answer(summary["answer"]))
-    print(f"figures, tables and executed notebooks: {results / args.preset}")
+        mine = {**given, "settings": settings} | {n: chosen[n] for n in names if n in chosen}
+        timeout = args.timeout or opened.config.timeout
+        notebooks.run(path, opened.path / path.name, mine, timeout=timeout)
+    print(_answer(opened.results.summary["answer"]))
+    print(f"figures, tables and executed notebooks: {opened.path}")
+
+
+def _importable_from_here() -> None:
+    """Let ``module:name`` be found in the working folder: by notebooks and workers, too."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    known = os.environ.get("PYTHONPATH", "")
+    if here not in known.split(os.pathsep):
+        os.environ["PYTHONPATH"] = here + (os.pathsep + known if known else "")
 
 
 def figures(args: argparse.Namespace) -> None:
@@ -247,7 +262,7 @@ def _parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Values of ``-p NAME JSON``."""
     chosen = {}
     for name, text in pairs:
-        if name in ("preset", "results", "ensemble"):
+        if name in ("preset", "results", "ensemble", "card"):
             raise ValueError(f"-p {name} would mix two studies; use --{name}")
         if name == "settings":
             raise ValueError("-p takes each setting by its own name")

@@ -117,6 +117,17 @@ def read_json(path: Path, *, limit: int = 1 << 24) -> dict[str, Any]:
     return value
 
 
+def read_whole(path: Path) -> dict[str, Any]:
+    """Return what a JSON file holds; nothing if there is none, or it is damaged, which is said."""
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        return {}
+    except DamagedError as error:
+        say_again(path, error)
+        return {}
+
+
 def check_file(path: Path, limit: int | None = None) -> os.stat_result:
     """Refuse what is not a file, or a longer one: opening a FIFO would wait for ever.
 

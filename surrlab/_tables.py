@@ -26,16 +26,18 @@ def write_table(path: Path, table: xr.Dataset) -> None:
     write_bytes(path, image + _seal(image))
 
 
-def read_table(path: Path) -> xr.Dataset | None:
-    """Return a stored table, with what it was made from in its attributes; None if there is none.
+def read_table(path: Path) -> xr.Dataset:
+    """Return a stored table, with what it was made from in its attributes.
 
     Raises
     ------
+    FileNotFoundError
+        If there is none.
     DamagedError
         If it is not what was written.
     """
     if not path.exists():
-        return None
+        raise FileNotFoundError(f"there is no table {path}")
     check_file(path)
     contents = path.read_bytes()
     image = contents[: -len(_seal(b""))]

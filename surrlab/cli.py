@@ -75,14 +75,40 @@ def _parser() -> argparse.ArgumentParser:
 
     command("presets", _commands.presets, "the studies there are, with their size and minutes")
 
-    study = command(
-        "study", _commands.study, "the whole study, from simulation to verdict", preset="its size"
+    study = command("study", _commands.study, "the whole study, from simulation to verdict")
+    study.add_argument(
+        "--preset", help="its numbers; default: quick, or chosen from the --ensemble"
     )
     study.add_argument(
         "--results", type=_arguments.new_folder, default=Path("results"), help="default: results"
     )
     study.add_argument(
         "--ensemble", type=_arguments.existing, help="an ensemble that exists already"
+    )
+    study.add_argument(
+        "--card", type=_arguments.existing, help="JSON file with what its files do not say"
+    )
+    study.add_argument(
+        "--minutes",
+        type=_arguments.number(1e-3, 1e6),
+        help="for all trainings, where the epochs are chosen from the ensemble; default: 30",
+    )
+    study.add_argument(
+        "--network", help="generator, unet, vit or MODULE:FACTORY; arguments: -p network"
+    )
+    study.add_argument(
+        "--trainer",
+        metavar="COMMAND",
+        help="trains in place of surrlab: 'CMD {data} {inputs} {seed} {out}'",
+    )
+    study.add_argument(
+        "--trainer-layout", help="of its {data}: professor (plain HDF5; default) or native"
+    )
+    study.add_argument(
+        "--quantities",
+        nargs="+",
+        metavar="NAME",
+        help="to follow: registered names, integral_FIELD, MODULE:NAME",
     )
     study.add_argument(
         "-p",

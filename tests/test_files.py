@@ -215,4 +215,3 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
     with _locks.locked(tmp_path):
         assert (tmp_path / ".lock").read_text().split()[0] == str(os.getpid())
     assert os.listdir(tmp_path) == []
-

@@ -66,7 +66,7 @@ def locate(
                 yield row, *stored[stored_row]
             mapped += len(rows)
         if mapped != n_rows:
-            raise _unreadable(dataset, "shows fields that lie nowhere")
+            raise _incomplete(dataset, "shows fields that lie nowhere")
         return
     if reason := obstacle(dataset, dtype, len(plane)):
         raise _unreadable(dataset, reason)
@@ -82,7 +82,7 @@ def locate(
     dataset.id.chunk_iter(chunks.append)
     inner = dataset.chunks[:n_lead]  # planes within a chunk; more than one only if raw
     if len(chunks) * np.prod(inner) < n_rows:
-        raise _unreadable(dataset, "has fields that were never written")
+        raise _incomplete(dataset, "has fields that were never written")
     encodings = {mask: filters_of(dataset, mask) for mask in {c.filter_mask for c in chunks}}
     for chunk in chunks:
         filters = encodings[chunk.filter_mask]
@@ -142,6 +142,11 @@ def _planes(space: h5py.h5s.SpaceID, dataset: h5py.Dataset, n_lead: int) -> list
         within = tuple(slice(i, j + 1) for i, j in zip(first, end, strict=True))
         found.update(every[within].ravel().tolist())
     return sorted(found)
+
+
+def _incomplete(dataset: h5py.Dataset, what: str) -> OSError:
+    """HDF5 would read fill values there, and nobody could tell them from data."""
+    return OSError(f"{dataset.file.filename}: {dataset.name} {what}")
 
 
 def _unreadable(dataset: h5py.Dataset, what: str) -> ValueError:

@@ -17,7 +17,7 @@ from surrlab.evaluation import metrics, quantities
 from surrlab.evaluation.quantities import Quantity
 from surrlab.training.surrogate import Surrogate, predict
 
-VERSION = 4
+VERSION = 5
 """Raised when a column of `evaluate` changes its meaning: tables made before are made again."""
 
 
@@ -87,9 +87,11 @@ def evaluate(
     ensemble : Ensemble
         The truth: the raw test side.
     statistics : Dataset
-        ``low``, ``high`` and ``scale`` of each field: `Study.field_statistics`.
+        ``low``, ``high`` and ``scale`` of each field, and perhaps ``scored``:
+        `Study.field_statistics`. Fields that are not scored count in no mean, and have no PSNR
+        (NaN); by default those that are one number everywhere.
     followed : mapping, optional
-        Quantities by name; by default those that the ensemble's benchmark names.
+        Quantities by name; by default those of `quantities_of`.
 
     Returns
     -------
@@ -98,22 +100,24 @@ def evaluate(
         as ``truth_<name>`` the truth's own; of the benchmark's ``curve`` the correlation with the
         truth's in time, ``<curve>_correlation`` (test_simulation). A variable's ``long_name`` and
         ``units`` say what people read; the attributes ``curve`` and ``momentum`` name the
-        quantities of Figs. 8 and 3.
+        quantities of Figs. 8 and 3; the coordinate ``scored`` (field) is that of `statistics`.
     """
     if isinstance(model, Surrogate):
         model.require(ensemble)
     followed = quantities.quantities_of(ensemble) if followed is None else followed
     benchmark, ndim = ensemble.metadata.get("benchmark", {}), ensemble.grid.ndim
     curve = benchmark.get("curve") if benchmark.get("curve") in followed else None
-    peak = (statistics["high"] - statistics["low"]).values
+    spread = statistics["high"] - statistics["low"]
+    scored = statistics.get("scored", spread > 0).values
+    peak = np.where(scored, spread, 1.0)
     rows, correlations = [], []
     for simulation in ensemble.simulations:
         truth = ensemble.read_simulation(simulation)
         prediction = predicted(model, ensemble, simulation)
         row = {"l1": metrics.l1(prediction, truth, ndim)}
         peaks = np.broadcast_to(peak, row["l1"].shape)
-        row["psnr"] = metrics.psnr(prediction, truth, peaks, ndim)
-        row["normalised_l1"] = (row["l1"] / statistics["scale"].values).mean(axis=1)
+        row["psnr"] = np.where(scored, metrics.psnr(prediction, truth, peaks, ndim), np.nan)
+        row["normalised_l1"] = (row["l1"] / statistics["scale"].values)[:, scored].mean(axis=1)
         for prefix, samples in (("", prediction), ("truth_", truth)):
             measured = quantities.measure(followed, ensemble, simulation, samples)
             row |= {prefix + name: values for name, values in measured.items()}
@@ -125,7 +129,7 @@ def evaluate(
     attributes = _attributes(followed)
     table = xr.Dataset(
         {n: (dims[: values.ndim], values, attributes[n]) for n, values in columns.items()},
-        ensemble.coords,
+        ensemble.coords | {"scored": ("field", scored)},
         {key: benchmark[key] for key in ("curve", "momentum") if benchmark.get(key) in followed},
     )
     if curve:
@@ -160,7 +164,7 @@ def _attributes(followed: Mapping[str, Quantity]) -> dict[str, dict[str, str]]:
 def score_directions(evaluation: xr.Dataset) -> dict[str, str]:
     """Return the scores that a verdict compares, and whether higher or lower is better."""
     directions = {"l1": "lower"}
-    directions |= {f"psnr_{name}": "higher" for name in evaluation["field"].values}
+    directions |= {f"psnr_{name}": "higher" for name in _scored(evaluation)}
     directions |= dict.fromkeys(_totals(evaluation), "lower")
     if curve := _scored_curve(evaluation):
         directions[f"{curve}_correlation"] = "higher"
@@ -169,9 +173,8 @@ def score_directions(evaluation: xr.Dataset) -> dict[str, str]:
 
 def score_labels(evaluation: xr.Dataset) -> dict[str, str]:
     """Return what people read for each score of `score_directions`."""
-    names, labels = evaluation["field"].values, evaluation["label"].values
     of = {"l1": evaluation["normalised_l1"].attrs["long_name"]}
-    of |= {f"psnr_{n}": f"PSNR of {label}" for n, label in zip(names, labels, strict=True)}
+    of |= {f"psnr_{n}": f"PSNR of {label}" for n, (_, label) in _scored(evaluation).items()}
     of |= {n: f"error of {evaluation[n].attrs['long_name']}" for n in _totals(evaluation)}
     if curve := _scored_curve(evaluation):
         of[f"{curve}_correlation"] = evaluation[f"{curve}_correlation"].attrs["long_name"]
@@ -210,7 +213,7 @@ def scores(evaluation: xr.Dataset) -> pd.DataFrame:
     simulation = evaluation["simulation"].values
     order = list(dict.fromkeys(simulation.tolist()))
     columns = {"l1": evaluation["normalised_l1"].values}
-    for i, name in enumerate(evaluation["field"].values):
+    for name, (i, _) in _scored(evaluation).items():
         columns[f"psnr_{name}"] = evaluation["psnr"].transpose(..., "field").values[..., i]
     for name in _totals(evaluation):
         columns[name] = abs(evaluation[name] - evaluation[f"truth_{name}"]).values
@@ -225,6 +228,14 @@ def scores(evaluation: xr.Dataset) -> pd.DataFrame:
         [evaluation["seed"].values.tolist(), order], names=["seed", "simulation"]
     )
     return pd.DataFrame({name: values.ravel() for name, values in means.items()}, rows)
+
+
+def _scored(evaluation: xr.Dataset) -> dict[str, tuple[int, str]]:
+    """Place and label of each field that is scored."""
+    names, labels = (evaluation[name].values.tolist() for name in ("field", "label"))
+    scored = evaluation.coords.get("scored", np.ones(len(names)))
+    each = enumerate(zip(names, labels, np.asarray(scored), strict=True))
+    return {name: (i, label) for i, (name, label, kept) in each if kept}
 
 
 def _scored_curve(evaluation: xr.Dataset) -> str | None:

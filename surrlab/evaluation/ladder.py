@@ -136,7 +136,8 @@ def plan(
     control, finest = verdicts.get(ladder.control), verdicts.get(ladder.versions[0])
     if control is not None and control.state in PASSED:
         return []
-    if ladder.finished(ladder.versions[0], verdicts) and finest.state not in PASSED:
+    done = ladder.finished(ladder.versions[0], verdicts)
+    if done and finest is not None and finest.state not in PASSED:
         return []
     next_up = None
     for version in ladder.versions[:-1]:
@@ -146,8 +147,8 @@ def plan(
         if found is None or found.state not in PASSED:
             break
     needed: dict[str, tuple[int, ...]] = {}
-    for version in (next_up, ladder.control):
-        if version is None or ladder.finished(version, verdicts):
+    for version in filter(None, (next_up, ladder.control)):
+        if ladder.finished(version, verdicts):
             continue
         seen = len(verdicts[version].seeds) if version in verdicts else 0
         seeds = ladder.seeds[: next(look for look in ladder.stages if look > seen)]

@@ -61,8 +61,10 @@ class Margin:
             return text
         found = re.fullmatch(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(.*?)\s*", str(text))
         try:
+            if found is None:
+                raise ValueError
             size = float(found[1])
-        except (TypeError, ValueError):
+        except ValueError:
             raise ValueError(
                 f"a margin reads like '5 %', '0.5 dB', '2 % of range' or '0.01', not {text!r}"
             ) from None

@@ -1,13 +1,16 @@
 """Physical numbers of a sample, by name: what physicists follow in time (Eqs. 2 to 4).
 
-A benchmark names the quantities that make sense for it, and its constants; `register_quantity` adds
-a user's own.
+A benchmark names the quantities that make sense for it, and its constants; where nobody names any,
+each field's integral over the domain is followed. `register_quantity` adds a user's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -60,24 +63,80 @@ def register_quantity(quantity: Quantity) -> Quantity:
     return quantity
 
 
-def quantities_of(ensemble: Ensemble) -> dict[str, Quantity]:
-    """Return the quantities that an ensemble's benchmark names, with its own unit of time.
+INTEGRAL = "integral_"
+"""What the name of a field's integral begins with."""
+
+
+def quantities_of(ensemble: Ensemble, names: Sequence[str] = ()) -> dict[str, Quantity]:
+    """Return the quantities that are followed in an ensemble, with its own unit of time.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Whose benchmark names some; where it names none: the integral of each field that is not
+        static.
+    names : sequence of str
+        Others instead: registered names, ``integral_<field>``, or ``"module:name"`` of a
+        `Quantity`, of a list of them, or of a function like `Quantity.function`.
 
     Raises
     ------
     KeyError
-        If one of them is not registered.
+        If one of them is not known.
+    ValueError
+        If it cannot be imported, or is none.
     """
-    found = {}
-    for name in ensemble.metadata.get("benchmark", {}).get("quantities", ()):
-        if name not in _QUANTITIES:
-            raise KeyError(
-                f"{ensemble.name} names the quantity {name!r}, which nobody registered; there are "
-                f"{', '.join(_QUANTITIES)}"
-            )
-        quantity = _QUANTITIES[name]
-        found[name] = replace(quantity, unit=quantity.unit.replace("{time}", ensemble.time_unit))
-    return found
+    benchmark = ensemble.metadata.get("benchmark", {})
+    asked: Iterable[str] = names or benchmark.get("quantities", ())
+    if not asked:
+        asked = [INTEGRAL + field.name for field in ensemble.fields if not field.static]
+    found = [quantity for name in asked for quantity in _quantities(name, ensemble)]
+    unit = ensemble.time_unit
+    return {q.name: replace(q, unit=q.unit.replace("{time}", unit)) for q in found}
+
+
+def _quantities(name: str, ensemble: Ensemble) -> list[Quantity]:
+    field = name.removeprefix(INTEGRAL)
+    if ":" in name:
+        return _import(name)
+    if name in _QUANTITIES:
+        return [_QUANTITIES[name]]
+    if name.startswith(INTEGRAL) and field in ensemble.field_names:
+        one = ensemble.fields[ensemble.index(field)]
+        unit = " ".join(u for u in (one.unit, _volume_unit(ensemble.grid)) if u != "1") or "1"
+        return [Quantity(name, f"integral of {one.label}", unit, partial(_integral, field))]
+    raise KeyError(
+        f"{ensemble.name} names the quantity {name!r}, which nobody registered; there are "
+        f"{', '.join(_QUANTITIES)}, and {INTEGRAL}<field> of {', '.join(ensemble.field_names)}"
+    )
+
+
+def _import(name: str) -> list[Quantity]:
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # whatever the user's module does when it is imported
+        raise ValueError(
+            f"quantity {name!r} cannot be imported ({type(error).__name__}: {error}); is its "
+            "module installed, or on PYTHONPATH?"
+        ) from error
+    if not isinstance(found, Quantity) and callable(found):
+        found = Quantity(attribute, attribute.replace("_", " "), "1", found)
+    several = [found] if isinstance(found, Quantity) else found
+    if not isinstance(several, list | tuple) or not all(isinstance(q, Quantity) for q in several):
+        raise ValueError(f"{name!r} is {type(found).__name__}, no Quantity, list of them, function")
+    return list(several)
+
+
+def _volume_unit(grid: Grid) -> str:
+    units = [axis.unit for axis in grid.axes]
+    if len(units) in (2, 3) and len(set(units)) == 1 and units[0].isalpha():
+        return units[0] + "⁰¹²³"[len(units)]  # cm²
+    return " ".join(unit for unit in units if unit != "1") or "1"
+
+
+def _integral(field: str, fields, parameters, constants, grid):
+    return metrics.total_mass(fields[field], grid.cell_volume, grid.ndim)
 
 
 def measure(
@@ -136,14 +195,10 @@ def _mass(fields, parameters, constants, grid):
     return metrics.total_mass(fields["density"], grid.cell_volume, grid.ndim)
 
 
-def _momentum(component: int):
-    def momentum(fields, parameters, constants, grid):
-        velocity = fields["velocity_x"], fields["velocity_y"]
-        return metrics.total_momentum(fields["density"], *velocity, grid.cell_volume, grid.ndim)[
-            component
-        ]
-
-    return momentum
+def _momentum(component: int, fields, parameters, constants, grid):
+    velocity = fields["velocity_x"], fields["velocity_y"]
+    both = metrics.total_momentum(fields["density"], *velocity, grid.cell_volume, grid.ndim)
+    return both[component]
 
 
 def _even(grid: Grid) -> Grid:
@@ -174,13 +229,10 @@ def _copper_mass(fields, parameters, constants, grid):
     return metrics.total_mass(_copper(fields, constants), grid.cell_volume, grid.ndim)
 
 
-def _copper_momentum(component: int):
-    def momentum(fields, parameters, constants, grid):
-        velocity = (fields[f"velocity_{c}"].astype(np.float64) for c in "xy")
-        copper = _copper(fields, constants)
-        return metrics.total_momentum(copper, *velocity, grid.cell_volume, grid.ndim)[component]
-
-    return momentum
+def _copper_momentum(component: int, fields, parameters, constants, grid):
+    vx, vy = (fields[f"velocity_{c}"].astype(np.float64) for c in "xy")
+    copper = _copper(fields, constants)
+    return metrics.total_momentum(copper, vx, vy, grid.cell_volume, grid.ndim)[component]
 
 
 def _jet_length(fields, parameters, constants, grid):
@@ -189,12 +241,12 @@ def _jet_length(fields, parameters, constants, grid):
 
 for _one in (
     Quantity("mass", "total mass", "g/cm", _mass),
-    Quantity("momentum_x", "total x-momentum", "g/{time}", _momentum(0)),
-    Quantity("momentum_y", "total y-momentum", "g/{time}", _momentum(1)),
+    Quantity("momentum_x", "total x-momentum", "g/{time}", partial(_momentum, 0)),
+    Quantity("momentum_y", "total y-momentum", "g/{time}", partial(_momentum, 1)),
     Quantity("thickness", "mixing-layer thickness", "cm", _thickness),
     Quantity("copper_mass", "mass of copper", "g/cm", _copper_mass),
-    Quantity("copper_momentum_x", "x-momentum of copper", "g/{time}", _copper_momentum(0)),
-    Quantity("copper_momentum_y", "y-momentum of copper", "g/{time}", _copper_momentum(1)),
+    Quantity("copper_momentum_x", "x-momentum of copper", "g/{time}", partial(_copper_momentum, 0)),
+    Quantity("copper_momentum_y", "y-momentum of copper", "g/{time}", partial(_copper_momentum, 1)),
     Quantity("jet_length", "jet length", "cm", _jet_length),
 ):
     register_quantity(_one)

@@ -221,8 +221,8 @@ def verdict(
     rounding = 1e-12 * scale  # neither a spread nor a shift
     shift = np.where(np.abs(shift) > rounding, shift, 0.0)
     error = np.where(error > rounding, error, 0.0)
-    margin = np.array([np.nan if m is None else m.size for m in found])
-    judged = ~np.isnan(margin)
+    sizes = np.array([np.nan if m is None else m.size for m in found])
+    judged = ~np.isnan(sizes)
     within, harm = (level(len(seeds), looks, 1 - confidence, late=late) for late in (False, True))
     weights = _weights(names, judged, primary)
     low, high, bound = limits(shift, error, dof, within, harm, weights)
@@ -233,10 +233,10 @@ def verdict(
             "low": low,
             "high": high,
             "bound": bound,
-            "margin": margin,
+            "margin": sizes,
             "unit": unit,
             "worse": np.where(sign > 0, "more", "less"),
-            "state": position(low, bound, margin),
+            "state": position(low, bound, sizes),
         },
         index=pd.Index(names, name="score"),
     )

@@ -146,9 +146,8 @@ class ResultsView:
             return f"an array of {ny} × {nx} values, {truth.dtype}"
         counts = sorted({len(run.times) for run in truth.runs})
         times = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-        return (
-            f"{len(truth.runs)} simulations of {truth.benchmark}, {times} times, {ny} × {nx} cells"
-        )
+        n = f"{len(truth.runs)} simulation{'s' if len(truth.runs) > 1 else ''}"
+        return f"{n} of {truth.benchmark}, {times} times, {ny} × {nx} cells"
 
     # ------------------------------------------------------------------------------------ fields
 
@@ -187,17 +186,17 @@ class ResultsView:
         Where that is not stored but a model error is known, the algorithm runs here.
         """
         place = self.truth.index(name)
-        found = {
+        bounds = {
             one.version: float(self._table(one, simulation)[step, place])
             for one in self.stored
             if one.version and simulation in one.ensemble.simulations
         }
         error = self.model_error(simulation, step, name)
-        if error is not None and not any(is_algorithm_1(version) for version in found):
+        if error is not None and not any(is_algorithm_1(version) for version in bounds):
             values = self._samples.read(simulation, step)[place]
             chosen = Version(self.codec.name, "field", 1.0)
-            found[chosen] = find_tolerance(values, error, self.codec).tolerance
-        return found
+            bounds[chosen] = find_tolerance(values, error, self.codec).tolerance
+        return bounds
 
     def _table(self, version: StoredVersion, simulation: int) -> np.ndarray:
         key = ("tolerances", version.name, simulation)
@@ -369,23 +368,23 @@ def _open_study(truth: Ensemble, folders: list[Path], path: Path) -> ResultsView
 
 def _open_alone(path: Path, ensemble) -> ResultsView:
     """An ensemble without results; a compressed one with its source, where that is known."""
-    found = open_ensemble(path)
-    if "source" not in found.metadata.get("request", {}):
+    opened = open_ensemble(path)
+    if "source" not in opened.metadata.get("request", {}):
         note = (
             "This is an ensemble alone: settings are computed on demand, and there are no models "
             "to compare (those stand in a results folder)."
         )
-        return ResultsView(found, notes=[note])
+        return ResultsView(opened, notes=[note])
     raw = Path(ensemble).expanduser() if ensemble else path.parent.parent / "ensemble"
     if raw.exists():
         truth = open_ensemble(raw)
-        if _is_of(found, truth):
-            return ResultsView(truth.select(found.simulations), [StoredVersion.of(found)])
+        if _is_of(opened, truth):
+            return ResultsView(truth.select(opened.simulations), [StoredVersion.of(opened)])
     note = (
         "This ensemble is compressed and its source is not here: what is called truth is what was "
         "stored, and every setting compresses it once more."
     )
-    return ResultsView(found, notes=[note])
+    return ResultsView(opened, notes=[note])
 
 
 def _is_of(compressed: Ensemble, truth: Ensemble) -> bool:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from surrlab._files import replacing
 from surrlab._tables import read_table
 from surrlab.figures import data, images, loading, models
+from surrlab.figures.style import NothingToDraw
 
 
 class FigureSpec(NamedTuple):
@@ -68,6 +69,8 @@ def draw(results: str | os.PathLike, name: str) -> Figure:
         If there is no such figure.
     FileNotFoundError
         If the table is not there, naming the notebook that makes it.
+    NothingToDraw
+        If the ensemble has nothing that the figure shows.
     ValueError
         If the table lacks what the figure needs.
     """
@@ -75,9 +78,9 @@ def draw(results: str | os.PathLike, name: str) -> Figure:
         raise KeyError(f"there is no figure {name!r}; there are {', '.join(FIGURES)}")
     spec = FIGURES[name]
     path = Path(results) / f"{spec.table}.nc"
-    table = read_table(path)
-    if table is None:
+    if not path.exists():
         raise FileNotFoundError(f"{name}: there is no {path}; {spec.notebook}.ipynb makes it")
+    table = read_table(path)
     try:
         figure = spec.function(table)
     except KeyError as error:
@@ -85,6 +88,8 @@ def draw(results: str | os.PathLike, name: str) -> Figure:
             f"{name}: {path} lacks {error}; another version made it, {spec.notebook}.ipynb makes "
             "it again"
         ) from error
+    except NothingToDraw as error:
+        raise NothingToDraw(f"{name}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{name}: {path}: {error}") from error
     image = path.parent / "figures" / f"{name}.png"

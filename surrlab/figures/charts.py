@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -191,12 +192,12 @@ def draw_picture(ax: Axes, picture: Picture) -> AxesImage:
 
 
 def draw_pictures(
-    figure: SubFigure, axes: Sequence[Axes], pictures: Sequence[Picture], **bar
+    figure: SubFigure, axes: Sequence[Axes], pictures: Sequence[Picture], **shape: Any
 ) -> None:
-    """Draw pictures of one colour scale, with one colour bar beneath them; `bar` shapes it."""
+    """Draw pictures of one colour scale, with one colour bar beneath them of a `shape`."""
     for ax, picture in zip(axes, pictures, strict=True):
         image = draw_picture(ax, picture)
-    bar = figure.colorbar(image, ax=axes, location="bottom", **bar)
+    bar = figure.colorbar(image, ax=axes, location="bottom", **shape)
     bar.set_label(verbatim(pictures[0].label), fontsize=9)
     bar.ax.tick_params(labelsize=8)
     bar.ax.locator_params(nbins=4)

@@ -17,11 +17,13 @@ from matplotlib.figure import Figure
 
 from surrlab._text import listing, number, percent, quantity, sentence, signed, with_unit
 from surrlab.figures import style
-from surrlab.figures.style import add_caption, groups, subplots, version_note
+from surrlab.figures.style import NothingToDraw, add_caption, groups, subplots, version_note
 
 
 def history(table: xr.Dataset) -> Figure:
     """Training loss of every model: ``loss`` (model, epoch), in standard deviations."""
+    if not table.sizes["epoch"]:
+        raise NothingToDraw("nothing is known of epochs that surrlab did not train")
     figure, [[ax]] = subplots("Has every model been trained to its end?", 3.4)
     for group in groups(table["loss"]):
         for values in group.table:
@@ -97,7 +99,7 @@ def totals(evaluation: xr.Dataset, simulation: int, names: Sequence[str] = ()) -
     curve = evaluation.attrs.get("curve")
     names = list(names) or [str(n) for n in table if f"truth_{n}" in table and n != curve]
     if not names:
-        raise ValueError("the ensemble has no quantities to draw")
+        raise NothingToDraw("the ensemble has no quantities to draw")
     title = f"Simulation {simulation}: do lossy models (coloured) run among the raw ones (grey)?"
     figure, axes = style.subplot_grid(title, 4, len(names))
     among: dict[str, list[float]] = {}
@@ -171,6 +173,8 @@ def psnr(evaluation: xr.Dataset) -> Figure:
     panel says how many there are.
     """
     title = "PSNR of all test samples (higher is better): are coloured curves left of the grey?"
+    if "scored" in evaluation.coords:  # of a field that never changes there is nothing to say
+        evaluation = evaluation.isel(field=evaluation["scored"].values.astype(bool))
     labels = evaluation["label"].values.tolist()
     figure, axes = style.subplot_grid(title, 2.8, len(labels))
     for k, (ax, label) in enumerate(zip(axes, labels, strict=True)):
@@ -297,5 +301,5 @@ def _named(evaluation: xr.Dataset, role: str) -> str:
     """The quantity that a table's attribute names; not every ensemble has one."""
     name = evaluation.attrs.get(role)
     if not name:
-        raise ValueError(f"the ensemble names no {role} quantity: there is nothing to draw")
+        raise NothingToDraw(f"the ensemble names no {role} quantity: there is nothing to draw")
     return str(name)

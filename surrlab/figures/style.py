@@ -62,6 +62,10 @@ def field_styles(n: int) -> list[Style]:
     return [{"color": _FIELD_COLORS[i % size], "ls": line} for i, line in enumerate(lines)]
 
 
+class NothingToDraw(ValueError):
+    """An ensemble lacks what a figure shows: no fault of anybody's."""
+
+
 class Group(NamedTuple):
     """Models of one version: label, ``short`` label for captions, look, and their table."""
 

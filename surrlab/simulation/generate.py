@@ -18,7 +18,7 @@ def generate(
     path: str | os.PathLike,
     *,
     n_simulations: int,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     seed: int,
     executor: Executor | None = None,
 ) -> Ensemble:

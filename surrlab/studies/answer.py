@@ -214,7 +214,7 @@ def answer(study: Study) -> dict[str, Any]:
 def _going_on(study: Study) -> str:
     """Return the command that trains more seeds."""
     last = make_ladder(study).seeds[-1] + 1
-    return f"surrlab study --preset {study.path.name} --seeds-max {last + STEP}"
+    return f"{study.command} --seeds-max {last + STEP}"
 
 
 def generation_verdict(study: Study, table: xr.Dataset) -> Verdict | None:
@@ -258,6 +258,8 @@ def certify(study: Study, answer: dict[str, Any]) -> dict[str, Any]:
 
 def _training(study: Study) -> dict[str, Any]:
     train = study.config.train
+    if study.config.trainer:
+        return {"trainer": study.config.trainer, "layout": study.config.trainer_layout}
     return {
         "network": train.network.config(),
         "epochs": train.epochs,
@@ -318,9 +320,10 @@ def verify_certificate(path: Path) -> list[str]:
         problems.append(f"{path}: its contents were changed after it was written")
     if recommended := certificate["recommended"]:
         problems += _check_data(path.parent / recommended["folder"], recommended["digest"])
-    evaluation = read_table(path.parent / "lossy_training.nc")
-    if evaluation is None:
-        return [*problems, f"{path.parent} has no lossy_training.nc: the scores are not there"]
+    try:
+        evaluation = read_table(path.parent / "lossy_training.nc")
+    except OSError as error:
+        return [*problems, str(error)]
     return problems + _check_verdicts(certificate, evaluation)
 
 

@@ -10,6 +10,7 @@ from surrlab.compression.version import RULES
 from surrlab.simulation.pchip_impact import PchipImpact
 from surrlab.simulation.rayleigh_taylor import RayleighTaylor
 from surrlab.simulation.scenario import Scenario
+from surrlab.studies._trainer import Trainer
 from surrlab.training.networks import NetworkConfig, generator
 from surrlab.training.train import TrainConfig
 
@@ -49,6 +50,12 @@ class StudyConfig:
         Share of the simulations held out of training.
     seed : int
         Of the parameter draw and of the split.
+    quantities : tuple of str
+        What is followed beside the fields, as `quantities_of` takes it; by default what the
+        ensemble's benchmark names, else the fields' integrals.
+    trainer, trainer_layout : str
+        Command of a program that trains in place of surrlab, and how it wants its data: see
+        `Trainer`; empty: `train`.
     margins : mapping
         What counts as harmless, by the beginning of a score's name, as in ``{"psnr": "0.5 dB"}``;
         scores without one take the default's.
@@ -58,7 +65,7 @@ class StudyConfig:
 
     scenario: Scenario | None
     n_simulations: int
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     train: TrainConfig
     looks: tuple[int, ...] = (3, 5, 8, 12)
     seeds_max: int = 0
@@ -70,6 +77,9 @@ class StudyConfig:
     n_test_simulations: int = 120
     test_fraction: float = 0.1
     seed: int = 1
+    quantities: tuple[str, ...] = ()
+    trainer: str = ""
+    trainer_layout: str = "professor"
     margins: Mapping[str, str] = field(default_factory=dict)
     timeout: int = 3600
 
@@ -86,6 +96,9 @@ class StudyConfig:
             raise ValueError(f"a verdict needs two or more common seeds, not {self.looks[0]}")
         if self.rule not in RULES:
             raise ValueError(f"rule is one of {', '.join(RULES)}, not {self.rule!r}")
+        if self.trainer:
+            command = Trainer(self.trainer, self.trainer_layout).command
+            object.__setattr__(self, "trainer", command)
         if not set(self.generation_seeds) <= set(self.raw_seeds[1:]):
             raise ValueError(
                 f"generation_seeds {self.generation_seeds} must be seeds of raw models, but for 0, "
@@ -231,6 +244,8 @@ def configured(config: StudyConfig, settings: Mapping[str, Any]) -> StudyConfig:
     """
     given = {name: value for name, value in settings.items() if value not in (None, "", [], {}, ())}
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+    if isinstance(given.get("quantities"), str):
+        given["quantities"] = (given["quantities"],)
     of_study, of_training = config.__dataclass_fields__, config.train.__dataclass_fields__
     for name in given:
         if name not in of_study and name not in of_training:

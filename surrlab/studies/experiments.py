@@ -25,18 +25,20 @@ from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.native import Header
 from surrlab.data.open import open_ensemble
+from surrlab.evaluation.evaluate import predicted
 from surrlab.loading.bandwidth import Bandwidth
 from surrlab.studies.models import (
     Model,
     evaluations,
     folder,
     raw_models,
-    stored,
+    stored_model,
+    stored_table,
     train_models,
     training_errors_path,
 )
 from surrlab.studies.results import Study
-from surrlab.training.surrogate import Normaliser, load, predict
+from surrlab.training.surrogate import Normaliser
 from surrlab.training.throughput import epoch_times, loading_rates
 
 FILE_SYSTEMS = {"file system 1": 145.65, "file system 2": 227.31, "file system 3": 746.7}
@@ -84,7 +86,7 @@ def training_and_test_error(study: Study) -> pd.DataFrame:
     table, scale = variability_study(study), study.field_statistics["scale"]
     rows = {}
     for model, seed in zip(raw_models(study), table["seed"].values, strict=True):
-        errors = stored(study, model, training_errors_path)["model_error"] / scale
+        errors = stored_table(study, model, training_errors_path)["model_error"] / scale
         test = table["normalised_l1"].isel(model=(table["seed"] == seed).values)
         rows[int(seed)] = (float(errors.mean()), float(test.mean()))
     frame = pd.DataFrame.from_dict(rows, "index", columns=["training L1", "test L1"])
@@ -140,7 +142,7 @@ def generation_loss(study: Study) -> xr.Dataset:
 def _write_prediction(source: Path, ensemble: Ensemble, path: Path) -> None:
     """Write what a model makes of the inputs of an ensemble's only simulation."""
     (run,) = ensemble.runs
-    samples = predict(load(source, trust=True), ensemble.inputs)
+    samples = predicted(stored_model(source, ensemble, "training"), ensemble, run.simulation)
     native.write_simulation(path, Header.of(ensemble), run, samples)
 
 
@@ -150,8 +152,8 @@ def mean_model_errors(study: Study) -> xr.DataArray:
 
     def mean() -> xr.DataArray:
         models = raw_models(study)
-        found = [stored(study, model, training_errors_path)["model_error"] for model in models]
-        return sum(found) / len(found)
+        found = [stored_table(study, one, training_errors_path)["model_error"] for one in models]
+        return sum(found[1:], found[0]) / len(found)
 
     return study.once("model errors", mean)
 
@@ -172,20 +174,35 @@ def _compressed(study: Study, version: Version) -> Ensemble:
     if version.is_raw:
         return study.train_set
     codec, root = codec_class(version.codec), study.path / "compressed"
-    common = {"codec": codec, "executor": study.executor, "version": version}
     scale = study.field_statistics["scale"]
+
+    def at(tolerances: xr.DataArray, hashed: xr.DataArray) -> Ensemble:
+        path = root / f"{version.folder}-{_hash(hashed.values)}"
+        return compress(
+            study.train_set,
+            tolerances,
+            path,
+            codec=codec,
+            executor=study.executor,
+            version=version,
+        )
+
     if version.rule == "fixed":
-        path = root / f"{version.folder}-{_hash(scale.values)}"
-        return compress(study.train_set, scale * version.factor, path, **common)
+        return at(scale * version.factor, scale)
     errors = mean_model_errors(study)
-    path = root / f"{version.folder}-{_hash(errors.values)}"
     if version.factor == 1.0:
-        scales = list(scale.values) if version.rule == "sample" else None
-        common |= {"rule": version.rule, "scale": scales}
-        return search_and_compress(study.train_set, errors, path, **common)
+        return search_and_compress(
+            study.train_set,
+            errors,
+            root / f"{version.folder}-{_hash(errors.values)}",
+            rule=version.rule,
+            scale=list(scale.values) if version.rule == "sample" else None,
+            codec=codec,
+            executor=study.executor,
+            version=version,
+        )
     at_one = compressed(study, Version(version.codec, version.rule, 1.0))
-    found = compression_table(at_one)["tolerance"]
-    return compress(study.train_set, found * version.factor, path, **common)
+    return at(compression_table(at_one)["tolerance"] * version.factor, errors)
 
 
 def _hash(values: np.ndarray) -> str:

@@ -23,12 +23,12 @@ from surrlab.studies.models import (
     evaluations,
     folder,
     raw_models,
-    stored,
+    stored_model,
+    stored_table,
     train_models,
     training_errors_path,
 )
 from surrlab.studies.results import Study
-from surrlab.training.surrogate import load
 
 EPOCHS = (1 / 4, 1 / 2, 1, 2)
 """Parts of a study's epochs at which `convergence` looks."""
@@ -58,8 +58,8 @@ def equal_bytes(study: Study, version: str) -> pd.DataFrame:
     """
     small = compressed(study, versions(study)[version])
     raw, seeds = study.train_set, range(study.config.looks[0])
-    nbytes = np.cumsum([raw.select([s]).file_nbytes for s in raw.simulations])
-    n = max(1, int(np.searchsorted(nbytes, small.file_nbytes, "right")))
+    nbytes = np.cumsum([_disk(raw.select([s])) for s in raw.simulations])
+    n = max(1, int(np.searchsorted(nbytes, _disk(small), "right")))
     few = raw.select(raw.simulations[:n])
     of = {
         "all raw data": raw_models(study, seeds),
@@ -67,12 +67,12 @@ def equal_bytes(study: Study, version: str) -> pd.DataFrame:
         "raw simulations of equal bytes": [Model("fewer", few, seed) for seed in seeds],
     }
     data = (raw, small, few)
-    rows = {}
+    rows: dict[str, tuple[float, ...]] = {}
     for (name, models), ensemble in zip(of.items(), data, strict=True):
         train_models(study, models, f"train on {name}")
         table = evaluations(study, models, f"extra/equal_bytes-{len(rows)}")
         l1 = scores(table)["l1"].groupby("seed").mean()
-        rows[name] = (ensemble.file_nbytes / 1e6, len(ensemble.simulations), l1.mean(), l1.std())
+        rows[name] = (_disk(ensemble) / 1e6, len(ensemble.simulations), l1.mean(), l1.std())
     columns = ["MB", "simulations", "L1", "σ of L1"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
@@ -120,8 +120,10 @@ def proxy(study: Study) -> pd.DataFrame:
 
     def on(ensemble: Ensemble) -> xr.DataArray:
         some = ensemble.select(ensemble.simulations[:PROBED])
-        found = [model_errors(load(folder(study, m), trust=True), some) for m in models]
-        return sum(one["model_error"] for one in found) / len(found)
+        trained = [stored_model(folder(study, m), some, "training") for m in models]
+        found = [model_errors(model, some) for model in trained]
+        errors = [one["model_error"] for one in found]
+        return sum(errors[1:], errors[0]) / len(errors)
 
     full = raw_models(study, seeds)
     train_models(study, full, "train raw models")
@@ -137,10 +139,15 @@ def proxy(study: Study) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=["ratio", "model L1"])
 
 
+def _disk(ensemble: Ensemble) -> int:
+    """Bytes on disk, or of the fields where a layout does not know."""
+    return ensemble.file_nbytes or ensemble.raw_nbytes
+
+
 def _mean(study: Study, models: list[Model]) -> xr.DataArray:
     """Mean over models of the model error of every training sample."""
-    found = [stored(study, model, training_errors_path)["model_error"] for model in models]
-    return sum(found) / len(found)
+    found = [stored_table(study, one, training_errors_path)["model_error"] for one in models]
+    return sum(found[1:], found[0]) / len(found)
 
 
 def _ratio(study: Study, errors: xr.DataArray) -> float:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from surrlab import _parallel
-from surrlab._files import DamagedError, say_again
+from surrlab._files import say_again
 from surrlab.compression.version import RAW, Version
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation.evaluate import VERSION, evaluate, model_errors
+from surrlab.evaluation.quantities import Quantity
+from surrlab.studies._trainer import (
+    Predictions,
+    Trainer,
+    read_run,
+    train_elsewhere,
+    write_data,
+    write_inputs,
+)
 from surrlab.studies.results import Study, cached_table, read_table
 from surrlab.training.step import best_accelerator, make_fabric
-from surrlab.training.surrogate import read_model
+from surrlab.training.surrogate import CONFIG, Surrogate, load, read_model
 from surrlab.training.train import TrainConfig, run_config, run_id, train
 
 TRAINING_ERRORS = "training_errors.nc"
@@ -57,14 +69,47 @@ class Model:
 
 def folder(study: Study, model: Model) -> Path:
     """Return where a model is stored: ``models/<run id>``."""
-    run = run_config(model.data, study.config.train, seed=model.seed)
-    return study.path / "models" / run_id(run)
+    return study.path / "models" / run_id(_run(study, model))
+
+
+def _run(study: Study, model: Model) -> dict[str, Any]:
+    """What decides a model."""
+    config = study.config
+    if not config.trainer:
+        return run_config(model.data, config.train, seed=model.seed)
+    return {
+        "trainer": [config.trainer, config.trainer_layout],
+        "seed": model.seed,
+        "data": model.data.digest,
+        "sides": [study.train_set.digest, study.test_set.digest],
+    }
+
+
+def stored_model(path: Path, truth: Ensemble, side: str) -> Surrogate | Ensemble:
+    """Return the model in a folder: its network, or what it predicts of an ensemble.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder.
+    truth : Ensemble
+        The ensemble, or a part of it.
+    side : {"training", "test"}
+        Which side of the split that is.
+    """
+    return (
+        load(path, trust=True)
+        if (path / CONFIG).exists()
+        else Predictions.stored(path, truth, side)
+    )
 
 
 def evaluation_path(study: Study, model: Model) -> Path:
     """Return the table of a model's errors on the test side, beside its weights."""
-    name = f"evaluation{VERSION}-{study.test_set.digest}.nc"
-    return folder(study, model) / name
+    name = f"evaluation{VERSION}-{study.test_set.digest}"
+    if asked := study.config.quantities:
+        name += f"-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
+    return folder(study, model) / f"{name}.nc"
 
 
 def raw_models(study: Study, seeds: Sequence[int] | None = None) -> list[Model]:
@@ -81,56 +126,91 @@ def train_models(study: Study, models: Sequence[Model], label: str) -> None:
     finds still to do. With a GPU the models train on it, one after another.
     """
     accelerator = best_accelerator()
-    common = (study.config.train, study.test_set, study.field_statistics, accelerator)
+    truth = (study.test_set, study.field_statistics, study.quantities)
     # By where they are stored: versions that a codec rounds to equal tolerances share their models.
-    wanted = {evaluation_path(study, model): model for model in models}
-    jobs = [
-        (_train_one, (model, path, *common))
-        for path, model in wanted.items()
+    stored = {evaluation_path(study, model): model for model in models}
+    missing = {
+        path: model
+        for path, model in stored.items()
         if not (path.exists() and _is_whole(path.parent))
-    ]
+    }
+    if study.config.trainer:
+        make = _elsewhere(study, missing)
+    else:
+        ours = functools.partial(_train, config=study.config.train, accelerator=accelerator)
+        make = dict.fromkeys(missing, ours)
+    jobs = [(_train_one, (model, path, make[path], truth)) for path, model in missing.items()]
     executor: Executor | None = study.executor
     if executor is None and accelerator != "cpu":
         executor = ThreadPoolExecutor(1)
-    for _ in _parallel.run(jobs, executor=executor, label=label, unit="model", total=len(wanted)):
+    for _ in _parallel.run(jobs, executor=executor, label=label, unit="model", total=len(stored)):
         pass
 
 
 def _is_whole(path: Path) -> bool:
     """Whether a model's files are what was written."""
     try:
-        read_model(path)
+        read_model(path) if (path / CONFIG).exists() else read_run(path)
     except OSError:
         return False
     return True
 
 
-def _train_one(
-    model: Model,
-    path: Path,
-    config: TrainConfig,
-    test_set: Ensemble,
-    statistics: xr.Dataset,
-    accelerator: str,
-) -> None:
-    """Train one model and evaluate it: on the test side, and a raw one on what it learned."""
+def _elsewhere(study: Study, models: Mapping[Path, Model]) -> dict[Path, Callable]:
+    """What trains each of some models with the study's own trainer, whose data are written here."""
+    trainer = Trainer(study.config.trainer, study.config.trainer_layout)
+    sides, place = {"training": study.train_set, "test": study.test_set}, study.path / "trainer"
+    place.mkdir(exist_ok=True)
+    inputs = write_inputs(sides, place)
+    data = {model.data.digest: model.data for model in models.values()}
+    written = {d: write_data(trainer, one, place, study.executor) for d, one in data.items()}
+    tasks = {
+        path: (trainer, _run(study, model), sides, written[model.data.digest], inputs)
+        for path, model in models.items()
+    }
+    return {path: functools.partial(_train_elsewhere, task) for path, task in tasks.items()}
+
+
+def _train_elsewhere(task: tuple, model: Model, path: Path) -> tuple[Ensemble, Ensemble]:
+    """Run a trainer; return what its model predicts of its training and of the test side."""
+    trainer, run, sides, data, inputs = task
+    train_elsewhere(trainer, run, sides, data, inputs, path)
+    return Predictions.stored(path, model.data, "training"), Predictions.stored(
+        path, sides["test"], "test"
+    )
+
+
+def _train(
+    model: Model, path: Path, config: TrainConfig, accelerator: str
+) -> tuple[Surrogate, Surrogate]:
     on_cpu = accelerator == "cpu"
     surrogate = train(
         model.data,
         config,
         seed=model.seed,
-        path=path.parent,
+        path=path,
         fabric=None if on_cpu else make_fabric(accelerator),
         threads=1 if on_cpu else None,
         progress=not on_cpu,
     )
     surrogate.network.to(accelerator)
+    return surrogate, surrogate
+
+
+def _train_one(
+    model: Model,
+    path: Path,
+    make: Callable[[Model, Path], tuple[Surrogate | Ensemble, Surrogate | Ensemble]],
+    truth: tuple[Ensemble, xr.Dataset, Mapping[str, Quantity]],
+) -> None:
+    """Train one model and evaluate it: on the test side, and a raw one on what it learned."""
+    on_training, on_test = make(model, path.parent)
     if model.kind == "raw":
-        errors = functools.partial(model_errors, surrogate, model.data)
+        errors = functools.partial(model_errors, on_training, model.data)
         made_from = {"ensemble_digest": model.data.digest}
         cached_table(path.with_name(TRAINING_ERRORS), made_from, errors)
-    compare = functools.partial(evaluate, surrogate, test_set, statistics)
-    cached_table(path, {"test_digest": test_set.digest}, compare)
+    compare = functools.partial(evaluate, on_test, *truth)
+    cached_table(path, {"test_digest": truth[0].digest}, compare)
 
 
 def training_errors_path(study: Study, model: Model) -> Path:
@@ -138,29 +218,25 @@ def training_errors_path(study: Study, model: Model) -> Path:
     return folder(study, model) / TRAINING_ERRORS
 
 
-def stored(study: Study, model: Model, path_of: Callable[[Study, Model], Path]) -> xr.Dataset:
+def stored_table(study: Study, model: Model, path_of: Callable[[Study, Model], Path]) -> xr.Dataset:
     """Return a table beside a model's weights; one that is damaged or gone is made again."""
     path = path_of(study, model)
     try:
-        table = read_table(path)
-    except DamagedError as error:
+        return read_table(path)
+    except OSError as error:
         say_again(path, error)
-        table = None
-    if table is None:
-        path.unlink(missing_ok=True)
-        evaluation_path(study, model).unlink(missing_ok=True)  # what tells that all is there
-        train_models(study, [model], "evaluate again")
-        table = read_table(path)
-        assert table is not None
-    return table
+    path.unlink(missing_ok=True)
+    evaluation_path(study, model).unlink(missing_ok=True)  # what tells that all is there
+    train_models(study, [model], "evaluate again")
+    return read_table(path)
 
 
 def evaluations(study: Study, models: Sequence[Model], name: str) -> xr.Dataset:
     """Return what `evaluate` found of trained models, along ``model``; kept in ``<name>.nc``."""
 
     def join() -> xr.Dataset:
-        tables = [stored(study, model, evaluation_path) for model in models]
-        truth = [variable for variable in tables[0] if variable.startswith("truth_")]
+        tables = [stored_table(study, model, evaluation_path) for model in models]
+        truth = [name for name in map(str, tables[0]) if name.startswith("truth_")]
         joined = xr.concat([t.drop_vars(truth) for t in tables], "model", data_vars="all")
         return joined.merge(tables[0][truth]).assign_coords(_coordinates(study, models))
 
@@ -168,13 +244,18 @@ def evaluations(study: Study, models: Sequence[Model], name: str) -> xr.Dataset:
 
 
 def histories(study: Study, models: Sequence[Model]) -> xr.Dataset:
-    """Return the training loss of every model, ``loss`` (model, epoch); kept in ``history.nc``."""
+    """Return the training loss of every model, ``loss`` (model, epoch); kept in ``history.nc``.
+
+    Of models that surrlab did not train no epoch is known.
+    """
 
     def join() -> xr.Dataset:
-        rows = [read_model(folder(study, model))[2] for model in models]
-        loss = [[epoch["loss"] for epoch in row] for row in rows]
+        folders = [folder(study, model) for model in models]
+        rows = [read_model(one)[2] if (one / CONFIG).exists() else [] for one in folders]
+        losses = [[epoch["loss"] for epoch in row] for row in rows]
         epochs = [epoch["epoch"] for epoch in rows[0]]
         coordinates = _coordinates(study, models)
+        loss = np.reshape(losses, (len(models), len(epochs)))
         return xr.Dataset({"loss": (("model", "epoch"), loss)}, {"epoch": epochs} | coordinates)
 
     return study.results.table("history", _made_from(study, models), join)
@@ -186,6 +267,7 @@ def _made_from(study: Study, models: Sequence[Model]) -> dict[str, Any]:
         "ensemble_digest": study.ensemble.digest,
         "test_digest": study.test_set.digest,
         "evaluation_version": VERSION,
+        "quantities": list(study.config.quantities),
         "models": [folder(study, model).name for model in models],
         "names": [model.name for model in models],
     }

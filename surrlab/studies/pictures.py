@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -13,9 +14,10 @@ from surrlab.compression.codecs import codec_class
 from surrlab.compression.version import RAW
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation import metrics
+from surrlab.evaluation.evaluate import predicted
 from surrlab.studies.experiments import mean_model_errors
+from surrlab.studies.models import stored_model
 from surrlab.studies.results import Study, read_table
-from surrlab.training.surrogate import load, predict
 
 N_PICTURED = 3
 """Fields that pictures show where they show some."""
@@ -84,7 +86,9 @@ def compressed_fields(
             codecs = [codec_type(share * s) if s else codec_type.lossless() for s in spread]
             streams = [c.encode(field) for c, field in zip(codecs, sample, strict=True)]
             tried[sample.nbytes / sum(map(len, streams))] = list(zip(codecs, streams, strict=True))
-        ratios = [min(tried, key=lambda r, t=t: abs(math.log(r / t))) for t in targets]
+        reached = np.array(list(tried))
+        nearest = [int(np.abs(np.log(reached / target)).argmin()) for target in targets]
+        ratios = [float(reached[i]) for i in nearest]
         decoded = [[c.decode(s, *like) for c, s in tried[ratio]] for ratio in ratios]
         versions = np.stack([sample, *decoded])
         loss = metrics.l1(versions, sample, ensemble.grid.ndim) / np.where(spread > 0, spread, 1)
@@ -164,18 +168,16 @@ def sample_predictions(
     """
     test = study.test_set
     fields = list(fields or pictured_fields(test))
-    trained = read_table(study.path / "lossy_training.nc")
-    if trained is None:
-        raise FileNotFoundError(f"{study.path} has no lossy models: 5_lossy_training trains them")
+    trained = read_table(study.path / "lossy_training.nc")  # 5_lossy_training makes it
     columns = (trained[name].values for name in ("version", "ratio", "folder"))
-    chosen = {}
+    chosen: dict[str, tuple[float, Path]] = {}
     for version, ratio, name in zip(*columns, strict=True):
         chosen.setdefault(str(version), (float(ratio), study.path / "models" / str(name)))
 
     def predict_all() -> xr.Dataset:
         position = test.position(simulation, step)
-        inputs = test.inputs[position]
-        seen = [predict(load(path, trust=True), inputs) for _, path in chosen.values()]
+        models = [stored_model(path, test, "test") for _, path in chosen.values()]
+        seen = [predicted(model, test, simulation)[step] for model in models]
         names = [
             "raw model" if version == RAW.name else f"{ratio:.1f}× model"
             for version, (ratio, _) in chosen.items()

@@ -18,12 +18,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from surrlab._files import DamagedError, read_json, say_again, write_json
+from surrlab._files import DamagedError, read_whole, say_again, write_json
 from surrlab._locks import locked
 from surrlab._tables import read_table, write_table
 from surrlab.data.ensemble import Ensemble
+from surrlab.data.layouts.extra import Given
 from surrlab.data.open import open_ensemble
+from surrlab.evaluation.quantities import INTEGRAL, Quantity, quantities_of
 from surrlab.simulation.generate import generate
+from surrlab.studies import _chosen
 from surrlab.studies.config import StudyConfig, configured, get_preset
 
 OWNER, SUMMARY = "study.json", "summary.json"
@@ -51,10 +54,9 @@ class Results:
         """
         owner = self.path / OWNER
         ours = {"ensemble": ensemble.name, "ensemble_digest": ensemble.digest}
-        known = _read_whole(owner)
-        if not known:
+        if not (known := read_whole(owner)):
             with locked(owner):
-                known = _read_whole(owner) or ours
+                known = read_whole(owner) or ours
                 write_json(owner, known)
         if known.get("ensemble_digest") != ensemble.digest:
             raise FileExistsError(
@@ -81,10 +83,14 @@ class Results:
 
     def summarise(self, section: str, values: dict[str, Any]) -> dict[str, Any]:
         """Put a notebook's numbers into ``summary.json`` under its section, and return them."""
-        path = self.path / SUMMARY
-        with locked(path):  # two notebooks may come at once
-            write_json(path, _read_whole(path) | {section: values})
+        with locked(self.path / SUMMARY):  # two notebooks may come at once
+            write_json(self.path / SUMMARY, {**self.summary, section: values})
         return values
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What ``summary.json`` holds."""
+        return read_whole(self.path / SUMMARY)
 
 
 def cached_table(
@@ -100,35 +106,24 @@ def cached_table(
     }
 
     def find(*, say: bool = False) -> xr.Dataset | None:
+        if not path.exists():
+            return None
         try:
             stored = read_table(path)
         except DamagedError as error:
             if say:
                 say_again(path, error)
             return None
-        fits = stored is not None and attributes.items() <= stored.attrs.items()
-        return stored if fits else None
+        return stored if attributes.items() <= stored.attrs.items() else None
 
-    dataset = find()
-    if dataset is None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path):
-            dataset = find(say=True)  # another process may have made it
-            if dataset is None:
-                dataset = compute().assign_attrs(attributes)
-                write_table(path, dataset)
+    if (dataset := find()) is not None:
+        return dataset
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        if (dataset := find(say=True)) is None:  # no other process has made it meanwhile
+            dataset = compute().assign_attrs(attributes)
+            write_table(path, dataset)
     return dataset
-
-
-def _read_whole(path: Path) -> dict[str, Any]:
-    """What a JSON file holds; nothing if there is none, or if it is damaged, which is said."""
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        return {}
-    except DamagedError as error:
-        say_again(path, error)
-        return {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,12 +140,18 @@ class Study:
         An ensemble that exists already, in place of one that is simulated into ``path/ensemble``.
     executor : concurrent.futures.Executor, optional
         Where simulations, searches, compression and trainings run; by default processes here.
+    preset : str
+        Name of the preset; ``""`` for numbers that were chosen from the ensemble.
+    card : path or dict, optional
+        What the files of `source` do not say.
     """
 
     config: StudyConfig
     path: Path
     source: Path | None = None
     executor: Executor | None = None
+    preset: str = ""
+    card: Given = None
 
     @property
     def results(self) -> Results:
@@ -161,7 +162,7 @@ class Study:
     def ensemble(self) -> Ensemble:
         """The raw ensemble, simulated on first use."""
         if self.source is not None:
-            ensemble = open_ensemble(self.source)
+            ensemble = open_ensemble(self.source, card=self.card)
         else:
             ensemble = self._generate("ensemble", self.config.n_simulations, self.config.seed)
         self.results.claim(ensemble)
@@ -199,14 +200,21 @@ class Study:
 
     @cached_property
     def field_statistics(self) -> xr.Dataset:
-        """``low``, ``high`` and ``scale`` of each true field, ``(field,)``, in its unit.
+        """``low``, ``high``, ``scale`` and ``scored`` of each true field, ``(field,)``.
 
         ``high - low`` over the whole ensemble is the peak of PSNR; the scale is the standard
-        deviation over the training samples, by which errors of several fields are added up.
+        deviation over the training samples, by which errors of several fields are added up: both in
+        the field's unit. What is the same in all samples is not ``scored``.
+
+        Raises
+        ------
+        ValueError
+            If no field ever changes.
         """
         made_from = {
             "ensemble_digest": self.ensemble.digest,
             "training_digest": self.train_set.digest,
+            "statistics_version": 2,
         }
         return self.results.table("fields", made_from, self._field_statistics)
 
@@ -216,20 +224,35 @@ class Study:
         ensemble = self.ensemble
         low, high = np.full((2, len(ensemble.fields)), ((np.inf,), (-np.inf,)))
         axes = (0, *range(2, 2 + ensemble.grid.ndim))
+        first = ensemble.read(0)
+        scored = np.zeros(len(ensemble.fields), bool)
         for simulation in ensemble.simulations:
             samples = ensemble.read_simulation(simulation)
             low = np.minimum(low, samples.min(axis=axes))
             high = np.maximum(high, samples.max(axis=axes))
-        for name, least, most in zip(ensemble.field_names, low, high, strict=True):
-            if least == most:
-                raise ValueError(
-                    f"{ensemble.name}: field {name} is {least} everywhere, always; "
-                    "nothing can be said of a field that never varies"
-                )
+            scored |= (samples != first).any(axis=axes)
+        scored &= [not field.static for field in ensemble.fields]
+        if not scored.any():
+            raise ValueError(f"{ensemble.name}: no field changes: there is nothing to learn")
+        if not scored.all():
+            left_out = [ensemble.fields[i].label for i in np.flatnonzero(~scored)]
+            print(f"the same in all samples, and not scored: {', '.join(left_out)}")
         scale = Normaliser.fit(self.train_set).field_scale
         coords = {key: ensemble.coords[key] for key in ("field", "unit", "label")}
-        columns = {"low": low, "high": high, "scale": np.array(scale)}
+        columns = {"low": low, "high": high, "scale": np.array(scale), "scored": scored}
         return xr.Dataset({name: ("field", values) for name, values in columns.items()}, coords)
+
+    @cached_property
+    def quantities(self) -> dict[str, Quantity]:
+        """The quantities that are followed, by name: the study's own, else the benchmark's.
+
+        Where there are none, the integrals of the fields that are scored.
+        """
+        names = self.config.quantities
+        if not names and not self.ensemble.metadata.get("benchmark", {}).get("quantities"):
+            scored = self.field_statistics["field"][self.field_statistics["scored"].values]
+            names = tuple(INTEGRAL + str(name) for name in scored.values)
+        return quantities_of(self.ensemble, names)
 
     def simulation(self, side: Ensemble, place: int) -> int:
         """Return the number of the simulation at a place of one side of the split, from 0.
@@ -246,22 +269,46 @@ class Study:
             )
         return side.simulations[place]
 
-    def step(self, side: Ensemble, simulation: int, step: int) -> int:
+    def step(self, side: Ensemble, simulation: int, step: int | None, share: float = 0.6) -> int:
         """Return a time step of a simulation, once it is known to be there.
+
+        Parameters
+        ----------
+        side : Ensemble
+            One side of the split.
+        simulation : int
+            Its number.
+        step : int or None
+            Counted from 0; None: the one at a `share` of the simulation's steps.
 
         Raises
         ------
         IndexError
             If there is none.
         """
+        if step is None:
+            step = round(share * (len(side.of(simulation)) - 1))
         side.position(simulation, step)
         return step
 
     def figure(self, name: str):
-        """Draw a figure from its saved table, keep it under ``figures/``, and return it."""
-        from surrlab.figures.catalogue import draw
+        """Draw a figure from its saved table, keep it under ``figures/``, and return it.
 
-        return draw(self.path, name)
+        Where the ensemble has nothing to draw, say so, and return None.
+        """
+        from surrlab.figures.catalogue import NothingToDraw, draw
+
+        try:
+            return draw(self.path, name)
+        except NothingToDraw as reason:
+            print(reason)
+            return None
+
+    @property
+    def command(self) -> str:
+        """The command line that goes on with this study."""
+        preset = f" --preset {self.preset}" if self.preset else ""
+        return f"surrlab study{preset}" + (f" --ensemble {self.source}" if self.source else "")
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """Return what `make` returned when this study was first asked for `name`."""
@@ -286,6 +333,8 @@ def open_study(
     results: str | os.PathLike | None = None,
     ensemble: str | os.PathLike | None = None,
     *,
+    card: Given = None,
+    minutes: float | None = None,
     executor: Executor | None = None,
     **settings: Any,
 ) -> Study:
@@ -294,12 +343,17 @@ def open_study(
     Parameters
     ----------
     preset : str or StudyConfig, optional
-        Its numbers; ``"quick"`` by default.
+        Its numbers. By default ``"quick"``; for an ensemble that exists already they are chosen
+        from it, said, and kept.
     results : path, optional
-        Folder of all results; the study's own is ``<results>/<preset>``. By default the checkout's
-        ``results``.
+        Folder of all results; the study's own is ``<results>/<preset>``, without one
+        ``<results>/<name of the ensemble>``. By default the checkout's ``results``.
     ensemble : path, optional
         An ensemble that exists already, in place of the one that the preset simulates.
+    card : path or dict, optional
+        What the ensemble's files do not say.
+    minutes : float, optional
+        For training, where the epochs are chosen; 30 by default.
     executor : concurrent.futures.Executor, optional
         Where simulations, searches, compression and trainings run; by default processes here.
     **settings
@@ -313,10 +367,23 @@ def open_study(
     ValueError
         If a setting makes no sense.
     """
+    source = Path(ensemble).expanduser() if ensemble else None
+    root = Path(results).expanduser() if results else default_results()
+    if source is not None and not preset:
+        data = open_ensemble(source, card=card)
+        path = root / source.resolve().name.partition(".")[0]
+        path.mkdir(parents=True, exist_ok=True)
+        Results(path).claim(data)
+        config, numbers = _chosen.chosen(data, path, settings, minutes)
+        study = Study(config, path, source, executor, card=card)
+        if study.results.summary.get("chosen") != numbers:
+            study.results.summarise("chosen", numbers)
+        return study
+    if minutes:
+        raise ValueError("minutes choose the epochs of an ensemble without a preset; name epochs")
     config = preset if isinstance(preset, StudyConfig) else get_preset(preset or "quick")
     name = "study" if isinstance(preset, StudyConfig) else preset or "quick"
     config = configured(config, settings)
-    path = (Path(results).expanduser() if results else default_results()) / name
+    path = root / name
     path.mkdir(parents=True, exist_ok=True)
-    source = Path(ensemble).expanduser() if ensemble else None
-    return Study(config, path, source, executor)
+    return Study(config, path, source, executor, name, card)

@@ -4,8 +4,8 @@ from surrlab._lazy import attach
 
 __all__ = attach(
     __name__,
-    networks="NetworkConfig Generator generator register_network",
-    batch_norm="BatchNorm",
+    networks="NetworkConfig generator register_network",
+    architectures="Generator UNet VisionTransformer BatchNorm",
     surrogate="Surrogate Normaliser build interface load predict save",
     step="Step rank_batches best_accelerator make_fabric",
     train="TrainConfig train run_config run_id",

@@ -1,5 +1,7 @@
-from surrlab.training.batch_norm import BatchNorm as BatchNorm
-from surrlab.training.networks import Generator as Generator
+from surrlab.training.architectures import BatchNorm as BatchNorm
+from surrlab.training.architectures import Generator as Generator
+from surrlab.training.architectures import UNet as UNet
+from surrlab.training.architectures import VisionTransformer as VisionTransformer
 from surrlab.training.networks import NetworkConfig as NetworkConfig
 from surrlab.training.networks import generator as generator
 from surrlab.training.networks import register_network as register_network

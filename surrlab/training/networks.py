@@ -1,4 +1,4 @@
-"""Networks by name, and the paper's generator: parameters and time in, the fields out (Fig. 1)."""
+"""Networks by name: parameters and time in, the fields out (Fig. 1)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from surrlab.training.batch_norm import BatchNorm
-
 Factory = Callable[..., nn.Module]
 """Called as ``factory(n_inputs, n_fields, shape, **arguments)``."""
 
-_factories: dict[str, Factory] = {}  # registered names, and "module:factory" once imported
+_ARCHITECTURES = "surrlab.training.architectures"
+_BUILT_IN = {  # imported when one is built
+    "generator": f"{_ARCHITECTURES}.generator:Generator",
+    "unet": f"{_ARCHITECTURES}.unet:UNet",
+    "vit": f"{_ARCHITECTURES}.vit:VisionTransformer",
+}
+_factories: dict[str, Factory] = {}  # registered names, and what was imported, by its name
 
 
 def register_network(name: str, factory: Factory) -> None:
@@ -35,7 +39,7 @@ def register_network(name: str, factory: Factory) -> None:
     ValueError
         If the name has a colon, or belongs to another factory.
     """
-    known = _factories.get(name)
+    known = _imported(name, _BUILT_IN[name]) if name in _BUILT_IN else _factories.get(name)
     if ":" in name:
         raise ValueError(f"the name of a network has no colon, which {name!r} has")
     if known is not None and _origin(known) != _origin(factory):
@@ -106,8 +110,8 @@ class NetworkConfig:
 
     @property
     def known(self) -> bool:
-        """Whether `build` can do without importing anything."""
-        return self.name in _factories
+        """Whether `build` can do without importing anybody else's code."""
+        return self.name in _factories or self.name in _BUILT_IN
 
     def build(self, n_inputs: int, n_fields: int, shape: tuple[int, ...]) -> nn.Module:
         """A new network, its weights drawn from torch's global generator.
@@ -136,22 +140,30 @@ class NetworkConfig:
         return network
 
     def _factory(self) -> Factory:
-        module, colon, attribute = self.name.partition(":")
-        if not self.known and colon:
-            try:
-                factory = getattr(importlib.import_module(module), attribute)
-            except Exception as error:  # whatever the user's module does when it is imported
-                raise ValueError(
-                    f"network {self.name!r} cannot be imported ({type(error).__name__}: {error}); "
-                    "is its module installed, or on PYTHONPATH?"
-                ) from error
-            _factories[self.name] = factory
-        if not self.known:
+        origin = self.name if ":" in self.name else _BUILT_IN.get(self.name, "")
+        if self.name not in _factories and origin:
+            _imported(self.name, origin)
+        if self.name not in _factories:
+            known = ", ".join(sorted({*_factories, *_BUILT_IN}))
             raise ValueError(
-                f"no network is called {self.name!r}; there are {', '.join(sorted(_factories))}. "
-                "Register it first, or name it 'module:factory'"
+                f"no network is called {self.name!r}; there are {known}. Register it first, or "
+                "name it 'module:factory'"
             )
         return _factories[self.name]
+
+
+def _imported(name: str, origin: str) -> Factory:
+    """Import ``"module:factory"``, once, and know it by a name."""
+    module, _, attribute = origin.partition(":")
+    if name not in _factories:
+        try:
+            _factories[name] = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # whatever the user's module does when it is imported
+            raise ValueError(
+                f"network {name!r} cannot be imported ({type(error).__name__}: {error}); "
+                "is its module installed, or on PYTHONPATH?"
+            ) from error
+    return _factories[name]
 
 
 def _unpickle(name: str, arguments: dict, factory: Factory | None) -> NetworkConfig:
@@ -183,95 +195,6 @@ def check_output(network: nn.Module, n_inputs: int, n_fields: int, shape: tuple[
         raise ValueError(f"{name} turns inputs (2, {n_inputs}) into {came}, not {wanted}")
     if not torch.isfinite(fields).all():
         raise ValueError(f"{name} gives numbers that are not finite before it is trained")
-
-
-class Generator(nn.Module):
-    """The paper's DCGAN-style generator, layer for layer as LLNL's trainer builds it.
-
-    A transposed convolution turns the inputs into a small map of the `start` shape; each further
-    one (kernel 4, stride 2) doubles the sides, with batch normalisation and ReLU, until the last
-    gives the fields, each with a trainable scale and shift. Features halve towards the end.
-
-    Parameters
-    ----------
-    n_inputs : int
-        Length of the input vector: the simulation's parameters, then time.
-    n_fields : int
-        Number of output channels.
-    shape : tuple of int
-        Grid of the output, of two axes.
-    start : tuple of int
-        Shape of the first map; `shape` must be `start` times a power of two.
-    max_features, min_features : int
-        Features of the widest layer, and of the last hidden one.
-
-    Raises
-    ------
-    ValueError
-        If `shape` cannot be reached from `start` by doubling.
-
-    References
-    ----------
-    Radford, Metz, Chintala (2015), arXiv:1511.06434; Jekel et al. (2024), MLST 5, 045048.
-
-    Examples
-    --------
-    >>> network = Generator(4, 6, (48, 16), (3, 1), max_features=32, min_features=8)
-    >>> network(torch.zeros(2, 4)).shape
-    torch.Size([2, 6, 48, 16])
-    """
-
-    def __init__(
-        self,
-        n_inputs: int,
-        n_fields: int,
-        shape: tuple[int, int],
-        start: tuple[int, int],
-        max_features: int = 1024,
-        min_features: int = 128,
-    ):
-        super().__init__()
-        if not max_features > 0 < min_features:
-            raise ValueError(f"features must be positive, not {max_features} and {min_features}")
-        doublings = _doublings(tuple(shape), tuple(start))
-        hidden = [min(max_features, min_features << i) for i in reversed(range(doublings))]
-        layers: list[nn.Module] = []
-        previous, kernel = n_inputs, dict[str, Any](kernel_size=tuple(start))
-        for features in hidden:
-            layers += [
-                nn.ConvTranspose2d(previous, features, **kernel, bias=False),
-                BatchNorm(features),
-                nn.ReLU(inplace=True),
-            ]
-            previous, kernel = features, {"kernel_size": 4, "stride": 2, "padding": 1}
-        layers.append(nn.ConvTranspose2d(previous, n_fields, **kernel, bias=False))
-        self.layers = nn.Sequential(*layers)
-        self.scale = nn.Parameter(torch.ones(n_fields, 1, 1))
-        self.shift = nn.Parameter(torch.zeros(n_fields, 1, 1))
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:  # (b, n_inputs) -> (b, n_fields, …)
-        """Fields of a batch of samples, in the units that the network was trained in."""
-        return self.layers(inputs[:, :, None, None]) * self.scale + self.shift
-
-
-def _doublings(shape: tuple[int, ...], start: tuple[int, ...]) -> int:
-    """How often a map of the `start` shape has to be doubled to become `shape`, at least once."""
-    grid = " x ".join(map(str, shape))
-    if len(shape) != 2 or any(side % 2 for side in shape):
-        raise ValueError(
-            f"the generator makes maps of two even sides, and the grid is {grid}: choose another "
-            "network"
-        )
-    doublings = (shape[0] // start[0]).bit_length() - 1
-    if doublings < 1 or shape != tuple(side << doublings for side in start):
-        raise ValueError(
-            f"a grid of {grid} is not {' x '.join(map(str, start))} doubled: choose a start shape "
-            "that reaches it"
-        )
-    return doublings
-
-
-register_network("generator", Generator)
 
 
 def generator(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from surrlab.loading.loader import SampleLoader
-from surrlab.training.batch_norm import synchronise
+from surrlab.training.architectures.batch_norm import synchronise
 from surrlab.training.surrogate import DeviceNormaliser, Normaliser
 
 if TYPE_CHECKING:

@@ -137,6 +137,40 @@ def epoch_times(
     )
 
 
+def epoch_seconds(ensemble: Ensemble, config: TrainConfig, *, rounds: int = 3) -> float:
+    """Seconds that an epoch of a network takes on one core, or on the GPU, loading aside.
+
+    The median of a few steps on random numbers, after one that counts not.
+
+    Raises
+    ------
+    ValueError
+        If the network cannot be built, or does not fit the ensemble.
+    """
+    accelerator = best_accelerator()
+    fabric, threads = make_fabric(accelerator), torch.get_num_threads()
+    fabric.launch()
+    n = min(config.batch_size, len(ensemble.samples))
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(n, len(ensemble.input_names))).astype(np.float32)
+    fields = rng.normal(size=(n, *ensemble.sample_shape)).astype(np.float32)
+    ones = ((1.0,) * k for k in (*inputs.shape[1:] * 2, *fields.shape[1:2] * 2))
+    normaliser = Normaliser(*ones)
+    times = []
+    torch.set_num_threads(1 if accelerator == "cpu" else threads)
+    try:
+        with torch.random.fork_rng():
+            network = build(run_config(ensemble, config, seed=0), check=True)
+            step = Step(fabric, network, config.learning_rate, normaliser)
+            for _ in range(rounds + 1):
+                began = time.perf_counter()
+                float(step(inputs, fields, n, config.learning_rate))
+                times.append(time.perf_counter() - began)
+    finally:
+        torch.set_num_threads(threads)
+    return float(np.median(times[1:])) * len(ensemble.samples) / n
+
+
 def _launch(n: int, job: tuple) -> xr.Dataset:
     """`_epochs` in `n` processes, started as torchrun starts them."""
     launch = LaunchConfig(1, 1, n, rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", run_id="bench")

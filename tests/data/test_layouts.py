@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import foreign
 import h5py
@@ -18,9 +19,7 @@ from surrlab.data.layouts.reading import CardEnsemble
 from surrlab.data.open import card_template, open_ensemble, read_card
 from surrlab.loading.loader import SampleLoader
 
-HAS_ZARR = pytest.mark.skipif(
-    stores.importlib.util.find_spec("zarr") is None, reason="zarr is an extra"
-)
+HAS_ZARR = pytest.mark.skipif(find_spec("zarr") is None, reason="zarr is an extra")
 FIELDS = ("a", "b", "c")
 LAYOUTS = {  # name -> writer, layout, names of fields, axes and parameters, read in place
     "professor1": (
@@ -150,6 +149,18 @@ def test_the_loader_reads_them_in_place(name, tmp_path):
     np.testing.assert_array_equal(fields, every.astype(fields.dtype))  # networks take float32
 
 
+def test_the_loader_follows_a_list_that_changes(tmp_path):
+    folder, truth = foreign.professor(tmp_path / "it")
+    for order in (1, -1):
+        lines = [f"run_{s}.h5 {i}\n" for s in range(3)[::order] for i in range(4)]
+        (folder / "filelist.txt").write_text("".join(lines))
+        with SampleLoader(open_ensemble(folder), 12, seed=0, shuffle=False, threads=1) as loader:
+            ((_, fields),) = loader
+            np.testing.assert_array_equal(
+                fields, np.concatenate([t[2][:4] for t in truth[::order]])
+            )
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_the_digest_is_identity(name, tmp_path, cache):
     ensemble, _ = write(name, tmp_path / "it")
@@ -244,14 +255,48 @@ def test_professor_s_list_may_mix_and_choose(tmp_path):
     assert ensemble.select([0]).file_nbytes is None
 
 
+def test_professor_s_runs_may_differ_by_their_initial_state_alone(tmp_path):
+    folder, truth = foreign.professor(tmp_path / "it")
+    for s, (_, times, _) in enumerate(truth):
+        with h5py.File(folder / f"run_{s}.h5", "r+") as f:
+            f["inputs"][...] = np.float32([[1, 2, t] for t in times])
+    ensemble = open_ensemble(folder)
+    assert [len(run.times) for run in ensemble.runs] == list(foreign.RAGGED)
+
+
 def test_names_of_dimensions_may_be_told(tmp_path):
     dataset, truth = foreign.labelled()
     dataset = dataset.rename({"member": "who", "step": "when"})
     dataset.to_netcdf(tmp_path / "it.nc", engine="h5netcdf")
-    with pytest.raises(ValueError, match=r"who, when, lat, lon; say in a card which are runs"):
+    with pytest.raises(
+        ValueError, match=r"arrays lie over who, when, lat, lon; say in a card which are runs"
+    ):
         open_ensemble(tmp_path / "it.nc")
     ensemble = open_ensemble(tmp_path / "it.nc", card={"dims": {"who": "run", "when": "time"}})
     np.testing.assert_array_equal(ensemble.read_simulation(2), truth[2][2])
+
+
+def test_bounds_and_surfaces_are_not_taken_for_the_fields(tmp_path):
+    import xarray as xr
+
+    dataset, _ = foreign.labelled()
+    dataset["bounds"] = xr.DataArray(np.zeros((12, 2)), dims=("lat", "nv"))
+    dataset["Area"] = xr.DataArray(np.zeros((12, 7)), dims=("lat", "lon"))
+    dataset["mean"] = xr.DataArray(np.ones((3, 4, 12)), dims=("member", "step", "lat"))
+    dataset = dataset.set_coords("Area")
+    dataset.to_netcdf(tmp_path / "it.nc", engine="h5netcdf")
+    ensemble = open_ensemble(tmp_path / "it.nc")
+    assert ensemble.field_names == FIELDS and set(ensemble.metadata["left_out"]) == {
+        "bounds",
+        "mean",
+    }
+    ensemble = open_ensemble(tmp_path / "it.nc", card={"fields": ["mean"]})
+    assert ensemble.shape == (12, 1, 12) and (ensemble.read(3) == 1).all()
+    dataset.drop_vars(("viscosity", "speed")).rename(member="who").to_netcdf(
+        tmp_path / "who.nc", engine="h5netcdf"
+    )
+    with pytest.raises(ValueError, match="arrays lie over who, step, lat, lon"):
+        open_ensemble(tmp_path / "who.nc")
 
 
 def test_ragged_runs_in_one_file_are_filled_up_with_nan(tmp_path):
@@ -314,6 +359,34 @@ def test_a_second_opening_reads_no_file(tmp_path, monkeypatch):
     monkeypatch.undo()
     (folder / "run_2.nc").unlink()
     assert len(open_ensemble(folder).runs) == 2
+
+
+def test_a_hundred_thousand_samples_open_at_once(tmp_path, cache):
+    folder, n, text = tmp_path / "it", 2000, ""
+    folder.mkdir()
+    with h5py.File(folder / "0.h5", "w") as f:
+        f["inputs"] = np.float32([[1, 2, t] for t in range(50)])
+        f["fields"] = np.ones((50, 2, 3, 2), np.float32)
+    stored = (folder / "0.h5").read_bytes()
+    for i in range(n):
+        (folder / f"{i}.h5").write_bytes(stored)
+        text += "".join(f"{i}.h5 {row}\n" for row in range(50))
+    (folder / "filelist.txt").write_text(text)
+    assert open_ensemble(folder).shape == (50 * n, 2, 3, 2)
+    program = f"""
+import re, time
+import platformdirs
+platformdirs.user_cache_dir = lambda *_: {str(cache)!r}
+from surrlab.data.open import open_ensemble
+began = time.process_time()
+ensemble = open_ensemble({str(folder)!r})
+took = time.process_time() - began
+peak = int(re.search("VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
+assert len(ensemble.samples) == 100_000
+assert took < 2 and peak < 300_000, (took, peak)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_views_travel_to_other_processes(tmp_path):

@@ -191,6 +191,19 @@ def test_a_file_that_changes_after_opening(listed):
         ensemble.read_simulation(2)
 
 
+@pytest.mark.parametrize(
+    ("chunks", "said"), [(None, "was never written"), ((1, 3, 12, 7), "is incomplete: 2 of 4")]
+)
+def test_what_was_never_written(listed, chunks, said):
+    with h5py.File(listed / "run_1.h5", "r+") as f:
+        del f["fields"]
+        fields = f.create_dataset("fields", (4, 3, 12, 7), "f4", chunks=chunks)
+        if chunks:
+            fields[:2] = 1
+    with pytest.raises(ValueError, match=rf"run_1\.h5: fields {said}"):
+        open_ensemble(listed)
+
+
 def test_types_that_no_float_holds(listed):
     with h5py.File(listed / "run_1.h5", "r+") as f:
         shape = f["fields"].shape

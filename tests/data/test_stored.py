@@ -184,8 +184,6 @@ def empty(file, values):
         (in_another_file, r"lies in another file, other\.h5"),
         (virtual_twice, "virtual dataset over virtual datasets"),
         (of_parts, "put together from parts of fields"),
-        (with_holes, "shows fields that lie nowhere"),
-        (never_written, "has fields that were never written"),
         (of_several_fields, r"has chunks of \(2, 4, 3\), not of one field each"),
         (big_endian, "is >f4, not native float32"),
         (of_doubles, "is <f8, not native float32"),
@@ -195,6 +193,19 @@ def empty(file, values):
 def test_what_only_hdf5_can_read_is_refused_with_the_reason(file, values, make, reason):
     make(file, values)
     with pytest.raises(ValueError, match=rf"file\.h5: /\w+ .*{reason}; only HDF5 itself can read"):
+        stored(file)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (with_holes, "shows fields that lie nowhere"),
+        (never_written, "has fields that were never written"),
+    ],
+)
+def test_missing_fields_are_an_error_and_not_fill_values(file, values, make, reason):
+    make(file, values)
+    with pytest.raises(OSError, match=rf"file\.h5: /\w+ .*{reason}"):
         stored(file)
 
 

@@ -141,14 +141,39 @@ def test_quantities_are_the_benchmark_s(ensemble, statistics, shift, shifted, mo
     assert frame["push"].values == pytest.approx(float(shift[1, 0, 0]), rel=1e-3)
 
 
-def test_an_ensemble_of_nobody_s_quantities_has_errors_alone(ensemble, statistics, shifted):
+def test_without_named_quantities_integrals_are_followed(ensemble, statistics, shifted):
     truth = dataclasses.replace(ensemble, metadata={})
     table = evaluate(shifted, truth, statistics)
-    assert list(table) == ["l1", "psnr", "normalised_l1"] and table.attrs == {}
-    assert list(scores(of_models(table))) == ["l1", *(f"psnr_{name}" for name in NAMES)]
+    integrals = [f"integral_{name}" for name in NAMES]
+    both = [each for name in integrals for each in (name, f"truth_{name}")]
+    assert set(table) == {"l1", "psnr", "normalised_l1", *both} and table.attrs == {}
+    psnr = [f"psnr_{name}" for name in NAMES]
+    assert list(scores(of_models(table))) == ["l1", *psnr, *integrals]
+    mass = quantities.quantities_of(ensemble, ["mass"])
+    same = evaluate(shifted, truth, statistics, mass)
+    np.testing.assert_allclose(table["integral_density"], same["mass"])
+    none = evaluate(shifted, truth, statistics, {})
+    assert list(none) == ["l1", "psnr", "normalised_l1"]
     followed = quantities.quantities_of(ensemble)
     chosen = evaluate(shifted, truth, statistics, {"mass": followed["mass"]})
     assert list(chosen)[3:] == ["mass", "truth_mass"]
+
+
+def test_what_never_changes_is_not_scored(ensemble, statistics, shifted):
+    of_density = [name == "density" for name in NAMES]
+    apart = statistics.assign(scored=("field", np.logical_not(of_density)))
+    table = evaluate(shifted, ensemble, apart)
+    assert table["psnr"].isnull().all("sample").values.tolist() == of_density
+    error = table["l1"] / statistics["scale"].values
+    expected = error.isel(field=np.flatnonzero(apart["scored"])).mean("field")
+    np.testing.assert_allclose(table["normalised_l1"], expected)
+    names = list(scores(of_models(table)))
+    assert "psnr_density" not in names and "psnr_pressure" in names
+    assert names == list(directions(table)) and set(names) == set(score_labels(table))
+    # One number everywhere: by default not scored.
+    flat = statistics.assign(high=statistics["high"].where(np.logical_not(of_density), -9e9))
+    flat["low"] = flat["low"].where(np.logical_not(of_density), -9e9)
+    xr.testing.assert_equal(evaluate(shifted, ensemble, flat)["psnr"], table["psnr"])
 
 
 def test_scores_of_a_table(table):
@@ -180,7 +205,7 @@ def test_a_flat_mixing_layer_follows_nothing(ensemble, statistics):
 def test_model_errors_are_in_each_field_s_unit(table, ensemble, shifted):
     errors = model_errors(shifted, ensemble)["model_error"]
     assert errors.dims == ("sample", "field")
-    xr.testing.assert_allclose(errors, table["l1"])
+    xr.testing.assert_allclose(errors, table["l1"].drop_vars("scored"))
 
 
 def test_a_truth_that_never_changes_is_not_followed(table):

@@ -1,5 +1,8 @@
 """Quantities by hand numbers, on the grids and with the names of anyone."""
 
+import dataclasses
+import pickle
+
 import numpy as np
 import pytest
 from ragged import of_scenario
@@ -76,10 +79,15 @@ def test_the_mass_and_momentum_of_copper_leave_out_the_air():
     assert units == ["g/cm", "g/µs", "g/µs", "cm"]
 
 
-def test_an_ensemble_has_none_or_those_that_it_names(registry):
+def test_an_ensemble_has_integrals_or_those_that_it_names(registry):
     grid = Grid.uniform({"y": (4, 0, 2), "x": (3, 0, 3)})
     names, values = ("density", "velocity_x", "velocity_y"), (2.0, 3.0, -1.0)
-    assert measured(flow(grid, names, values)) == {}
+    found = measured(flow(grid, names, values))
+    assert {name: v.tolist() for name, v in found.items()} == {
+        "integral_density": [12.0, 12.0],
+        "integral_velocity_x": [18.0, 18.0],
+        "integral_velocity_y": [-6.0, -6.0],
+    }
     some = flow(grid, names, values, quantities=["momentum_y", "mass"])
     found = measured(some)
     assert list(found) == ["momentum_y", "mass"]
@@ -87,6 +95,68 @@ def test_an_ensemble_has_none_or_those_that_it_names(registry):
     assert quantities.quantities_of(some)["momentum_y"].unit == "g/h"
     with pytest.raises(KeyError, match=r"theirs names the quantity 'heat', which nobody register"):
         quantities.quantities_of(flow(grid, names, values, quantities=["mass", "heat"]))
+
+
+@pytest.mark.parametrize(
+    ("axes", "unit", "expected"),
+    [
+        (("cm", "cm"), "g/cm³", "g/cm³ cm²"),
+        (("m", "m", "m"), "J/m³", "J/m³ m³"),
+        (("m",), "K", "K m"),
+        (("1", "1"), "1", "1"),
+        (("1", "1"), "K", "K"),
+        (("deg", "m"), "1", "deg m"),
+    ],
+)
+def test_units_of_integrals(axes, unit, expected):
+    sides = zip("zyx", axes, strict=False)
+    grid = Grid(tuple(Axis.uniform(name, of, 3, 0, 1) for name, of in sides))
+    theirs = dataclasses.replace(flow(grid, ["u"], [2.0]), fields=(Field("u", unit, "heat"),))
+    one = quantities.quantities_of(theirs)["integral_u"]
+    assert (one.unit, one.label) == (expected, "integral of heat")
+
+
+def test_a_static_field_has_no_integral_of_its_own():
+    theirs = flow(Grid.uniform({"x": (3, 0, 3)}), ["u", "land"], [2.0, 1.0])
+    fields = (Field("u"), Field("land", static=True))
+    theirs = dataclasses.replace(theirs, fields=fields)
+    assert list(quantities.quantities_of(theirs)) == ["integral_u"]
+    assert list(quantities.quantities_of(theirs, ["integral_land"])) == ["integral_land"]
+
+
+def test_quantities_of_a_user_s_module(tmp_path, monkeypatch):
+    (tmp_path / "my_quantities.py").write_text(
+        "from surrlab.evaluation import Quantity\n"
+        "def largest_u(fields, parameters, constants, grid):\n"
+        "    return fields['u'].max((-1,))\n"
+        "some = [Quantity('a', 'an a', 'm/{time}', largest_u)]\n"
+        "some += [Quantity('b', 'a b', '1', largest_u)]\n"
+        "number = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    theirs = flow(Grid.uniform({"x": (3, 0, 3)}), ["u"], [2.0])
+    names = ["my_quantities:largest_u", "my_quantities:some", "integral_u"]
+    found = quantities.quantities_of(theirs, names)
+    assert [(q.label, q.unit) for q in found.values()] == [
+        *(("largest u", "1"), ("an a", "m/h"), ("a b", "1"), ("integral of u", "1"))
+    ]
+    assert quantities.measure(found, theirs, 4, theirs.read_simulation(4))["a"].tolist() == [2, 2]
+    assert list(pickle.loads(pickle.dumps(found))) == list(found)  # workers are given them
+    for wrong, match in [
+        ("my_quantities:number", "is int, no Quantity, list of them, function"),
+        ("my_quantities:none", "cannot be imported .*none"),
+        ("no_such_module:a", "'no_such_module:a' cannot be imported"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            quantities.quantities_of(theirs, [wrong])
+    with pytest.raises(KeyError, match=r"'integral_v', which nobody registered.*<field> of u"):
+        quantities.quantities_of(theirs, ["integral_v"])
+
+
+@pytest.mark.parametrize("scenario", [RT, PCHIP])
+def test_built_in_quantities_travel_to_workers(scenario):
+    found = [quantities._QUANTITIES[name] for name in scenario.quantities]
+    assert [q.name for q in pickle.loads(pickle.dumps(found))] == list(scenario.quantities)
 
 
 def test_a_user_s_own_takes_three_lines(registry):

@@ -2,25 +2,23 @@
 
 import html.parser
 import io
+import shutil
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
 import xarray as xr
+from hostile import EVIL, hostile_ensemble
 
 from surrlab import explorer
-from surrlab.data import native
-from surrlab.data.ensemble import Run
+from surrlab._tables import write_table
 from surrlab.data.fields import Field, Grid
-from surrlab.data.native import Header
-from surrlab.evaluation.quantities import Quantity, register_quantity
 from surrlab.explorer import html as page
 from surrlab.explorer.comparison import Curves, ModelView, VersionVerdict
 from surrlab.explorer.settings import Losses, SampleField, Total
 from surrlab.figures.style import STATE_COLORS
 
-EVIL = "\"'><img src=x onerror=alert(1)></svg></style><script>alert(2)</script>${x}$&lt;"
 TAGS = frozenset(
     "p b i br ul li dl dt dd div span strong code pre button a img style svg g path rect circle "
     "polyline polygon text figure figcaption".split()
@@ -71,33 +69,7 @@ def markup_of(widget):
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """An ensemble whose every name would be a script if it were taken for markup."""
-    path = tmp_path_factory.mktemp("hostile") / "ensemble"
-    evil = EVIL.replace("/", "\\")
-    register_quantity(Quantity("evil", EVIL, EVIL.replace("{x}", ""), lambda f, p, c, g: p[evil]))
-    fields = (Field(evil, EVIL, EVIL), Field("b" + evil, EVIL, EVIL))
-    grid = Grid.uniform({"y": (6, 0, 1), "x": (5, 0, 1)}, unit=EVIL)
-    header = Header(fields, grid, {evil: EVIL, "time": EVIL}, benchmark={
-        "name": EVIL, "quantities": ["evil"], "description": EVIL, "constants": {}
-    })  # fmt: skip
-    run = Run(0, (1.0,), (0.0, 1.0))
-    samples = np.random.default_rng(0).random((2, 2, 6, 5), np.float32)
-
-    class Now:
-        """An executor that runs jobs at once."""
-
-        def submit(self, function, *arguments):
-            from concurrent.futures import Future
-
-            done = Future()
-            done.set_result(function(*arguments))
-            return done
-
-    def write(file):
-        native.write_simulation(file, header, run, samples)
-
-    native.build(path, header, {}, {0: run}, {0: write}, executor=Now(), label="write")
-    return path
+    return hostile_ensemble(tmp_path_factory.mktemp("hostile") / "ensemble")
 
 
 def test_hostile_names_of_an_ensemble_are_text_in_every_view(hostile, tmp_path, monkeypatch):
@@ -190,16 +162,14 @@ def test_a_sample_without_model_error_says_what_a_cell_loses():
 
 
 def test_tables_of_hostile_studies_are_text(studied, tmp_path):
-    import shutil
-
     copy = shutil.copytree(studied, tmp_path / "copy")
     for name, column in (("verdicts", "reason"), ("verdicts", "verdict")):
         table = xr.load_dataset(copy / f"{name}.nc", engine="h5netcdf")
         table[column] = table[column].astype(object).copy(data=[EVIL] * table.sizes["version"])
-        table.to_netcdf(copy / f"{name}.nc", engine="h5netcdf")
+        write_table(copy / f"{name}.nc", table)
     table = xr.load_dataset(copy / "lossy_training.nc", engine="h5netcdf")
     table[table.attrs["curve"]].attrs.update(long_name=EVIL, units=EVIL)
-    table.to_netcdf(copy / "lossy_training.nc", engine="h5netcdf")
+    write_table(copy / "lossy_training.nc", table)
     view = explorer.explore(copy)
     view.page.value = explorer.widget.MODELS
     assert view.message == ""

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from surrlab.training import BatchNorm, generator
-from surrlab.training.batch_norm import synchronise
+from surrlab.training.architectures.batch_norm import synchronise
 
 
 def layers(network):

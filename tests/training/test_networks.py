@@ -13,11 +13,13 @@ from surrlab.training import (
     NetworkConfig,
     TrainConfig,
     generator,
+    load,
     predict,
     register_network,
     run_config,
     run_id,
 )
+from surrlab.training.architectures.generator import start_shape
 from surrlab.training.networks import _factories, check_output
 
 
@@ -221,14 +223,96 @@ def test_scale_and_shift_act_on_each_field():
 @pytest.mark.parametrize(
     ("shape", "match"),
     [
-        ((50, 16), "50 x 16 is not 3 x 1 doubled"),
-        ((97, 33), "two even sides, and the grid is 97 x 33"),
-        ((24,), "two even sides, and the grid is 24"),
+        ((50, 16), "50 x 16 is not 3 x 1 doubled: .* such as 4 x 1"),
+        ((97, 33), "97 x 33 is not 3 x 1 doubled: .* such as 4 x 2"),
+        ((24, 40), "24 x 40 is not 3 x 1 doubled: .* such as 2 x 3"),
+        ((24,), "maps of two axes, and the grid is 24: choose another network"),
+        ((8, 8, 8), "maps of two axes, and the grid is 8 x 8 x 8"),
     ],
 )
 def test_a_grid_out_of_reach_is_refused(shape, match):
     with pytest.raises(ValueError, match=match):
         Generator(4, 6, shape, (3, 1))
+
+
+@pytest.mark.parametrize("shape", [(50, 30), (97, 33), (5, 3), (1, 1), (48, 16)])
+def test_a_rim_is_cut_off_where_sides_do_not_double(shape):
+    network = Generator(2, 3, shape, max_features=8, min_features=4).eval()
+    inputs = torch.randn(2, 2)
+    fields = network(inputs)
+    assert fields.shape == (2, 3, *shape)
+    whole = network.layers(inputs[:, :, None, None])
+    assert all(w // 2 <= n <= w for w, n in zip(whole.shape[2:], shape, strict=True))
+    top, left = ((w - n) // 2 for w, n in zip(whole.shape[2:], shape, strict=True))
+    torch.testing.assert_close(
+        fields, whole[:, :, top : top + shape[0], left : left + shape[1]], rtol=0, atol=0
+    )
+    assert network.layers[0].kernel_size == start_shape(shape)
+
+
+def test_a_start_shape_may_be_named():
+    network = Generator(2, 3, (50, 30), start=(7, 4), max_features=8, min_features=4)
+    assert network(torch.zeros(2, 2)).shape == (2, 3, 50, 30)
+    assert sum(isinstance(m, nn.ConvTranspose2d) for m in network.layers) == 4
+
+
+BUILT_IN = {
+    "generator": {"max_features": 16, "min_features": 8},
+    "unet": {"features": 8, "max_features": 16, "upsampling": "bilinear"},
+    "vit": {"patch": (3, 4), "width": 16, "depth": 2, "heads": 2},
+}
+
+
+@pytest.mark.parametrize("shape", [(24, 8), (50, 30), (7, 5), (1, 3)])
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_network_takes_any_grid_and_learns_in_all_its_parts(name, shape):
+    network = NetworkConfig(name, BUILT_IN[name]).build(3, 2, shape)
+    inputs = torch.randn(4, 3)
+    fields = network(inputs)
+    assert fields.shape == (4, 2, *shape) and torch.isfinite(fields).all()
+    (fields - torch.randn(4, 2, *shape)).abs().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
+    changed = network.eval()(inputs + torch.tensor([0.0, 0.0, 1.0]))  # time alone
+    assert (changed - network(inputs)).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_network_needs_no_parameter_but_time(name):
+    assert NetworkConfig(name, BUILT_IN[name]).build(1, 2, (6, 5))(torch.zeros(3, 1)).ndim == 4
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_network_trains_and_is_loaded_to_the_bit(name, ensemble, fit, tmp_path):
+    config = TrainConfig(
+        epochs=6, batch_size=32, learning_rate=4e-3, network=NetworkConfig(name, BUILT_IN[name])
+    )
+    surrogate = fit(ensemble, config, path=tmp_path)
+    losses = [epoch["loss"] for epoch in surrogate.history]
+    assert losses[-1] < 0.75 * losses[0]
+    again = load(tmp_path)  # nothing to trust: it came with the package
+    inputs = ensemble.inputs[:70]
+    np.testing.assert_array_equal(predict(again, inputs), predict(surrogate, inputs))
+
+
+def test_networks_have_run_ids_of_their_own(ensemble):
+    configs = [TrainConfig(network=NetworkConfig(name, a)) for name, a in BUILT_IN.items()]
+    configs.append(TrainConfig(network=NetworkConfig("unet")))
+    assert len({run_id(run_config(ensemble, config, seed=0)) for config in configs}) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "match"),
+    [
+        ("unet", {"upsampling": "cubic"}, "nearest or bilinear upsampling, not .*'cubic'"),
+        ("unet", {"features": 9}, "multiples of 8"),
+        ("vit", {"heads": 5}, "a width that its heads divide"),
+        ("vit", {"patch": (0, 4)}, "patches of two axes"),
+        ("vit", {"wdith": 5}, "cannot be built: .*wdith"),
+    ],
+)
+def test_arguments_that_make_no_network_are_refused(name, arguments, match):
+    with pytest.raises(ValueError, match=match):
+        NetworkConfig(name, arguments).build(3, 2, (24, 8))
 
 
 @pytest.mark.parametrize("wrong", [{"max_features": 0}, {"min_features": -1}])

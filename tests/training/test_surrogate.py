@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
+from surrlab._files import read_json, write_json
 from surrlab.data import Field, Grid
 from surrlab.training import (
     NetworkConfig,

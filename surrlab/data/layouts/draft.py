@@ -15,7 +15,7 @@ from surrlab.data.fields import Axis, Field, Grid, Run
 from surrlab.data.layouts import stores
 from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
 from surrlab.data.layouts.extra import complete
-from surrlab.data.layouts.places import has_checksums, why_library
+from surrlab.data.layouts.places import has_checksums, never_written, why_library
 
 
 class Draft:
@@ -113,6 +113,8 @@ class Draft:
             array = arrays.get(name)
             if array is None:
                 array = arrays[name] = stores.dataset(opened, name, path, self.folder)
+                if missing := never_written(array):
+                    raise ValueError(f"{path}: {name} {missing}")
             if len(array.shape) != len(source.axes):
                 raise ValueError(
                     f"{path}: {name} is {tuple(array.shape)}, not over {_listed(source.axes)}"

@@ -7,6 +7,7 @@ There is no standard, only habits: a dimension is a run or time by its name, or 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,8 @@ TIMES = set(
 )
 SPACE = set(
     "x y z i j k r theta phi lat lon latitude longitude lev level depth height altitude plev "
-    "nx ny nz rlat rlon xc yc zc row column cell".split()
+    "nx ny nz rlat rlon xc yc zc row column cell eta xi sigma nlat nlon south_north west_east "
+    "bottom_top".split()
 )
 
 
@@ -60,18 +62,22 @@ def scan(
     for file in files:
         with draft.opened(file) as handle:
             found = variables(handle)
-            _add(draft, file, handle, found, extra.get("dims", {}))
+            if not draft.fields:
+                given = extra.get("fields", ())
+                chosen = given if isinstance(given, list) else ()
+                names = [str(one["name"] if isinstance(one, dict) else one) for one in chosen]
+                _describe(draft, file, handle, found, _roles(found, extra), extra, names)
+            _add(draft, file, handle, found, _roles(found, extra))
+        for i, field in enumerate(draft.fields if len(files) > 1 else ()):
+            draft.fields[i] = replace(field, static=False)  # it may differ from file to file
     return draft.card(extra)
 
 
 def _add(
-    draft: Draft, path: Path, file: Any, found: dict[str, Variable], told: Mapping[str, str]
+    draft: Draft, path: Path, file: Any, found: dict[str, Variable], role: Mapping[str, str]
 ) -> None:
-    """Add one file's runs, and, if it is the first, fields and axes."""
-    role = _roles(found, told)
+    """Add one file's runs."""
     of = {kind: next((d for d in role if role[d] == kind), "") for kind in (RUN, TIME)}
-    if not draft.fields:
-        _describe(draft, path, found, role, told)
     lengths = draft.inspect(path, file)
     for name in lengths:
         if name not in (RUN, TIME):
@@ -94,8 +100,9 @@ def _add(
         draft.simulation(where, None if mine is None else mine[:n].tolist(), [part], one)
 
 
-def _roles(found: dict[str, Variable], told: Mapping[str, str]) -> dict[str, str]:
+def _roles(found: dict[str, Variable], extra: Mapping[str, Any]) -> dict[str, str]:
     """Dimension -> run, time or grid."""
+    told = extra.get("dims", {})
     dims = dict.fromkeys(d for v in found.values() if len(v.dims) > 1 for d in v.names)
     for name, kind in told.items():
         if name not in dims or kind not in (RUN, TIME, "grid"):
@@ -109,7 +116,9 @@ def _roles(found: dict[str, Variable], told: Mapping[str, str]) -> dict[str, str
         elif name.lower() in TIMES or of_time or " since " in attribute(attrs, "units"):
             role[name] = TIME
         else:
-            role[name] = RUN if name.lower() in RUNS else "grid"
+            others = [n for n, v in found.items() if v.names == (name,) and n != name]
+            is_run = name.lower() in RUNS or (others and name.lower() not in SPACE)
+            role[name] = RUN if is_run else "grid"
     for kind in (RUN, TIME):
         if len(both := [d for d in role if role[d] == kind]) > 1:
             raise ValueError(
@@ -122,24 +131,34 @@ def _roles(found: dict[str, Variable], told: Mapping[str, str]) -> dict[str, str
 def _describe(
     draft: Draft,
     path: Path,
+    file: Any,
     found: dict[str, Variable],
     role: dict[str, str],
-    told: Mapping[str, str],
+    extra: Mapping[str, Any],
+    chosen: Sequence[str],
 ) -> None:
-    """Add fields and axes: the arrays over most axes, all of them over the same ones."""
-    coordinates = {w for v in found.values() for w in attribute(v.attrs, "coordinates").split()}
+    """Add fields: those chosen, or else the arrays over most of the grid's axes."""
+    every = [file.attrs, *(v.attrs for v in found.values())]
+    coordinates = {word for attrs in every for word in attribute(attrs, "coordinates").split()}
     over = {
         name: tuple(d for d in v.names if role[d] == "grid")
         for name, v in found.items()
         if len(v.dims) > 1 and name not in coordinates and attribute(v.attrs, "axis") != "T"
     }
-    most = max(over.values(), key=len, default=())
-    doubtful = TIME not in role.values() and most[:1] and most[0].lower() not in {*SPACE, *told}
-    if not 1 <= len(most) <= 3 or (len(most) == 3 and doubtful):
+    if chosen and set(chosen) <= set(over):
+        over = {name: over[name] for name in chosen}
+
+    def size(name: str) -> tuple[int, int]:
+        return len(over[name]), int(np.prod(found[name].array.shape, dtype=np.int64))
+
+    most = over[max(over, key=size)] if over else ()
+    odd = [d for d in most if d.lower() not in SPACE and d not in extra.get("dims", {})]
+    told = {RUN, TIME} <= set(role.values())
+    if not 1 <= len(most) <= 3 or (not told and odd and (len(most) == 3 or len(odd) < len(most))):
         listed = ", ".join(role) or "nothing"
         raise ValueError(
             f"{path}: arrays lie over {listed}; say in a card which are runs and times, as "
-            '"dims": {"<name>": "run", "<name>": "time"}'
+            '"dims": {"<name>": "run", "<name>": "time", "<name>": "grid"}'
         )
     for name, axes in over.items():
         variable = found[name]

@@ -41,7 +41,7 @@ def lead_index(source: Source, run: int, row: int) -> tuple[int, ...]:
     return tuple(run if a == RUN else row if a == TIME else int(a) for a in lead)
 
 
-def places(array: Any, dtype: str, n_grid: int) -> dict[int, tuple[int, int, Filters]]:
+def locate_fields(array: Any, dtype: str, n_grid: int) -> dict[int, tuple[int, int, Filters]]:
     """Flat index over the axes before the grid's -> offset, bytes and filters of a field."""
     if isinstance(array, h5py.Dataset):
         return {row: (at, n, filters) for row, at, n, filters in locate(array, dtype, n_grid)}
@@ -66,6 +66,18 @@ def why_library(array: Any, source: Source, n_grid: int, dtype: str) -> str:
     if array.dtype != np.dtype(dtype):
         return f"is {array.dtype.str}, not native {dtype}"
     return "" if array.flags.c_contiguous else "is in Fortran's order"
+
+
+def never_written(array: Any) -> str:
+    """Say what of an HDF5 dataset has no place in the file, where HDF5 shows a fill value."""
+    if not isinstance(array, h5py.Dataset) or array.is_virtual or array.external or not array.size:
+        return ""
+    if array.chunks is None:
+        stored, expected = array.id.get_storage_size(), array.nbytes
+        return "" if stored >= expected else "was never written"
+    expected = int(np.prod([-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]))
+    stored = array.id.get_num_chunks()
+    return "" if stored >= expected else f"is incomplete: {stored} of {expected} chunks are there"
 
 
 def has_checksums(array: Any) -> bool:

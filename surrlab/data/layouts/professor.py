@@ -46,12 +46,7 @@ def scan(path: Path, extra: Mapping[str, Any]) -> Card:
     draft, rows = Draft("professor", folder), _listed(folder)
     inputs, has_time = _inputs(draft, folder, rows, extra)
     n_inputs = inputs.shape[1]
-    runs: dict[Any, list[int]] = {}
-    for i, row in enumerate(inputs[:, :-1].tolist()):  # with time alone, a file is a simulation
-        key = tuple(row) if row or not has_time else rows[i][0]
-        runs.setdefault(key, []).append(i)
-    for samples in runs.values():
-        samples.sort(key=lambda i: inputs[i, -1])
+    for samples in _simulations(inputs, [name for name, _ in rows], has_time):
         parts: list[Part] = []
         for i in samples:
             file, row = draft.files[rows[i][0]], rows[i][1]
@@ -65,6 +60,26 @@ def scan(path: Path, extra: Mapping[str, Any]) -> Card:
     published = BENCHMARKS.get(n_inputs, {}) if len(draft.fields) == 6 else {}
     draft.unknown += ["fields", "parameters"] if n_inputs > 1 else ["fields"]
     return draft.card({**published, **extra}, keep_constants=True)
+
+
+def _simulations(inputs: np.ndarray, files: list[str], has_time: bool) -> list[list[int]]:
+    """Places of the samples of each simulation, in time: those of equal parameters.
+
+    Files that hold equal times of equal parameters are runs that differ otherwise.
+    """
+    times = inputs[:, -1]
+    groups: dict[Any, list[int]] = {}
+    for i, row in enumerate(inputs[:, :-1].tolist()):  # with time alone, a file is a simulation
+        key = tuple(row) if row or not has_time else files[i]
+        groups.setdefault(key, []).append(i)
+    found = []
+    for samples in groups.values():
+        parts = [samples]
+        if has_time and len(set(times[samples])) < len(samples):
+            names = dict.fromkeys(files[i] for i in samples)
+            parts = [[i for i in samples if files[i] == name] for name in names]
+        found += [sorted(part, key=lambda i: times[i]) for part in parts]
+    return found
 
 
 def _listed(folder: Path) -> list[tuple[str, int]]:

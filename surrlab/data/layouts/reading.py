@@ -15,11 +15,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from surrlab._files import write_json
+from surrlab import _files
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.fields import Run, StoredChunk
 from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
-from surrlab.data.layouts.places import SAMPLED, lead_index, places, read_block, sampled_bytes
+from surrlab.data.layouts.places import (
+    SAMPLED,
+    lead_index,
+    locate_fields,
+    read_block,
+    sampled_bytes,
+)
 from surrlab.data.layouts.stores import dataset, opened
 
 MISSING = 1e30
@@ -47,6 +53,8 @@ class CardEnsemble(Ensemble):
         Why samples are read through a library; empty if they are read in place.
     checksums : bool
         Whether every stored chunk has a checksum.
+    places : str
+        Hash of where all samples lie: what is remembered of files belongs to it.
     """
 
     path: Path
@@ -58,12 +66,14 @@ class CardEnsemble(Ensemble):
     counts: tuple[int, ...]
     library: str = ""
     checksums: bool = False
+    places: str = ""
 
     by_simulation: ClassVar[tuple[str, ...]] = ("parts",)
 
     @classmethod
     def from_card(cls, path: Path, folder: Path, card: Card) -> Self:
         """Return the ensemble that a card describes."""
+        where = [card.sources, card.parts, card.files]
         counts = Counter[int]()
         for part in chain.from_iterable(card.parts):
             counts[part.file] += len(part.rows)
@@ -75,7 +85,11 @@ class CardEnsemble(Ensemble):
             input_units=tuple(card.inputs.values()),
             runs=card.runs,
             dtype=card.dtype,
-            metadata={"benchmark": card.benchmark, "layout": card.layout},
+            metadata={
+                "benchmark": card.benchmark,
+                "layout": card.layout,
+                "left_out": card.left_out,
+            },
             path=path,
             folder=folder,
             sources=card.sources,
@@ -85,7 +99,13 @@ class CardEnsemble(Ensemble):
             counts=tuple(counts[i] for i in range(len(card.files))),
             library=card.library,
             checksums=card.checksums,
+            places=hashlib.sha256(json.dumps(where).encode()).hexdigest()[:16],
         )
+
+    @property
+    def cache_folder(self) -> Path:
+        """Folder of the user's cache, another one if a list or a card moves the samples."""
+        return _files.cache_folder(f"{self.name}#{self.places}")
 
     @property
     def reads_in_place(self) -> bool:
@@ -212,7 +232,7 @@ class CardEnsemble(Ensemble):
                     name = part.group + source.dataset
                     if name not in tables:
                         array = dataset(handle, name, file, self.folder)
-                        tables[name] = array.shape, places(array, self.dtype, self.grid.ndim)
+                        tables[name] = array.shape, locate_fields(array, self.dtype, self.grid.ndim)
                     shape, table = tables[name]
                     for k, row in enumerate(part.rows):
                         lead = lead_index(source, part.run, row)
@@ -244,7 +264,7 @@ class CardEnsemble(Ensemble):
         }
         if fresh:
             try:
-                write_json(cache, known | fresh)
+                _files.write_json(cache, known | fresh)
             except OSError:
                 pass  # a cache that only others may write
         known |= fresh

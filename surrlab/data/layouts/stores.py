@@ -6,6 +6,7 @@ where a virtual dataset's file is missing: all of this is refused by name.
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import stat
@@ -246,9 +247,8 @@ def import_zarr() -> ModuleType:
 
     importlib.metadata.version = plain  # type: ignore[assignment]
     try:
-        import zarr
+        return importlib.import_module("zarr")
     except ImportError as error:
         raise ImportError(f"to read Zarr stores: pip install 'surrlab[zarr]' ({error})") from error
     finally:
         importlib.metadata.version = version
-    return zarr
