@@ -217,12 +217,10 @@ def _going_on(study: Study) -> str:
     return f"{study.command} --seeds-max {last + STEP}"
 
 
-def generation_verdict(study: Study, table: xr.Dataset) -> Verdict | None:
-    """Return the verdict on students of another model's output; None for a single student."""
+def generation_verdict(study: Study, table: xr.Dataset) -> Verdict:
+    """Return the verdict on students of another model's output; ValueError for a single one."""
     kind = table["kind"].values
     students = table.isel(model=kind == "generated")
-    if students.sizes["model"] < 2:
-        return None
     return judge(study, table.isel(model=kind == "raw"), students)
 
 
