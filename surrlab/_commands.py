@@ -168,6 +168,26 @@ def compress(args: argparse.Namespace) -> None:
     print(f"{made}: payload {found.payload:.1f}×, files {found.file:.1f}×")
 
 
+def race(args: argparse.Namespace) -> None:
+    """Compare the codecs on an ensemble, and name the best for each field."""
+    from surrlab.compression.race import race as race_codecs
+    from surrlab.compression.race import recommend
+    from surrlab.data.open import open_ensemble
+
+    ensemble = open_ensemble(args.ensemble)
+    table = race_codecs(ensemble, targets=args.targets, n_simulations=args.simulations)
+    best = recommend(table)
+    if args.json:
+        rows = table.to_dataframe().reset_index().to_dict("records")
+        clean = [{k: None if v != v else v for k, v in row.items()} for row in rows]
+        print(json.dumps({"rows": clean, "recommended": best} | table.attrs, indent=1))
+        return
+    print(table.mean("field").to_dataframe().to_string(float_format="{:.3g}".format, na_rep="–"))
+    for codec, reason in json.loads(table.attrs["refused"]).items():
+        print(f"{codec} refuses: {reason}")
+    print("fewest bytes on disk: " + ", ".join(f"{f} {codec}" for f, codec in best.items()))
+
+
 def bench(args: argparse.Namespace) -> None:
     """Run the notebook on loading."""
     from surrlab import _notebook_runner as notebooks

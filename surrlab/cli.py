@@ -214,6 +214,18 @@ def _parser() -> argparse.ArgumentParser:
         help="on the model error: a safety factor below 1",
     )
 
+    race = command("race", _commands.race, "which codec takes the fewest bytes at the same error")
+    race.add_argument("ensemble", type=_arguments.existing, help="folder of the raw ensemble")
+    race.add_argument(
+        "--targets",
+        nargs="+",
+        type=_arguments.number(1e-6, 10),
+        default=(0.01, 0.02, 0.05),
+        help="L1 errors in standard deviations of each field; default: 0.01 0.02 0.05",
+    )
+    race.add_argument("--simulations", type=_arguments.whole(1), default=2, help="default: 2")
+    race.add_argument("--json", action="store_true", help="print everything as JSON")
+
     bench = command(
         "bench",
         _commands.bench,
