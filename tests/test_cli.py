@@ -17,7 +17,17 @@ from surrlab import _commands, cli
 from surrlab import _notebook_runner as notebooks
 
 SURRLAB = [sys.executable, "-m", "surrlab.cli"]
-COMMANDS = ["presets", "study", "figures", "verdict", "simulate", "train", "compress", "bench"]
+COMMANDS = [
+    "presets",
+    "study",
+    "figures",
+    "verdict",
+    "simulate",
+    "train",
+    "compress",
+    "export",
+    "bench",
+]
 
 
 def surrlab_command(*arguments, **environment):
