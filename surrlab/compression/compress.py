@@ -22,6 +22,7 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from surrlab._hdf5 import naming, new_file, own_dataset
 from surrlab.compression import hdf5_filters
 from surrlab.compression._views import add_professor, check_views
 from surrlab.compression.codecs import Codec, Raw
@@ -150,7 +151,9 @@ def table(ensemble: Ensemble) -> xr.Dataset:
         with h5py.File(ensemble.file(simulation), "r") as file:
             if GROUP not in file:
                 raise ValueError(f"{file.filename} is not compressed: it has no {GROUP!r} group")
-            rows[simulation] = np.stack([file[GROUP][column][:] for column in COLUMNS], axis=-1)
+            with naming(file, GROUP):
+                columns = [own_dataset(file, f"{GROUP}/{column}")[:] for column in COLUMNS]
+            rows[simulation] = np.stack(columns, axis=-1)
     return as_dataset(ensemble, rows)
 
 
@@ -207,9 +210,7 @@ def _write(
     (run,), header = ensemble.runs, native.Header.of(ensemble)
     samples = read_finite(ensemble, run.simulation)
     encoded = encode(samples, values)
-    # Fixed-array chunk indices, known since HDF5 1.10 as virtual datasets are: a small file spends
-    # a quarter of the default format's bytes on its structure.
-    with h5py.File(path, "w", libver=("v110", "v110")) as file:
+    with new_file(path) as file:
         native.describe(file, header, run)
         for i, field in enumerate(header.fields):
             column = [row[i] for row in encoded]
@@ -274,7 +275,12 @@ def _write_table(file: h5py.File, rows: np.ndarray) -> None:
     for i, column in enumerate(COLUMNS):
         values = rows[..., i].astype(_TABLE_TYPES.get(column, "u1"))
         dataset = group.create_dataset(
-            column, data=values, chunks=values.shape, compression="gzip", shuffle=True
+            column,
+            data=values,
+            chunks=values.shape,
+            compression="gzip",
+            shuffle=True,
+            fletcher32=True,
         )
         dataset.dims[0].attach_scale(file["time"])
         dataset.dims[1].attach_scale(group["field"])

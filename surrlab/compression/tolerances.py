@@ -26,8 +26,8 @@ from surrlab.compression.search import (
     positive_scale,
 )
 from surrlab.compression.version import RULES
-from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
+from surrlab.data.fields import check_values
 
 Errors: TypeAlias = xr.DataArray | pd.DataFrame | pd.Series | float
 """Numbers by sample and field, as `broadcast_to_ensemble` takes them."""
@@ -162,7 +162,7 @@ def _rows(search: ToleranceSearch, ensemble: Ensemble, errors) -> tuple[int, np.
 
 
 def read_finite(ensemble: Ensemble, simulation: int) -> np.ndarray:
-    """One simulation's samples ``(T, n_fields, *shape)``; NaN and Inf are refused by name.
+    """One simulation's samples ``(T, n_fields, *shape)``; what stands for no value is refused.
 
     Raises
     ------
@@ -171,9 +171,8 @@ def read_finite(ensemble: Ensemble, simulation: int) -> np.ndarray:
     """
     samples = ensemble.read_simulation(simulation)
     files = ensemble.select([simulation]).files
-    where = str(files[0]) if files else ensemble.name
-    for i, name in enumerate(ensemble.field_names):
-        native.check_finite(samples[:, i], name, where, simulation)
+    where = f"{files[0] if files else ensemble.name}: simulation {simulation}"
+    check_values(samples, ensemble.field_names, where)
     return samples
 
 

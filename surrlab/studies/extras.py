@@ -19,15 +19,16 @@ from surrlab.evaluation.evaluate import model_errors, scores
 from surrlab.studies.answer import lossy_models, versions
 from surrlab.studies.experiments import compressed
 from surrlab.studies.models import (
-    TRAINING_ERRORS,
     Model,
     evaluations,
     folder,
     raw_models,
     stored_model,
+    stored_table,
     train_models,
+    training_errors_path,
 )
-from surrlab.studies.results import Study, read_table
+from surrlab.studies.results import Study
 
 EPOCHS = (1 / 4, 1 / 2, 1, 2)
 """Parts of a study's epochs at which `convergence` looks."""
@@ -145,7 +146,7 @@ def _disk(ensemble: Ensemble) -> int:
 
 def _mean(study: Study, models: list[Model]) -> xr.DataArray:
     """Mean over models of the model error of every training sample."""
-    found = [read_table(folder(study, m) / TRAINING_ERRORS)["model_error"] for m in models]
+    found = [stored_table(study, one, training_errors_path)["model_error"] for one in models]
     return sum(found[1:], found[0]) / len(found)
 
 

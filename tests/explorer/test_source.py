@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from surrlab._files import write_json
 from surrlab.compression.compress import compress, table
 from surrlab.compression.search import find_tolerance
 from surrlab.compression.version import Version
@@ -42,7 +43,7 @@ def version_folder(results, version=FINE):
 def edit_manifest(folder, change):
     manifest = json.loads((folder / "ensemble.json").read_text())
     change(manifest)
-    (folder / "ensemble.json").write_text(json.dumps(manifest))
+    write_json(folder / "ensemble.json", manifest)
 
 
 def test_a_study_is_whole(whole):
