@@ -163,9 +163,22 @@ def compress(args: argparse.Namespace) -> None:
         folder = _arguments.folder(models[0])
         ensemble = open_ensemble(args.ensemble)
         errors = model_errors(load(folder), ensemble)["model_error"]
-    made = search_and_compress(ensemble, errors * args.factor, path)
+    made = search_and_compress(ensemble, errors * args.factor, path, views=args.views)
     found = ratios(made)
     print(f"{made}: payload {found.payload:.1f}×, files {found.file:.1f}×")
+
+
+def export(args: argparse.Namespace) -> None:
+    """Lay an ensemble as LLNL professor's trainer wants it."""
+    from surrlab.compression._views import export as lay
+    from surrlab.data.open import open_ensemble
+
+    made = lay(open_ensemble(args.ensemble), args.path)
+    print(f"{args.path}: {made.linked} files linked, {made.written} written ", end="")
+    print(f"({made.nbytes / 1e6:.2f} MB)")
+    print("A trainer that never heard of the codec needs, in its environment:")
+    print('HDF5_PLUGIN_PATH=$(python -c "import hdf5plugin; print(hdf5plugin.PLUGIN_PATH)")')
+    print('and xarray, which would take these files for netCDF4\'s, engine="h5netcdf"')
 
 
 def race(args: argparse.Namespace) -> None:

@@ -214,6 +214,20 @@ def _parser() -> argparse.ArgumentParser:
         help="on the model error: a safety factor below 1",
     )
 
+    compress.add_argument(
+        "--views",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        help="professor: files show LLNL professor's layout, too",
+    )
+
+    export = command(
+        "export", _commands.export, "an ensemble as another program's trainer wants it"
+    )
+    export.add_argument("ensemble", type=_arguments.existing, help="in any layout")
+    export.add_argument("path", type=_arguments.new_folder, help="a new folder")
+    export.add_argument("--as", dest="layout", choices=["professor"], required=True)
+
     race = command("race", _commands.race, "which codec takes the fewest bytes at the same error")
     race.add_argument("ensemble", type=_arguments.existing, help="folder of the raw ensemble")
     race.add_argument(

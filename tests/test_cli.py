@@ -25,6 +25,7 @@ COMMANDS = [
     "simulate",
     "train",
     "compress",
+    "export",
     "race",
     "bench",
 ]

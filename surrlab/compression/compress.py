@@ -24,6 +24,7 @@ import xarray as xr
 
 from surrlab._hdf5 import naming, new_file, own_dataset
 from surrlab.compression import hdf5_filters
+from surrlab.compression._views import add_professor, check_views
 from surrlab.compression.codecs import Codec, Raw
 from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.search import EncodedField
@@ -62,6 +63,7 @@ def compress(
     codec: type[Codec] = Zfp,
     executor: Executor | None = None,
     version: Version | None = None,
+    views: tuple[str, ...] = (),
 ) -> native.NativeEnsemble:
     """Write `ensemble` again with every field within its tolerance.
 
@@ -84,6 +86,9 @@ def compress(
         Where simulations are compressed; by default a pool of processes.
     version : Version, optional
         What a study calls the result; it stands in the manifest.
+    views : tuple of str
+        ``"professor"``: files show ``fields`` (time, field, *axes), too, as LLNL's trainer reads
+        them, for a few kilobytes each.
 
     Raises
     ------
@@ -98,7 +103,7 @@ def compress(
     bounds = broadcast_to_ensemble(tolerances, ensemble, "tolerance")
     encode = ToleranceSearch.of(ensemble, "fixed", [1.0] * len(ensemble.fields), codec)
     request = {"tolerances": _hash(bounds), **_named(version)}
-    return _build(ensemble, path, request, bounds, encode, executor)
+    return _build(ensemble, path, request, bounds, encode, executor, views)
 
 
 def search_and_compress(
@@ -111,6 +116,7 @@ def search_and_compress(
     codec: type[Codec] = Zfp,
     executor: Executor | None = None,
     version: Version | None = None,
+    views: tuple[str, ...] = (),
 ) -> native.NativeEnsemble:
     """Find every field's tolerance with Algorithm 1 and store the streams that the search ends on.
 
@@ -121,7 +127,7 @@ def search_and_compress(
     errors = broadcast_to_ensemble(model_errors, ensemble, "model error")
     request = {"model_errors": _hash(errors), "rule": rule, "scale": encode.scale}
     request |= _named(version)
-    return _build(ensemble, path, request, errors, encode, executor)
+    return _build(ensemble, path, request, errors, encode, executor, views)
 
 
 def table(ensemble: Ensemble) -> xr.Dataset:
@@ -173,10 +179,13 @@ def _build(
     values: np.ndarray,
     encode: ToleranceSearch,
     executor: Executor | None,
+    views: tuple[str, ...],
 ) -> native.NativeEnsemble:
     """Compress in parallel over simulations; `encode` goes by `values` (n_samples, n_fields)."""
+    check_views(views, native.Header.of(ensemble))
+    request |= {"views": list(views)} if views else {}
     writers = {
-        s: partial(_write, ensemble.select([s]), encode, values[ensemble.of(s)])
+        s: partial(_write, ensemble.select([s]), encode, values[ensemble.of(s)], views)
         for s in ensemble.simulations
     }
     return native.build(
@@ -190,7 +199,13 @@ def _build(
     )
 
 
-def _write(ensemble: Ensemble, encode: ToleranceSearch, values: np.ndarray, path: Path) -> None:
+def _write(
+    ensemble: Ensemble,
+    encode: ToleranceSearch,
+    values: np.ndarray,
+    views: tuple[str, ...],
+    path: Path,
+) -> None:
     """Write the file of a single simulation and read it back."""
     (run,), header = ensemble.runs, native.Header.of(ensemble)
     samples = read_finite(ensemble, run.simulation)
@@ -202,6 +217,8 @@ def _write(ensemble: Ensemble, encode: ToleranceSearch, values: np.ndarray, path
             dataset = _write_field(file, field.name, column, samples[:, i])
             native.label_axes(file, dataset, field, header.grid)
         _write_table(file, as_rows(encoded))
+        if views:
+            add_professor(file, header)
     _verify(path, run.simulation, header.fields, samples, encoded)
 
 

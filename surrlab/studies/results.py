@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -307,8 +308,9 @@ class Study:
     @property
     def command(self) -> str:
         """The command line that goes on with this study."""
-        preset = f" --preset {self.preset}" if self.preset else ""
-        return f"surrlab study{preset}" + (f" --ensemble {self.source}" if self.source else "")
+        named = {"preset": self.preset, "ensemble": self.source, "trainer": self.config.trainer}
+        given = [f" --{name} {shlex.quote(str(value))}" for name, value in named.items() if value]
+        return "surrlab study" + "".join(given)
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """Return what `make` returned when this study was first asked for `name`."""
