@@ -33,8 +33,8 @@ from scipy.ndimage import zoom
 
 from surrlab import compression, simulation, training
 from surrlab.compression import hdf5_filters
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.compress import CHUNKS
-from surrlab.compression.zfp import Zfp
 from surrlab.data import native, stored
 from surrlab.data.fields import Grid
 from surrlab.data.open import open_ensemble

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from surrlab import _arguments
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -144,13 +146,24 @@ def train(args: argparse.Namespace) -> None:
 def compress(args: argparse.Namespace) -> None:
     """Compress an ensemble to a model's error."""
     from surrlab.compression.compress import ratios, search_and_compress
+    from surrlab.compression.tolerances import from_frame
     from surrlab.data.open import open_ensemble
-    from surrlab.evaluation.evaluate import model_errors
-    from surrlab.training.surrogate import load
 
-    ensemble = open_ensemble(args.ensemble)
-    errors = model_errors(load(args.model), ensemble)["model_error"]
-    made = search_and_compress(ensemble, errors * args.factor, args.path)
+    *models, path = (text for text in (args.model, args.path) if text is not None)
+    if len(models) == bool(args.errors):
+        raise ValueError("name a model or --errors, and the folder of the compressed ensemble")
+    path = _arguments.new_folder(path)
+    if args.errors:
+        ensemble = open_ensemble(args.ensemble)
+        errors = from_frame(_read_csv(args.errors), ensemble, str(args.errors))
+    else:
+        from surrlab.evaluation.evaluate import model_errors
+        from surrlab.training.surrogate import load
+
+        folder = _arguments.folder(models[0])
+        ensemble = open_ensemble(args.ensemble)
+        errors = model_errors(load(folder), ensemble)["model_error"]
+    made = search_and_compress(ensemble, errors * args.factor, path)
     found = ratios(made)
     print(f"{made}: payload {found.payload:.1f}×, files {found.file:.1f}×")
 
@@ -222,10 +235,7 @@ def read_scores(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    try:
-        table = pd.read_csv(path, skipinitialspace=True)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path} is no readable CSV file: {error}") from None
+    table = _read_csv(path)
     index = [name for name in ("seed", "simulation") if name in table]
     scores = [name for name in table if name not in index]
     if "seed" not in index or not scores:
@@ -239,6 +249,15 @@ def read_scores(path: Path) -> pd.DataFrame:
             odd = table[name][pd.to_numeric(table[name], errors="coerce").isna()].iloc[0]
             raise ValueError(f"{path}: score {name} has {odd!r} where a number belongs")
     return table.set_index(index)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, skipinitialspace=True)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{path} is no readable CSV file: {error}") from None
 
 
 def _looks(text: str) -> tuple[int, ...]:

@@ -37,6 +37,13 @@ PLAIN = {
 }
 
 
+_REFUSALS = (
+    *(OSError, ValueError, LookupError, RuntimeError, ArithmeticError, ImportError),
+    argparse.ArgumentTypeError,
+)
+"""What ends a command with one sentence."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of the ``surrlab`` command; returns the exit code."""
     _write_to_any_terminal()
@@ -48,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
             _end(stop.children)
             print("surrlab: stopped; the same command goes on from here", file=sys.stderr)
             return 128 + stop.number
-        except (OSError, ValueError, LookupError, RuntimeError, ArithmeticError, ImportError) as e:
+        except _REFUSALS as e:
             print(f"surrlab: {e.args[0] if isinstance(e, KeyError) else e}", file=sys.stderr)
             return 1
 
@@ -189,11 +196,16 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--precision", default="32-true", help="such as bf16-mixed")
     train.add_argument("--threads", type=_arguments.whole(1), help="CPU threads of each process")
 
-    compress = command("compress", _commands.compress, "an ensemble, to a trained model's error")
-    compress.add_argument("ensemble", type=_arguments.existing, help="folder of the raw ensemble")
-    compress.add_argument("model", type=_arguments.folder, help="folder of a model trained on it")
+    compress = command("compress", _commands.compress, "an ensemble, to a model's error")
+    compress.usage = "surrlab compress [-h] ENSEMBLE (MODEL | --errors FILE.csv) PATH [--factor F]"
+    compress.add_argument("ensemble", type=_arguments.existing, help="the raw ensemble")
+    compress.add_argument("model", help="folder of a model trained on it; not with --errors")
+    compress.add_argument("path", nargs="?", help="folder of the compressed ensemble")
     compress.add_argument(
-        "path", type=_arguments.new_folder, help="folder of the compressed ensemble"
+        "--errors",
+        type=_arguments.existing,
+        metavar="FILE.csv",
+        help="errors of any model: columns simulation, step or time, and one per field",
     )
     compress.add_argument(
         "--factor",

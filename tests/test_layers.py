@@ -42,7 +42,7 @@ HOUSE = {  # wing or single module -> what it may import of surrlab, besides _la
     "_notebook_runner": "_files",
     "_arguments": "",
     "_commands": "data simulation compression training evaluation studies figures "
-    "_files _text _notebook_runner",
+    "_files _text _notebook_runner _arguments",
     "cli": "_arguments _commands",
 }
 ONLY_ROOM = {("evaluation", "training"): "evaluate"}  # the other rooms are arrays and statistics

@@ -1,9 +1,10 @@
 """A compressed ensemble from an ensemble and its tolerances, verified field by field.
 
 A filter of HDF5 has one setting per dataset, and Algorithm 1 finds a tolerance for each sample.
-Streams that need the tolerance to be decoded (zfp's) therefore fall into a few classes: each is one
-filtered dataset ``_chunks/<field>/<class>``, and ``<field>`` is a virtual dataset over them in the
-same file. Any HDF5 program with the codec's filter sees ``file["density"][7]``.
+A field whose streams carry theirs (SZ3's, SPERR's) is one filtered dataset. Streams that need the
+tolerance to be decoded (zfp's) fall into a few classes: each is one filtered dataset
+``_chunks/<field>/<class>``, and ``<field>`` is a virtual dataset over them in the same file. Any
+HDF5 program with the codec's filter sees ``file["density"][7]``.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ import xarray as xr
 
 from surrlab._hdf5 import naming, new_file, own_dataset
 from surrlab.compression import hdf5_filters
-from surrlab.compression.codecs import Codec
+from surrlab.compression.codecs import Codec, Raw
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.search import EncodedField
 from surrlab.compression.tolerances import (
     COLUMNS,
+    Errors,
     ToleranceSearch,
     as_dataset,
     as_rows,
@@ -34,7 +37,6 @@ from surrlab.compression.tolerances import (
     read_finite,
 )
 from surrlab.compression.version import Version
-from surrlab.compression.zfp import Zfp
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.fields import Field
@@ -54,7 +56,7 @@ class Ratios(NamedTuple):
 
 def compress(
     ensemble: Ensemble,
-    tolerances: xr.DataArray | float,
+    tolerances: Errors,
     path: str | os.PathLike,
     *,
     codec: type[Codec] = Zfp,
@@ -70,7 +72,7 @@ def compress(
     ----------
     ensemble : Ensemble
         What to compress: raw, compressed, or one side of a split, in any layout.
-    tolerances : DataArray or float
+    tolerances : DataArray, DataFrame, Series or float
         L-infinity bounds in the fields' own units, over some or all of (sample, field), as in
         `tolerances.broadcast_to_ensemble`; 0 is lossless. A safety factor is a product:
         ``table(other)["tolerance"] / 8``.
@@ -101,7 +103,7 @@ def compress(
 
 def search_and_compress(
     ensemble: Ensemble,
-    model_errors: xr.DataArray | float,
+    model_errors: Errors,
     path: str | os.PathLike,
     *,
     rule: str = "field",
@@ -207,11 +209,11 @@ def _write_field(
     file: h5py.File, name: str, encoded: list[EncodedField], samples: np.ndarray
 ) -> h5py.Dataset:
     """Store the streams of a field by class, and show them as one dataset (time, *axes)."""
+    if all(codec.carries_bound for codec in _coded(encoded)):  # no virtual dataset over it
+        return _write_class(file, name, encoded, samples)
     classes: dict[str, list[int]] = {}
     for step in sorted(range(len(encoded)), key=lambda step: encoded[step].tolerance):
         classes.setdefault(encoded[step].codec.class_name, []).append(step)
-    if len(classes) == 1 and encoded[0].codec.carries_bound:  # plain: no virtual dataset over it
-        return _write_class(file, name, encoded, samples)
     layout = h5py.VirtualLayout(samples.shape, samples.dtype)
     layout.dcpl.set_obj_track_times(False)  # equal contents make equal files
     for class_name, steps in classes.items():
@@ -226,19 +228,27 @@ def _write_class(
     file: h5py.File, name: str, encoded: list[EncodedField], samples: np.ndarray
 ) -> h5py.Dataset:
     """Store streams in one filtered dataset, a chunk each, as its filters would have."""
+    codec = next(iter(_coded(encoded)), Raw())
     dataset = file.create_dataset(
         name,
         samples.shape,
         samples.dtype,
         chunks=(1, *samples.shape[1:]),
         fletcher32=True,
-        **encoded[0].codec.h5_filter(),
+        **codec.h5_filter(),
     )
+    # A chunk's mask names the filters that it skipped: all but the checksum, which is the last.
+    skipped = (1 << dataset.id.get_create_plist().get_nfilters() - 1) - 1
     for i, one in enumerate(encoded):
         checksum = hdf5_filters.fletcher32(one.stream).to_bytes(4, "little")
         place = (i, *(0 for _ in samples.shape[1:]))
-        dataset.id.write_direct_chunk(place, one.stream + checksum)
+        mask = skipped if isinstance(one.codec, Raw) else 0
+        dataset.id.write_direct_chunk(place, one.stream + checksum, mask)
     return dataset
+
+
+def _coded(encoded: list[EncodedField]) -> list[Codec]:
+    return [one.codec for one in encoded if not isinstance(one.codec, Raw)]
 
 
 def _write_table(file: h5py.File, rows: np.ndarray) -> None:

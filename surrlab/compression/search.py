@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from surrlab.compression.codecs import Codec, checked
-from surrlab.compression.zfp import Zfp
+from surrlab.compression.codecs.zfp import Zfp
 
 PRECISION = 1.1
 """A codec of any tolerance t is searched until t holds and `PRECISION` t fails."""

@@ -69,7 +69,7 @@ def codecs_for(
 
     Examples
     --------
-    >>> from surrlab.compression.zfp import Zfp
+    >>> from surrlab.compression.codecs.zfp import Zfp
     >>> codecs = codecs_for(Zfp, 1.0, 3.0)
     >>> len(codecs), codecs[0], codecs[1], codecs[-1]
     (22, Zfp(tolerance=0.0), Zfp(tolerance=3.0517578125e-05), Zfp(tolerance=32.0))

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from surrlab.compression.codecs import Codec, codec_class
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.compress import Ratios, ratios, table
 from surrlab.compression.search import find_tolerance
 from surrlab.compression.version import Version
-from surrlab.compression.zfp import Zfp
 from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
 from surrlab.data.fields import Field
 from surrlab.data.native import MANIFEST, is_native

@@ -26,7 +26,7 @@ from numba.extending import intrinsic
 
 from surrlab.compression import hdf5_filters
 from surrlab.compression.codecs import Codec, Raw, long_sides
-from surrlab.compression.zfp import Zfp
+from surrlab.compression.codecs.zfp import Zfp
 
 _OTHER, _RAW, _ZFP = 0, 1, 2  # how compiled code takes a chunk
 

@@ -15,7 +15,7 @@ from surrlab.compression.codecs import (
     codec_from_filter,
     register_codec,
 )
-from surrlab.compression.zfp import Zfp
+from surrlab.compression.codecs.zfp import Zfp
 
 
 @pytest.mark.parametrize("codec", [Raw(), Zfp(0.3), Zfp(0), Rounding(0.3), Rounding(0)])

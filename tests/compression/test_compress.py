@@ -12,8 +12,8 @@ import xarray as xr
 
 from surrlab import compression
 from surrlab.compression import hdf5_filters
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.search import find_tolerance
-from surrlab.compression.zfp import Zfp
 from surrlab.data import native
 from surrlab.data.ensemble import InMemoryEnsemble, Run
 from surrlab.data.fields import Field, Grid

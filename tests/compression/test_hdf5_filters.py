@@ -4,7 +4,7 @@ import pytest
 
 from surrlab.compression import codecs, hdf5_filters
 from surrlab.compression.codecs import Raw
-from surrlab.compression.zfp import Zfp
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.data import stored
 
 

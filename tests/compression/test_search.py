@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from newcomer.rounding import Rounding
 
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.search import find_sample_tolerance, find_tolerance, measure
-from surrlab.compression.zfp import Zfp
 
 
 def smooth(seed, shape=(48, 16)):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from surrlab.compression.codecs import Raw
-from surrlab.compression.zfp import Zfp
+from surrlab.compression.codecs.zfp import Zfp
 
 
 def noise(shape, dtype=np.float32, seed=0):

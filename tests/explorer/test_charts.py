@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from surrlab.compression.zfp import Zfp
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.explorer import charts
 from surrlab.explorer.comparison import Curves
 from surrlab.explorer.settings import FieldSettings, codecs_for

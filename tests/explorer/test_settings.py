@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from surrlab.compression.codecs import Codec
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.search import find_tolerance
 from surrlab.compression.version import Version
-from surrlab.compression.zfp import Zfp
 from surrlab.data.fields import Field, Grid
 from surrlab.evaluation import metrics
 from surrlab.evaluation.quantities import Quantity

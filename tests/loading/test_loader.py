@@ -17,8 +17,8 @@ import pytest
 
 from surrlab import compression
 from surrlab.compression import codecs
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.hdf5_filters import fletcher32
-from surrlab.compression.zfp import Zfp
 from surrlab.data import native
 from surrlab.data.ensemble import InMemoryEnsemble, Run
 from surrlab.data.fields import Field, Grid

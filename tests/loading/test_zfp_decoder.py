@@ -3,8 +3,8 @@ import pytest
 from newcomer.rounding import Rounding
 
 from surrlab.compression.codecs import Raw
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.hdf5_filters import fletcher32
-from surrlab.compression.zfp import Zfp
 from surrlab.loading.zfp_decoder import Decoder
 
 

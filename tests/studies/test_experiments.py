@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from surrlab import studies
-from surrlab.compression.zfp import Zfp
+from surrlab.compression.codecs.zfp import Zfp
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 _TYPES = (np.dtype(np.float32), np.dtype(np.float64))
-_BUILT_IN = ("surrlab.compression.zfp",)  # modules that register a codec when they are imported
+_BUILT_IN = ("zfp", "sz3", "sperr", "bit_round")  # each registers its codec when imported
 
 
 class Codec(ABC):
@@ -180,8 +180,13 @@ def checked(array) -> np.ndarray:
     TypeError
         Not float32 or float64.
     ValueError
-        NaN or infinity, named with its index; or no values at all.
+        NaN or infinity, named with its index; masked values; or no values at all.
     """
+    if np.ma.is_masked(array):
+        raise ValueError(
+            f"{np.ma.count_masked(array)} of {array.size} values are masked; a codec would store "
+            "what lies beneath: fill them first"
+        )
     array = np.asarray(array)
     if array.dtype.newbyteorder("=") not in _TYPES:
         raise TypeError(f"only float32 and float64 can be encoded, not {array.dtype}")
@@ -256,7 +261,7 @@ def register_codec(cls: _C, h5_filter_id: int | None = None) -> _C:
 @functools.cache
 def _load_built_in() -> None:
     for module in _BUILT_IN:
-        importlib.import_module(module)
+        importlib.import_module(f"{__name__}.{module}")
 
 
 def codec_class(name: str) -> type[Codec]:
