@@ -1,6 +1,5 @@
 """The command line: what it refuses before any work, where it runs, and how it ends."""
 
-import json
 import os
 import pty
 import signal
@@ -15,6 +14,7 @@ import pytest
 import surrlab
 from surrlab import _commands, cli
 from surrlab import _notebook_runner as notebooks
+from surrlab._files import write_json
 
 SURRLAB = [sys.executable, "-m", "surrlab.cli"]
 COMMANDS = [
@@ -161,9 +161,7 @@ def runs(monkeypatch, place):
         row = {"stored_at": "1/21", "on_disk": "1/10", "noticed": "no", "because": "it is not"}
         answer = {"sentence": "Store it at 1/21.", "rows": [row]}
         loading = {"sentence": "It pays."}
-        (output.parent / "summary.json").write_text(
-            json.dumps({"answer": answer, "loading": loading})
-        )
+        write_json(output.parent / "summary.json", {"answer": answer, "loading": loading})
 
     monkeypatch.setattr(notebooks, "run", run)
     return done

@@ -38,7 +38,7 @@ HOUSE = {  # wing or single module -> what it may import of surrlab, besides _la
     "figures": "_files _tables _text",
     # Changes of mass and momentum are quantities; the explorer asks the registry for them.
     "explorer": "data compression training evaluation.metrics evaluation.quantities "
-    "studies.results figures.style figures.charts _files _text",
+    "studies.results figures.style figures.charts _files _tables _text",
     "_notebook_runner": "_files",
     "_arguments": "",
     "_commands": "data simulation compression training evaluation studies figures "

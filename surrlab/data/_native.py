@@ -100,6 +100,7 @@ class NativeEnsemble(Ensemble):
 
     def _read(self, simulation: int, step: int | slice) -> np.ndarray:
         path, arrays, fills = self.file(simulation), [], {}
+        when = "any" if isinstance(step, slice) else step
         with _opened(path) as file:
             for name in self.field_names:
                 dataset = self._dataset(file, name, simulation)
@@ -107,11 +108,11 @@ class NativeEnsemble(Ensemble):
                     fills[name] = _fills(dataset)
                     arrays.append(dataset[step])
                 except (OSError, RuntimeError, KeyError) as error:
-                    raise _damaged(f"{path}: field {name}, time {step}: {error}") from error
+                    raise _damaged(f"{path}: field {name}, time {when}: {error}") from error
         samples = np.stack(arrays, axis=-1 - self.grid.ndim).astype(self.dtype, copy=False)
         several = samples if samples.ndim > len(self.sample_shape) else samples[None]
-        at = "" if isinstance(step, slice) else f", from step {step}"
-        check_values(several, self.field_names, f"{path}: simulation {simulation}{at}", fills)
+        first = 0 if isinstance(step, slice) else step
+        check_values(several, self.field_names, f"{path}: simulation {simulation}", fills, first)
         return samples
 
     def _dataset(self, file: h5py.File, name: str, simulation: int) -> h5py.Dataset:

@@ -319,6 +319,7 @@ def check_values(
     names: Sequence[str],
     where: str,
     fills: Mapping[str, Sequence[float]] | None = None,
+    first: int = 0,
 ) -> None:
     """Refuse what codecs and networks would take for numbers: NaN, Inf, fill values, masks.
 
@@ -332,6 +333,8 @@ def check_values(
         File and simulation, for the message.
     fills : mapping, optional
         Values of a field that stand for none, such as its ``_FillValue``.
+    first : int
+        Time step of the first sample.
 
     Raises
     ------
@@ -358,6 +361,6 @@ def check_values(
             elif np.ma.getmaskarray(values)[time].any():
                 what = "are masked"
             raise ValueError(
-                f"{where}, time {time}, field {name} holds {int(bad[time].sum())} values that "
+                f"{where}, time {first + time}, field {name} holds {int(bad[time].sum())} values that "
                 f"{what}; fill them in, or leave the field out"
             )

@@ -31,6 +31,7 @@ from surrlab.studies.models import (
     Model,
     evaluations,
     folder,
+    mean_training_errors,
     raw_models,
     stored_model,
     stored_table,
@@ -149,13 +150,7 @@ def _write_prediction(source: Path, ensemble: Ensemble, path: Path) -> None:
 def mean_model_errors(study: Study) -> xr.DataArray:
     """Model error of every training sample and field, the mean over the raw models."""
     variability_study(study)
-
-    def mean() -> xr.DataArray:
-        models = raw_models(study)
-        found = [stored_table(study, one, training_errors_path)["model_error"] for one in models]
-        return sum(found[1:], found[0]) / len(found)
-
-    return study.once("model errors", mean)
+    return study.once("model errors", lambda: mean_training_errors(study, raw_models(study)))
 
 
 # ------------------------------------------------------------------------------------- compression

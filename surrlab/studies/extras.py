@@ -22,11 +22,10 @@ from surrlab.studies.models import (
     Model,
     evaluations,
     folder,
+    mean_training_errors,
     raw_models,
     stored_model,
-    stored_table,
     train_models,
-    training_errors_path,
 )
 from surrlab.studies.results import Study
 
@@ -94,7 +93,7 @@ def convergence(study: Study) -> pd.DataFrame:
         longer = replace(study, config=replace(study.config, train=train))
         models = raw_models(longer, range(study.config.looks[0]))
         train_models(longer, models, f"train for {epochs} epochs")
-        errors = _mean(longer, models)
+        errors = mean_training_errors(longer, models)
         table = evaluations(longer, models, f"extra/convergence-{epochs}")
         test = float(table["normalised_l1"].mean())
         rows[epochs] = (float((errors / scale).mean()), test, _ratio(study, errors))
@@ -128,7 +127,7 @@ def proxy(study: Study) -> pd.DataFrame:
     full = raw_models(study, seeds)
     train_models(study, full, "train raw models")
     cases: dict[str, Callable[[], xr.DataArray]] = {
-        "full models": lambda: _mean(study, full),
+        "full models": lambda: mean_training_errors(study, full),
         "proxy, simulations it learned from": lambda: on(part),
         "proxy, other simulations": lambda: on(rest),
     }
@@ -142,12 +141,6 @@ def proxy(study: Study) -> pd.DataFrame:
 def _disk(ensemble: Ensemble) -> int:
     """Bytes on disk, or of the fields where a layout does not know."""
     return ensemble.file_nbytes or ensemble.raw_nbytes
-
-
-def _mean(study: Study, models: list[Model]) -> xr.DataArray:
-    """Mean over models of the model error of every training sample."""
-    found = [stored_table(study, one, training_errors_path)["model_error"] for one in models]
-    return sum(found[1:], found[0]) / len(found)
 
 
 def _ratio(study: Study, errors: xr.DataArray) -> float:

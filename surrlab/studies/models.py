@@ -231,6 +231,12 @@ def stored_table(study: Study, model: Model, path_of: Callable[[Study, Model], P
     return read_table(path)
 
 
+def mean_training_errors(study: Study, models: Sequence[Model]) -> xr.DataArray:
+    """Return the mean over raw models of the model error of every training sample and field."""
+    found = [stored_table(study, one, training_errors_path)["model_error"] for one in models]
+    return sum(found[1:], found[0]) / len(found)
+
+
 def evaluations(study: Study, models: Sequence[Model], name: str) -> xr.Dataset:
     """Return what `evaluate` found of trained models, along ``model``; kept in ``<name>.nc``."""
 
