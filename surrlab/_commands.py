@@ -45,8 +45,11 @@ def study(args: argparse.Namespace) -> None:
     """Run the notebooks in order, and print the answer."""
     from surrlab import _notebook_runner as notebooks
     from surrlab.data.open import open_ensemble
+    from surrlab.studies.extras import EXTRAS, extra
     from surrlab.studies.results import open_study
 
+    if unknown := set(args.extra) - set(EXTRAS):
+        raise ValueError(f"there is no extra {min(unknown)!r}; there are {', '.join(EXTRAS)}")
     chosen = _parameters(args.overrides)
     plan = {path: notebooks.parameters(path) for path in _notebooks("[0-9]_*.ipynb")}
     of_notebooks = set().union(*plan.values())
@@ -54,6 +57,10 @@ def study(args: argparse.Namespace) -> None:
     for name in ("seeds_max", "network", "quantities", "minutes", "trainer", "trainer_layout"):
         if (value := getattr(args, name)) is not None:
             settings[name] = value
+    named = {"looks": args.seeds, "factors": args.levels, "codec": args.codec, "rule": args.rule}
+    settings |= {name: value for name, value in named.items() if value is not None}
+    if args.margin:
+        settings["margins"] = _pairs(args.margin)
     if args.card:
         settings["card"] = str(args.card.resolve())
     _importable_from_here()
@@ -69,7 +76,25 @@ def study(args: argparse.Namespace) -> None:
         timeout = args.timeout or opened.config.timeout
         notebooks.run(path, opened.path / path.name, mine, timeout=timeout)
     print(_answer(opened.results.summary["answer"]))
+    for name in args.extra:
+        print(f"\n{name}\n{extra(opened, name).to_string(float_format='{:.4g}'.format)}")
     print(f"figures, tables and executed notebooks: {opened.path}")
+
+
+def card(args: argparse.Namespace) -> None:
+    """Print the card of an ensemble, with "?" where its files say nothing."""
+    from surrlab.data.open import card_template
+
+    print(json.dumps(card_template(args.ensemble), indent=1, ensure_ascii=False))
+
+
+def certificate(args: argparse.Namespace) -> int:
+    """Check a certificate: 0 if all of it holds, 1 with a sentence for each thing that does not."""
+    from surrlab.studies.answer import verify_certificate
+
+    problems = verify_certificate(args.path)
+    print("\n".join(problems) or f"{args.path}: everything that it says holds")
+    return 1 if problems else 0
 
 
 def _importable_from_here() -> None:

@@ -16,6 +16,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
@@ -127,6 +128,34 @@ def _parser() -> argparse.ArgumentParser:
         help='another number of the study or its notebooks: -p looks "[3, 5]", -p simulation 3',
     )
     study.add_argument(
+        "--seeds", type=_arguments.ascending(int), help="planned looks, such as 3,5,8,12"
+    )
+    study.add_argument(
+        "--levels",
+        type=_arguments.ascending(Fraction),
+        help="tolerance factors, the control last; default: 1/8,1/4,1/2,1,2,4",
+    )
+    study.add_argument(
+        "--margin",
+        action="append",
+        default=[],
+        metavar="SCORE=LOSS",
+        help="what counts as harmless, such as l1=3%% or psnr=0.2dB",
+    )
+    study.add_argument("--codec", help="zfp, sz3, sperr …")
+    study.add_argument(
+        "--rule",
+        choices=["field", "sample", "fixed"],
+        help="how tolerances are chosen; default: field",
+    )
+    study.add_argument(
+        "--extra",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="NAME,…",
+        help="also: equal-bytes, convergence, proxy",
+    )
+    study.add_argument(
         "--seeds-max", type=_arguments.whole(0), help="go on to so many seeds where needed"
     )
     study.add_argument(
@@ -219,6 +248,17 @@ def _parser() -> argparse.ArgumentParser:
         type=lambda text: tuple(text.split(",")),
         default=(),
         help="professor: files show LLNL professor's layout, too",
+    )
+
+    card = command("card", _commands.card, "what an ensemble's files do not say, to fill in")
+    card.add_argument("ensemble", type=_arguments.existing, help="in any layout")
+
+    certificate = command(
+        "certificate", _commands.certificate, "check what a study's certificate says"
+    )
+    certificate.add_argument("verb", choices=["verify"])
+    certificate.add_argument(
+        "path", type=_arguments.existing, help="certificate.json, or its folder"
     )
 
     export = command(

@@ -25,6 +25,8 @@ COMMANDS = [
     "simulate",
     "train",
     "compress",
+    "card",
+    "certificate",
     "export",
     "race",
     "bench",

@@ -16,7 +16,7 @@ from surrlab.compression.codecs import codec_class
 from surrlab.compression.tolerances import find_tolerances
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation.evaluate import model_errors, scores
-from surrlab.studies.answer import lossy_models, versions
+from surrlab.studies.answer import answer, lossy_models, versions
 from surrlab.studies.experiments import compressed
 from surrlab.studies.models import (
     Model,
@@ -160,3 +160,18 @@ EXTRAS: dict[str, Callable[..., pd.DataFrame]] = {
     "proxy": proxy,
 }
 """What ``surrlab study --extra`` knows."""
+
+
+def extra(study: Study, name: str) -> pd.DataFrame:
+    """Run one of `EXTRAS`, put its table into the summary, and return it.
+
+    Equal bytes are those of the recommended version, or of the finest where none is.
+    """
+    if name == "equal-bytes":
+        factor = answer(study)["tolerance_factor"] or study.config.factors[0]
+        chosen = next(n for n, version in versions(study).items() if version.factor == factor)
+        table = equal_bytes(study, chosen)
+    else:
+        table = EXTRAS[name](study)
+    study.results.summarise(f"extra {name}", table.reset_index().to_dict("records"))
+    return table
