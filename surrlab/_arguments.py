@@ -7,6 +7,7 @@ import os
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
@@ -78,3 +79,18 @@ def processes(variable: str, default: int) -> int:
     """A number of processes as torchrun sets it; outside a job some schedulers leave "" or 0."""
     text = os.environ.get(variable, "").strip()
     return int(text) if text.isdecimal() and int(text) > 0 else default
+
+
+def ascending(kind: Callable[[str], Any]) -> Callable[[str], tuple]:
+    """Numbers above 0 that ascend, separated by commas; fractions become floats."""
+
+    def check(text: str) -> tuple:
+        try:
+            values = [kind(part) for part in text.split(",")]
+        except (ValueError, ZeroDivisionError):
+            values = []
+        if not values or min(values) <= 0 or values != sorted(set(values)):
+            raise ArgumentTypeError(f"must be ascending numbers such as 1,2,4, not {text}")
+        return tuple(value if isinstance(value, int) else float(value) for value in values)
+
+    return check

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from surrlab import _arguments
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -43,8 +45,11 @@ def study(args: argparse.Namespace) -> None:
     """Run the notebooks in order, and print the answer."""
     from surrlab import _notebook_runner as notebooks
     from surrlab.data.open import open_ensemble
+    from surrlab.studies.extras import EXTRAS, extra
     from surrlab.studies.results import open_study
 
+    if unknown := set(args.extra) - set(EXTRAS):
+        raise ValueError(f"there is no extra {min(unknown)!r}; there are {', '.join(EXTRAS)}")
     chosen = _parameters(args.overrides)
     plan = {path: notebooks.parameters(path) for path in _notebooks("[0-9]_*.ipynb")}
     of_notebooks = set().union(*plan.values())
@@ -52,6 +57,10 @@ def study(args: argparse.Namespace) -> None:
     for name in ("seeds_max", "network", "quantities", "minutes", "trainer", "trainer_layout"):
         if (value := getattr(args, name)) is not None:
             settings[name] = value
+    named = {"looks": args.seeds, "factors": args.levels, "codec": args.codec, "rule": args.rule}
+    settings |= {name: value for name, value in named.items() if value is not None}
+    if args.margin:
+        settings["margins"] = _pairs(args.margin)
     if args.card:
         settings["card"] = str(args.card.resolve())
     _importable_from_here()
@@ -67,7 +76,25 @@ def study(args: argparse.Namespace) -> None:
         timeout = args.timeout or opened.config.timeout
         notebooks.run(path, opened.path / path.name, mine, timeout=timeout)
     print(_answer(opened.results.summary["answer"]))
+    for name in args.extra:
+        print(f"\n{name}\n{extra(opened, name).to_string(float_format='{:.4g}'.format)}")
     print(f"figures, tables and executed notebooks: {opened.path}")
+
+
+def card(args: argparse.Namespace) -> None:
+    """Print the card of an ensemble, with "?" where its files say nothing."""
+    from surrlab.data.open import card_template
+
+    print(json.dumps(card_template(args.ensemble), indent=1, ensure_ascii=False))
+
+
+def certificate(args: argparse.Namespace) -> int:
+    """Check a certificate: 0 if all of it holds, 1 with a sentence for each thing that does not."""
+    from surrlab.studies.answer import verify_certificate
+
+    problems = verify_certificate(args.path)
+    print("\n".join(problems) or f"{args.path}: everything that it says holds")
+    return 1 if problems else 0
 
 
 def _importable_from_here() -> None:
@@ -145,16 +172,40 @@ def compress(args: argparse.Namespace) -> None:
     """Compress an ensemble to a model's error."""
     from surrlab.compression.codecs import codec_class
     from surrlab.compression.compress import ratios, search_and_compress
+    from surrlab.compression.tolerances import from_frame
     from surrlab.data.open import open_ensemble
-    from surrlab.evaluation.evaluate import model_errors
-    from surrlab.training.surrogate import load
 
     codec = codec_class(args.codec)
-    ensemble = open_ensemble(args.ensemble)
-    errors = model_errors(load(args.model), ensemble)["model_error"]
-    made = search_and_compress(ensemble, errors * args.factor, args.path, codec=codec)
+    *models, path = (text for text in (args.model, args.path) if text is not None)
+    if len(models) == bool(args.errors):
+        raise ValueError("name a model or --errors, and the folder of the compressed ensemble")
+    path = _arguments.new_folder(path)
+    if args.errors:
+        ensemble = open_ensemble(args.ensemble)
+        errors = from_frame(_read_csv(args.errors), ensemble, str(args.errors))
+    else:
+        from surrlab.evaluation.evaluate import model_errors
+        from surrlab.training.surrogate import load
+
+        folder = _arguments.folder(models[0])
+        ensemble = open_ensemble(args.ensemble)
+        errors = model_errors(load(folder), ensemble)["model_error"]
+    made = search_and_compress(ensemble, errors * args.factor, path, codec=codec, views=args.views)
     found = ratios(made)
     print(f"{made}: payload {found.payload:.1f}×, files {found.file:.1f}×")
+
+
+def export(args: argparse.Namespace) -> None:
+    """Lay an ensemble as LLNL professor's trainer wants it."""
+    from surrlab.compression._views import export as lay
+    from surrlab.data.open import open_ensemble
+
+    made = lay(open_ensemble(args.ensemble), args.path)
+    print(f"{args.path}: {made.linked} files linked, {made.written} written ", end="")
+    print(f"({made.nbytes / 1e6:.2f} MB)")
+    print("A trainer that never heard of the codec needs, in its environment:")
+    print('HDF5_PLUGIN_PATH=$(python -c "import hdf5plugin; print(hdf5plugin.PLUGIN_PATH)")')
+    print('and xarray, which would take these files for netCDF4\'s, engine="h5netcdf"')
 
 
 def race(args: argparse.Namespace) -> None:
@@ -244,10 +295,7 @@ def read_scores(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    try:
-        table = pd.read_csv(path, skipinitialspace=True)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path} is no readable CSV file: {error}") from None
+    table = _read_csv(path)
     index = [name for name in ("seed", "simulation") if name in table]
     scores = [name for name in table if name not in index]
     if "seed" not in index or not scores:
@@ -261,6 +309,15 @@ def read_scores(path: Path) -> pd.DataFrame:
             odd = table[name][pd.to_numeric(table[name], errors="coerce").isna()].iloc[0]
             raise ValueError(f"{path}: score {name} has {odd!r} where a number belongs")
     return table.set_index(index)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, skipinitialspace=True)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{path} is no readable CSV file: {error}") from None
 
 
 def _looks(text: str) -> tuple[int, ...]:

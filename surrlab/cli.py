@@ -16,6 +16,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,6 +38,13 @@ PLAIN = {
 }
 
 
+_REFUSALS = (
+    *(OSError, ValueError, LookupError, RuntimeError, ArithmeticError, ImportError),
+    argparse.ArgumentTypeError,
+)
+"""What ends a command with one sentence."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of the ``surrlab`` command; returns the exit code."""
     _write_to_any_terminal()
@@ -48,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
             _end(stop.children)
             print("surrlab: stopped; the same command goes on from here", file=sys.stderr)
             return 128 + stop.number
-        except (OSError, ValueError, LookupError, RuntimeError, ArithmeticError, ImportError) as e:
+        except _REFUSALS as e:
             print(f"surrlab: {e.args[0] if isinstance(e, KeyError) else e}", file=sys.stderr)
             return 1
 
@@ -120,6 +128,34 @@ def _parser() -> argparse.ArgumentParser:
         help='another number of the study or its notebooks: -p looks "[3, 5]", -p simulation 3',
     )
     study.add_argument(
+        "--seeds", type=_arguments.ascending(int), help="planned looks, such as 3,5,8,12"
+    )
+    study.add_argument(
+        "--levels",
+        type=_arguments.ascending(Fraction),
+        help="tolerance factors, the control last; default: 1/8,1/4,1/2,1,2,4",
+    )
+    study.add_argument(
+        "--margin",
+        action="append",
+        default=[],
+        metavar="SCORE=LOSS",
+        help="what counts as harmless, such as l1=3%% or psnr=0.2dB",
+    )
+    study.add_argument("--codec", help="zfp, sz3, sperr …")
+    study.add_argument(
+        "--rule",
+        choices=["field", "sample", "fixed"],
+        help="how tolerances are chosen; default: field",
+    )
+    study.add_argument(
+        "--extra",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="NAME,…",
+        help="also: equal-bytes, convergence, proxy",
+    )
+    study.add_argument(
         "--seeds-max", type=_arguments.whole(0), help="go on to so many seeds where needed"
     )
     study.add_argument(
@@ -189,11 +225,16 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--precision", default="32-true", help="such as bf16-mixed")
     train.add_argument("--threads", type=_arguments.whole(1), help="CPU threads of each process")
 
-    compress = command("compress", _commands.compress, "an ensemble, to a trained model's error")
-    compress.add_argument("ensemble", type=_arguments.existing, help="folder of the raw ensemble")
-    compress.add_argument("model", type=_arguments.folder, help="folder of a model trained on it")
+    compress = command("compress", _commands.compress, "an ensemble, to a model's error")
+    compress.usage = "surrlab compress [-h] ENSEMBLE (MODEL | --errors FILE.csv) PATH [--factor F]"
+    compress.add_argument("ensemble", type=_arguments.existing, help="the raw ensemble")
+    compress.add_argument("model", help="folder of a model trained on it; not with --errors")
+    compress.add_argument("path", nargs="?", help="folder of the compressed ensemble")
     compress.add_argument(
-        "path", type=_arguments.new_folder, help="folder of the compressed ensemble"
+        "--errors",
+        type=_arguments.existing,
+        metavar="FILE.csv",
+        help="errors of any model: columns simulation, step or time, and one per field",
     )
     compress.add_argument(
         "--factor",
@@ -204,6 +245,31 @@ def _parser() -> argparse.ArgumentParser:
     compress.add_argument(
         "--codec", default="zfp", metavar="NAME", help="zfp, sz3, sperr, bitround …; default: zfp"
     )
+
+    compress.add_argument(
+        "--views",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        help="professor: files show LLNL professor's layout, too",
+    )
+
+    card = command("card", _commands.card, "what an ensemble's files do not say, to fill in")
+    card.add_argument("ensemble", type=_arguments.existing, help="in any layout")
+
+    certificate = command(
+        "certificate", _commands.certificate, "check what a study's certificate says"
+    )
+    certificate.add_argument("verb", choices=["verify"])
+    certificate.add_argument(
+        "path", type=_arguments.existing, help="certificate.json, or its folder"
+    )
+
+    export = command(
+        "export", _commands.export, "an ensemble as another program's trainer wants it"
+    )
+    export.add_argument("ensemble", type=_arguments.existing, help="in any layout")
+    export.add_argument("path", type=_arguments.new_folder, help="a new folder")
+    export.add_argument("--as", dest="layout", choices=["professor"], required=True)
 
     race = command("race", _commands.race, "which codec takes the fewest bytes at the same error")
     race.add_argument("ensemble", type=_arguments.existing, help="folder of the raw ensemble")

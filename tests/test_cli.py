@@ -1,6 +1,5 @@
 """The command line: what it refuses before any work, where it runs, and how it ends."""
 
-import json
 import os
 import pty
 import signal
@@ -15,6 +14,7 @@ import pytest
 import surrlab
 from surrlab import _commands, cli
 from surrlab import _notebook_runner as notebooks
+from surrlab._files import write_json
 
 SURRLAB = [sys.executable, "-m", "surrlab.cli"]
 COMMANDS = [
@@ -25,6 +25,9 @@ COMMANDS = [
     "simulate",
     "train",
     "compress",
+    "card",
+    "certificate",
+    "export",
     "race",
     "bench",
 ]
@@ -119,6 +122,15 @@ def place(tmp_path, monkeypatch):
         ("compress folder folder new --factor 0", "must be a number from 1e-06 to 1e+06, not 0"),
         ("compress folder folder new --factor nan", "must be a number from 1e-06 to 1e+06"),
         ("compress folder nowhere new", "nowhere does not exist"),
+        ("compress folder folder", "name a model or --errors, and the folder of the compressed"),
+        ("compress folder folder new --errors file", "name a model or --errors, and the folder"),
+        ("compress folder new --errors nowhere", "nowhere does not exist"),
+        ("compress folder no/such/place --errors file", "there is no folder no/such to make it in"),
+        ("compress folder new --errors file", "folder is not an ensemble"),
+        ("study --trainer train", "the trainer 'train' needs {data} among its arguments"),
+        ("study --quantities", "expected at least one argument"),
+        ("study --minutes 0", "must be a number from 0.001 to 1e+06, not 0"),
+        ("study --minutes 3", "minutes choose the epochs of an ensemble without a preset"),
         ("bench folder --processes 0", "must be a whole number of 1 or more, not 0"),
         ("bench folder --bandwidth -1", "must be a number of 0 or more, not -1"),
         ("bench folder --latency inf", "must be a number of 0 or more, not inf"),
@@ -151,9 +163,7 @@ def runs(monkeypatch, place):
         row = {"stored_at": "1/21", "on_disk": "1/10", "noticed": "no", "because": "it is not"}
         answer = {"sentence": "Store it at 1/21.", "rows": [row]}
         loading = {"sentence": "It pays."}
-        (output.parent / "summary.json").write_text(
-            json.dumps({"answer": answer, "loading": loading})
-        )
+        write_json(output.parent / "summary.json", {"answer": answer, "loading": loading})
 
     monkeypatch.setattr(notebooks, "run", run)
     return done
@@ -300,3 +310,20 @@ def read(leader):
         return os.read(leader, 4096)
     except OSError:  # how a terminal says that nobody is left
         return b""
+
+
+def test_compress_to_the_errors_of_anybody_s_model(ensemble, tmp_path, capsys):
+    """A table of errors by time, as a script of somebody's wrote it; each bound is kept."""
+    rows = ["simulation,time,density,velocity_x,velocity_y,pressure,energy,material"]
+    for s, t in zip(ensemble.samples.simulation, ensemble.samples.time, strict=True):
+        rows.append(f"{s},{t:.5g},0.01,0.02,0.02,0.05,0.05,0.01")
+    (tmp_path / "errors.csv").write_text("\n".join(rows))
+    out, source = tmp_path / "small", str(ensemble.path)
+    line = ["compress", source, str(out), "--errors", str(tmp_path / "errors.csv")]
+    assert cli.main([*line, "--factor", "0.5"]) == 0
+    assert "payload" in capsys.readouterr().out
+    made = surrlab.open_ensemble(out)
+    for s in ensemble.simulations[:2]:
+        error = abs(made.read_simulation(s).astype(float) - ensemble.read_simulation(s))
+        assert (error.mean((2, 3)) <= [0.005, 0.01, 0.01, 0.025, 0.025, 0.005]).all()
+        assert error.max() > 0

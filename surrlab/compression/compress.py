@@ -22,12 +22,15 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from surrlab._hdf5 import naming, new_file, own_dataset
 from surrlab.compression import hdf5_filters
+from surrlab.compression._views import add_professor, check_views
 from surrlab.compression.codecs import Codec, Raw
 from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.search import EncodedField
 from surrlab.compression.tolerances import (
     COLUMNS,
+    Errors,
     ToleranceSearch,
     as_dataset,
     as_rows,
@@ -54,12 +57,13 @@ class Ratios(NamedTuple):
 
 def compress(
     ensemble: Ensemble,
-    tolerances: xr.DataArray | float,
+    tolerances: Errors,
     path: str | os.PathLike,
     *,
     codec: type[Codec] = Zfp,
     executor: Executor | None = None,
     version: Version | None = None,
+    views: tuple[str, ...] = (),
 ) -> native.NativeEnsemble:
     """Write `ensemble` again with every field within its tolerance.
 
@@ -70,7 +74,7 @@ def compress(
     ----------
     ensemble : Ensemble
         What to compress: raw, compressed, or one side of a split, in any layout.
-    tolerances : DataArray or float
+    tolerances : DataArray, DataFrame, Series or float
         L-infinity bounds in the fields' own units, over some or all of (sample, field), as in
         `tolerances.broadcast_to_ensemble`; 0 is lossless. A safety factor is a product:
         ``table(other)["tolerance"] / 8``.
@@ -82,6 +86,9 @@ def compress(
         Where simulations are compressed; by default a pool of processes.
     version : Version, optional
         What a study calls the result; it stands in the manifest.
+    views : tuple of str
+        ``"professor"``: files show ``fields`` (time, field, *axes), too, as LLNL's trainer reads
+        them, for a few kilobytes each.
 
     Raises
     ------
@@ -96,12 +103,12 @@ def compress(
     bounds = broadcast_to_ensemble(tolerances, ensemble, "tolerance")
     encode = ToleranceSearch.of(ensemble, "fixed", [1.0] * len(ensemble.fields), codec)
     request = {"tolerances": _hash(bounds), **_named(version)}
-    return _build(ensemble, path, request, bounds, encode, executor)
+    return _build(ensemble, path, request, bounds, encode, executor, views)
 
 
 def search_and_compress(
     ensemble: Ensemble,
-    model_errors: xr.DataArray | float,
+    model_errors: Errors,
     path: str | os.PathLike,
     *,
     rule: str = "field",
@@ -109,6 +116,7 @@ def search_and_compress(
     codec: type[Codec] = Zfp,
     executor: Executor | None = None,
     version: Version | None = None,
+    views: tuple[str, ...] = (),
 ) -> native.NativeEnsemble:
     """Find every field's tolerance with Algorithm 1 and store the streams that the search ends on.
 
@@ -119,7 +127,7 @@ def search_and_compress(
     errors = broadcast_to_ensemble(model_errors, ensemble, "model error")
     request = {"model_errors": _hash(errors), "rule": rule, "scale": encode.scale}
     request |= _named(version)
-    return _build(ensemble, path, request, errors, encode, executor)
+    return _build(ensemble, path, request, errors, encode, executor, views)
 
 
 def table(ensemble: Ensemble) -> xr.Dataset:
@@ -143,7 +151,9 @@ def table(ensemble: Ensemble) -> xr.Dataset:
         with h5py.File(ensemble.file(simulation), "r") as file:
             if GROUP not in file:
                 raise ValueError(f"{file.filename} is not compressed: it has no {GROUP!r} group")
-            rows[simulation] = np.stack([file[GROUP][column][:] for column in COLUMNS], axis=-1)
+            with naming(file, GROUP):
+                columns = [own_dataset(file, f"{GROUP}/{column}")[:] for column in COLUMNS]
+            rows[simulation] = np.stack(columns, axis=-1)
     return as_dataset(ensemble, rows)
 
 
@@ -169,10 +179,13 @@ def _build(
     values: np.ndarray,
     encode: ToleranceSearch,
     executor: Executor | None,
+    views: tuple[str, ...],
 ) -> native.NativeEnsemble:
     """Compress in parallel over simulations; `encode` goes by `values` (n_samples, n_fields)."""
+    check_views(views, native.Header.of(ensemble))
+    request |= {"views": list(views)} if views else {}
     writers = {
-        s: partial(_write, ensemble.select([s]), encode, values[ensemble.of(s)])
+        s: partial(_write, ensemble.select([s]), encode, values[ensemble.of(s)], views)
         for s in ensemble.simulations
     }
     return native.build(
@@ -186,20 +199,26 @@ def _build(
     )
 
 
-def _write(ensemble: Ensemble, encode: ToleranceSearch, values: np.ndarray, path: Path) -> None:
+def _write(
+    ensemble: Ensemble,
+    encode: ToleranceSearch,
+    values: np.ndarray,
+    views: tuple[str, ...],
+    path: Path,
+) -> None:
     """Write the file of a single simulation and read it back."""
     (run,), header = ensemble.runs, native.Header.of(ensemble)
     samples = read_finite(ensemble, run.simulation)
     encoded = encode(samples, values)
-    # Fixed-array chunk indices, known since HDF5 1.10 as virtual datasets are: a small file spends
-    # a quarter of the default format's bytes on its structure.
-    with h5py.File(path, "w", libver=("v110", "v110")) as file:
+    with new_file(path) as file:
         native.describe(file, header, run)
         for i, field in enumerate(header.fields):
             column = [row[i] for row in encoded]
             dataset = _write_field(file, field.name, column, samples[:, i])
             native.label_axes(file, dataset, field, header.grid)
         _write_table(file, as_rows(encoded))
+        if views:
+            add_professor(file, header)
     _verify(path, run.simulation, header.fields, samples, encoded)
 
 
@@ -256,7 +275,12 @@ def _write_table(file: h5py.File, rows: np.ndarray) -> None:
     for i, column in enumerate(COLUMNS):
         values = rows[..., i].astype(_TABLE_TYPES.get(column, "u1"))
         dataset = group.create_dataset(
-            column, data=values, chunks=values.shape, compression="gzip", shuffle=True
+            column,
+            data=values,
+            chunks=values.shape,
+            compression="gzip",
+            shuffle=True,
+            fletcher32=True,
         )
         dataset.dims[0].attach_scale(file["time"])
         dataset.dims[1].attach_scale(group["field"])

@@ -10,8 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from surrlab import _parallel
@@ -24,8 +26,11 @@ from surrlab.compression.search import (
     positive_scale,
 )
 from surrlab.compression.version import RULES
-from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
+from surrlab.data.fields import check_values
+
+Errors: TypeAlias = xr.DataArray | pd.DataFrame | pd.Series | float
+"""Numbers by sample and field, as `broadcast_to_ensemble` takes them."""
 
 COLUMNS = {
     "tolerance": np.float64,
@@ -111,7 +116,7 @@ class ToleranceSearch:
 
 def find_tolerances(
     ensemble: Ensemble,
-    model_errors: xr.DataArray | float,
+    model_errors: Errors,
     *,
     rule: str = "field",
     scale: Sequence[float] | None = None,
@@ -124,7 +129,7 @@ def find_tolerances(
     ----------
     ensemble : Ensemble
         The data.
-    model_errors : DataArray (sample, field)
+    model_errors : DataArray (sample, field), DataFrame, Series or float
         The model's mean absolute errors, each in its field's unit; for ``rule="fixed"`` the
         tolerances in units of `scale`. See `broadcast_to_ensemble`.
     rule : {"field", "sample", "fixed"}
@@ -157,7 +162,7 @@ def _rows(search: ToleranceSearch, ensemble: Ensemble, errors) -> tuple[int, np.
 
 
 def read_finite(ensemble: Ensemble, simulation: int) -> np.ndarray:
-    """One simulation's samples ``(T, n_fields, *shape)``; NaN and Inf are refused by name.
+    """One simulation's samples ``(T, n_fields, *shape)``; what stands for no value is refused.
 
     Raises
     ------
@@ -166,23 +171,21 @@ def read_finite(ensemble: Ensemble, simulation: int) -> np.ndarray:
     """
     samples = ensemble.read_simulation(simulation)
     files = ensemble.select([simulation]).files
-    where = str(files[0]) if files else ensemble.name
-    for i, name in enumerate(ensemble.field_names):
-        native.check_finite(samples[:, i], name, where, simulation)
+    where = f"{files[0] if files else ensemble.name}: simulation {simulation}"
+    check_values(samples, ensemble.field_names, where)
     return samples
 
 
-def broadcast_to_ensemble(
-    values: xr.DataArray | float, ensemble: Ensemble, what: str
-) -> np.ndarray:
+def broadcast_to_ensemble(values: Errors, ensemble: Ensemble, what: str) -> np.ndarray:
     """Labelled values as an array (n_samples, n_fields) in the ensemble's order.
 
     Parameters
     ----------
-    values : DataArray or float
-        Over some of ``sample`` (with coordinates ``simulation`` and ``step``), ``simulation`` and
-        ``field``. A dimension that it lacks is repeated: a plain number is the same everywhere.
-        There may be more samples and fields than the ensemble has.
+    values : DataArray, DataFrame, Series or float
+        Of pandas: as `from_frame` takes them. Else over some of ``sample`` (with coordinates
+        ``simulation`` and ``step``), ``simulation`` and ``field``. A dimension that it lacks is
+        repeated: a plain number is the same everywhere. There may be more samples and fields than
+        the ensemble has.
     ensemble : Ensemble
         Whose samples and fields are asked for.
     what : str
@@ -195,6 +198,8 @@ def broadcast_to_ensemble(
     ValueError
         If dimensions have other names or no labels, or a value is negative or not finite.
     """
+    if isinstance(values, pd.DataFrame | pd.Series):
+        values = from_frame(values, ensemble, what)
     values = xr.DataArray(values)
     samples = ensemble.samples
     labels = {"sample": ("simulation", "step"), "simulation": ("simulation",), "field": ("field",)}
@@ -231,6 +236,89 @@ def broadcast_to_ensemble(
             f"{ensemble.field_names[field]})"
         )
     return array
+
+
+ROUNDING = 1e-3
+"""Share of the shortest time between two samples by which a named time may be off."""
+
+
+def from_frame(
+    frame: pd.DataFrame | pd.Series, ensemble: Ensemble, what: str = "model error"
+) -> xr.DataArray:
+    """Label numbers of a pandas table by the samples and fields of an ensemble.
+
+    Parameters
+    ----------
+    frame : DataFrame or Series
+        Columns (or levels of the index) ``simulation``, and ``step`` or ``time`` if there is one
+        row per sample; then one column per field. A Series may have a level ``field``; without one
+        it holds for all fields; one without names is indexed by fields alone.
+    ensemble : Ensemble
+        Whose names and times they are; other simulations may be among them.
+    what : str
+        What an error calls the numbers.
+
+    Returns
+    -------
+    DataArray
+        Over (sample, field), (simulation, field) or (field).
+
+    Raises
+    ------
+    ValueError
+        If a column is none of these, a row appears twice, a number is none, or no sample is at
+        a time, but for `ROUNDING`.
+    """
+    names = list(ensemble.field_names)
+    if isinstance(frame, pd.Series):
+        if frame.index.names in ([None], ["field"]):
+            labels = [str(label) for label in frame.index]
+            return xr.DataArray(frame.to_numpy(float), {"field": labels}, ("field",))
+        if "field" in frame.index.names:
+            frame = frame.unstack("field")
+        else:
+            frame = pd.DataFrame(dict.fromkeys(names, frame))
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    places = [name for name in ("simulation", "step", "time") if name in frame]
+    if odd := [str(name) for name in frame if name not in places and name not in names]:
+        raise ValueError(f"{what}: {ensemble.name} has no field {odd[0]!r}; it has {names}")
+    if "simulation" not in places:
+        raise ValueError(f"{what}: a column simulation is needed, not only {list(frame)}")
+    numbers = frame.apply(pd.to_numeric, errors="coerce")
+    if numbers.isna().any(axis=None):
+        row, column = np.argwhere(numbers.isna().to_numpy())[0]
+        value, name = frame.iat[row, column], frame.columns[column]
+        value = repr(value) if isinstance(value, str) else value
+        raise ValueError(f"{what}: {value} is no number (row {row}, column {name})")
+    numbers = numbers[numbers["simulation"].isin(ensemble.simulations)]
+    label = {"simulation": numbers["simulation"].to_numpy(np.int64)}
+    dim = "simulation" if len(places) == 1 else "sample"
+    if "step" in places:
+        label["step"] = numbers["step"].to_numpy(np.int64)
+    elif "time" in places:
+        each = zip(label["simulation"], numbers["time"], strict=True)
+        label["step"] = np.array([_step(ensemble, s, t, what) for s, t in each], np.int64)
+    keys = list(zip(*label.values(), strict=True))
+    if len(set(keys)) < len(keys):
+        twice = next(key for i, key in enumerate(keys) if key in keys[:i])
+        at = ", ".join(f"{name} {value}" for name, value in zip(label, twice, strict=True))
+        raise ValueError(f"{what}: {at} appears twice")
+    given = [name for name in names if name in numbers]
+    coords = {name: (dim, values) for name, values in label.items()}
+    return xr.DataArray(numbers[given].to_numpy(), {**coords, "field": given}, (dim, "field"))
+
+
+def _step(ensemble: Ensemble, simulation: int, time: float, what: str) -> int:
+    times = np.array(ensemble.run(simulation).times)
+    step = int(np.abs(times - time).argmin())
+    spacing = np.diff(times).min() if len(times) > 1 else abs(times[0])
+    if abs(times[step] - time) > max(ROUNDING * spacing, 1e-6 * abs(time)):
+        raise ValueError(
+            f"{what}: simulation {simulation} of {ensemble.name} has no sample at time {time:g}; "
+            f"the nearest is at {times[step]:g}"
+        )
+    return step
 
 
 def as_rows(encoded: Sequence[Sequence[EncodedField]]) -> np.ndarray:

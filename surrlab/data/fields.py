@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+MISSING = 1e30
+"""Values from here on stand for no value: netCDF's default fill is 9.97e36, others use 1e30."""
 
 
 def _check_name(what: str, name: str) -> None:
@@ -309,3 +312,55 @@ class StoredChunk(NamedTuple):
     offset: int
     nbytes: int
     filters: Filters
+
+
+def check_values(
+    samples: Any,
+    names: Sequence[str],
+    where: str,
+    fills: Mapping[str, Sequence[float]] | None = None,
+    first: int = 0,
+) -> None:
+    """Refuse what codecs and networks would take for numbers: NaN, Inf, fill values, masks.
+
+    Parameters
+    ----------
+    samples : array (T, n_fields, *grid.shape)
+        Samples of one simulation, in time.
+    names : sequence of str
+        Of the fields.
+    where : str
+        File and simulation, for the message.
+    fills : mapping, optional
+        Values of a field that stand for none, such as its ``_FillValue``.
+    first : int
+        Time step of the first sample.
+
+    Raises
+    ------
+    ValueError
+        Naming field, first time at fault, and how many values there.
+    """
+    masked = np.ma.is_masked(samples)
+    for i, name in enumerate(names):
+        values = samples[:, i]
+        # NaN fails either comparison, and passes through min and max.
+        whole = not values.size or (values.max() < MISSING and values.min() > -MISSING)
+        fill = [f for f in (fills or {}).get(name, ()) if not np.isnan(f)]
+        if whole and not fill and not masked:
+            continue
+        bad = ~(np.abs(np.ma.getdata(values)) < MISSING) | np.ma.getmaskarray(values)
+        for one in fill:
+            bad |= np.ma.getdata(values) == np.asarray(one, values.dtype)
+        if bad.any():
+            time = int(np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))[0])
+            first = np.ma.getdata(values)[time][bad[time]][0]
+            what = f"stand for no value ({first:.4g})"
+            if not np.isfinite(first):
+                what = "are NaN or infinite"
+            elif np.ma.getmaskarray(values)[time].any():
+                what = "are masked"
+            raise ValueError(
+                f"{where}, time {first + time}, field {name} holds {int(bad[time].sum())} values that "
+                f"{what}; fill them in, or leave the field out"
+            )

@@ -68,8 +68,16 @@ def register_layout(
     opener : callable
         Path, and what a user adds (the keys of ``surrlab.json`` and ``card=``) -> `Ensemble`.
     recognises : callable
-        Whether a path looks like it, by names and headers only.
+        Whether a path looks like it, by names and headers only; a user's layout wins over those
+        that come with surrlab.
+
+    Raises
+    ------
+    ValueError
+        If a layout that comes with surrlab is called so.
     """
+    if name == "native" or name in FOREIGN:
+        raise ValueError(f"surrlab has a layout {name!r} itself: choose another name")
     _LAYOUTS[name] = Layout(recognises, opener)
 
 
@@ -144,6 +152,7 @@ def _layout_of(path: Path, name: str | None) -> str:
     if is_native(path):  # its files may show other layouts' views, too
         return "native"
     fitting = [one for one, layout in _LAYOUTS.items() if layout.recognises(path)]
+    fitting = [one for one in fitting if one not in FOREIGN] or fitting
     if len(fitting) > 1:
         raise ValueError(f"{path} looks like {' and '.join(sorted(fitting))}: name the layout")
     if not fitting:

@@ -10,8 +10,16 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
+from surrlab._hdf5 import new_file
 from surrlab.data.ensemble import Ensemble
-from surrlab.data.fields import Field, Filters, Grid, Run, StoredChunk  # noqa: F401
+from surrlab.data.fields import (  # noqa: F401
+    Field,
+    Filters,
+    Grid,
+    Run,
+    StoredChunk,
+    check_values,
+)
 
 FORMAT = "surrlab-ensemble/2"
 TAKEN = ("sample", "simulation", "step", "time", "field", "input", "inputs")
@@ -233,21 +241,26 @@ def write_simulation(path: Path, header: Header, run: Run, samples: np.ndarray) 
     Raises
     ------
     ValueError
-        If a field holds NaN or Inf, or the samples are of another shape.
+        If a field holds what stands for no value, or the samples are of another shape.
     """
+    names = [one.name for one in header.fields]
     expected = (len(run.times), len(header.fields), *header.grid.shape)
     if samples.shape != expected:
         raise ValueError(
             f"{path.name}: samples of simulation {run.simulation} are {samples.shape}, "
             f"not {expected} (times, fields, {', '.join(header.grid.names)})"
         )
-    with h5py.File(path, "w") as file:
+    check_values(samples, names, f"{path.name}: simulation {run.simulation}")
+    with new_file(path) as file:
         describe(file, header, run)
         for i, one in enumerate(header.fields):
             values = np.ascontiguousarray(samples[:, i], header.dtype)
-            check_finite(values, one.name, path.name, run.simulation)
             dataset = file.create_dataset(
-                one.name, data=values, chunks=(1, *values.shape[1:]), fletcher32=True
+                one.name,
+                data=values,
+                chunks=(1, *values.shape[1:]),
+                fletcher32=True,
+                fillvalue=np.nan,  # shows if one is lost
             )
             label_axes(file, dataset, one, header.grid)
 
@@ -265,7 +278,7 @@ def describe(file: h5py.File, header: Header, run: Run) -> None:
     scales = [("time", run.times, header.inputs["time"])]
     scales += [(axis.name, axis.points, axis.unit) for axis in header.grid.axes]
     for name, values, unit in scales:
-        file[name] = values
+        _small(file, name, values)
         file[name].make_scale(name)
         file[name].attrs["units"] = unit
     for axis in header.grid.axes:
@@ -273,9 +286,15 @@ def describe(file: h5py.File, header: Header, run: Run) -> None:
     file["input"] = names
     file["input"].make_scale("input")
     rows = [[*run.parameters, time] for time in run.times]
-    dataset = file.create_dataset("inputs", data=np.array(rows, np.float32))
+    dataset = _small(file, "inputs", np.array(rows, np.float32))
     for dim, name in zip(dataset.dims, ("time", "input"), strict=True):
         dim.attach_scale(file[name])
+
+
+def _small(file: h5py.File, name: str, values: Any) -> h5py.Dataset:
+    """Numbers in one chunk, with a checksum."""
+    values = np.asarray(values)
+    return file.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
 
 
 def label_axes(file: h5py.File, dataset: h5py.Dataset, field: Field, grid: Grid) -> None:
@@ -283,20 +302,3 @@ def label_axes(file: h5py.File, dataset: h5py.Dataset, field: Field, grid: Grid)
     dataset.attrs["units"], dataset.attrs["long_name"] = field.unit, field.label
     for dim, name in zip(dataset.dims, ("time", *grid.names), strict=True):
         dim.attach_scale(file[name])
-
-
-def check_finite(values: np.ndarray, field: str, file: str, simulation: int) -> None:
-    """Refuse NaN and Inf in a field's ``(T, *axes)``: codecs turn them into finite numbers.
-
-    Raises
-    ------
-    ValueError
-        Naming file, simulation, field and the first time at fault.
-    """
-    bad = ~np.isfinite(values)
-    if bad.any():
-        time = int(np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))[0])
-        raise ValueError(
-            f"{file}: simulation {simulation}, time {time}, field {field} holds "
-            f"{int(bad[time].sum())} values that are NaN or infinite"
-        )

@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import xarray as xr
 
+from surrlab._tables import read_table
 from surrlab.compression.version import Version
 from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
 from surrlab.data.fields import Field, Grid
@@ -121,10 +122,9 @@ class ResultTables:
         if self.path is None or not self._file(name).exists():
             return None
         try:
-            # Not through `studies.results`: it loads torch, which looking at fields does not need.
-            table = xr.load_dataset(self._file(name), engine="h5netcdf")
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            self.notes.append(f"{self._file(name)} is damaged ({error}): left out.")
+            table = read_table(self._file(name))
+        except OSError as error:
+            self.notes.append(f"{error}: left out.")
             return None
         fits = table.attrs.get("ensemble_digest") == self.truth.digest
         if fits and set(columns) <= set(map(str, table.variables)):

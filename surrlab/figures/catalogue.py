@@ -14,6 +14,8 @@ from typing import NamedTuple
 import xarray as xr
 from matplotlib.figure import Figure
 
+from surrlab._files import replacing
+from surrlab._tables import read_table
 from surrlab.figures import data, images, loading, models
 from surrlab.figures.style import NothingToDraw
 
@@ -78,8 +80,7 @@ def draw(results: str | os.PathLike, name: str) -> Figure:
     path = Path(results) / f"{spec.table}.nc"
     if not path.exists():
         raise FileNotFoundError(f"{name}: there is no {path}; {spec.notebook}.ipynb makes it")
-    # Times are numbers: xarray would turn those in "hours" or "seconds" into timedelta64.
-    table = xr.load_dataset(path, engine="h5netcdf", decode_times=False)
+    table = read_table(path)
     try:
         figure = spec.function(table)
     except KeyError as error:
@@ -93,9 +94,8 @@ def draw(results: str | os.PathLike, name: str) -> Figure:
         raise ValueError(f"{name}: {path}: {error}") from error
     image = path.parent / "figures" / f"{name}.png"
     image.parent.mkdir(exist_ok=True)
-    temporary = image.with_name(f"{image.name}.{os.getpid()}.tmp")
-    figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(image)  # a reader finds the old picture or the new one, never a half
+    with replacing(image) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
     return figure
 
 

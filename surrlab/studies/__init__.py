@@ -18,5 +18,5 @@ __all__ = attach(
         "answer lossy_training lossy_models versions verdict_table generation_verdict certify "
         "verify_certificate"
     ),
-    extras="EXTRAS equal_bytes convergence proxy",
+    extras="EXTRAS extra equal_bytes convergence proxy",
 )

@@ -30,6 +30,7 @@ from surrlab.studies.experiments import variability_study as variability_study
 from surrlab.studies.extras import EXTRAS as EXTRAS
 from surrlab.studies.extras import convergence as convergence
 from surrlab.studies.extras import equal_bytes as equal_bytes
+from surrlab.studies.extras import extra as extra
 from surrlab.studies.extras import proxy as proxy
 from surrlab.studies.models import Model as Model
 from surrlab.studies.models import evaluations as evaluations

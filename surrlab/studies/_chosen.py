@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import loky
 
-from surrlab._files import write_json
+from surrlab._files import read_whole, write_json
 from surrlab.data.ensemble import Ensemble
 from surrlab.studies.config import PRESETS, StudyConfig, configured
 from surrlab.training.architectures.generator import start_shape
@@ -116,7 +115,7 @@ def chosen(
     """
     config = configured(suited(ensemble), settings)
     train, file = config.train, path / CHOSEN
-    known = json.loads(file.read_text()) if file.exists() else {}
+    known = read_whole(file)
     asked = {"network": train.network.config(), "batch_size": train.batch_size}
     asked["test_fraction"] = config.test_fraction
     epochs = settings.get("epochs")

@@ -10,7 +10,6 @@ the fields' units. No field of a test sample is ever in ``{data}``.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import shlex
 import subprocess
@@ -25,7 +24,14 @@ import h5py
 import numpy as np
 
 from surrlab import _parallel
-from surrlab._files import replacing, write_json
+from surrlab._files import (
+    DamagedError,
+    read_json,
+    replacing,
+    say_again,
+    sha256,
+    write_json,
+)
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble, Run
 from surrlab.data.native import Header, NativeEnsemble, open_native
@@ -169,8 +175,13 @@ def train_elsewhere(
     RuntimeError
         If the command cannot be started, fails, writes nothing, or not all of what was asked.
     """
-    if (path / RUN).exists() and json.loads((path / RUN).read_text())["run"] == run:
-        return
+    try:
+        if read_run(path)["run"] == run:
+            return
+    except FileNotFoundError:
+        pass
+    except DamagedError as error:
+        say_again(path, error)
     path.mkdir(parents=True, exist_ok=True)
     out = (path / OUT).absolute()
     out.unlink(missing_ok=True)
@@ -189,7 +200,21 @@ def train_elsewhere(
     for side in SIDES:
         starts = {str(s): first + sides[side].of(s)[0] for s in sides[side].simulations}
         rows[side], first = starts, first + len(sides[side].samples)
-    write_json(path / RUN, {"run": run, "rows": rows})
+    write_json(path / RUN, {"run": run, "rows": rows, "predictions": sha256(out)})
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Return what a trainer's folder says of its model, once its predictions are found whole.
+
+    Raises
+    ------
+    FileNotFoundError, DamagedError
+        If it holds none, or a file is not what was written.
+    """
+    found = read_json(path / RUN)
+    if not (path / OUT).is_file() or sha256(path / OUT) != found.get("predictions"):
+        raise DamagedError(f"{path / OUT} has changed since {RUN} was written")
+    return found
 
 
 def _check(out: Path, sides: Mapping[str, Ensemble]) -> None:
@@ -239,7 +264,7 @@ class Predictions(Ensemble):
     @classmethod
     def stored(cls, path: Path, truth: Ensemble, side: str) -> Predictions:
         """Return what the model in a folder predicts of (a part of) one side."""
-        rows = json.loads((path / RUN).read_text())["rows"][side]
+        rows = read_json(path / RUN)["rows"][side]
         with h5py.File(path / OUT) as file:
             dtype = file["fields"].dtype.name
         shared = {field.name: getattr(truth, field.name) for field in fields(Ensemble)}

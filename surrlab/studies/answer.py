@@ -7,7 +7,6 @@ models come next follows from the verdicts alone.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from surrlab._files import write_json
+from surrlab._files import SEAL, seal, write_json
 from surrlab.compression.compress import table as compression_table
 from surrlab.compression.version import Version
 from surrlab.data.native import open_native
@@ -218,12 +217,10 @@ def _going_on(study: Study) -> str:
     return f"{study.command} --seeds-max {last + STEP}"
 
 
-def generation_verdict(study: Study, table: xr.Dataset) -> Verdict | None:
-    """Return the verdict on students of another model's output; None for a single student."""
+def generation_verdict(study: Study, table: xr.Dataset) -> Verdict:
+    """Return the verdict on students of another model's output; ValueError for a single one."""
     kind = table["kind"].values
     students = table.isel(model=kind == "generated")
-    if students.sizes["model"] < 2:
-        return None
     return judge(study, table.isel(model=kind == "raw"), students)
 
 
@@ -253,9 +250,8 @@ def certify(study: Study, answer: dict[str, Any]) -> dict[str, Any]:
         "software": {name: _installed(name) for name in _SOFTWARE},
         "machine": {"python": platform.python_version(), "processor": platform.machine()},
     }
-    certificate = {**body, "sha256": _sha256(body)}
-    write_json(study.path / CERTIFICATE, certificate)
-    return certificate
+    write_json(study.path / CERTIFICATE, body)
+    return {**body, SEAL: seal(body)}
 
 
 def _training(study: Study) -> dict[str, Any]:
@@ -314,11 +310,11 @@ def verify_certificate(path: Path) -> list[str]:
         raise FileNotFoundError(f"there is no certificate {path}")
     try:
         certificate = json.loads(path.read_text())
-        claimed = certificate.pop("sha256")
+        claimed = certificate.pop(SEAL)
     except (ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is no certificate: {error}") from error
     problems = []
-    if claimed != _sha256(certificate):
+    if claimed != seal(certificate):
         problems.append(f"{path}: its contents were changed after it was written")
     if recommended := certificate["recommended"]:
         problems += _check_data(path.parent / recommended["folder"], recommended["digest"])
@@ -359,10 +355,6 @@ def _check_verdicts(certificate: dict[str, Any], evaluation: xr.Dataset) -> list
                 f"certificate {row['state']} ({row['because']})"
             )
     return problems
-
-
-def _sha256(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def _installed(name: str) -> str:

@@ -146,8 +146,8 @@ PRESETS = {
         looks=(2,),
         factors=(1.0, 4.0),
         n_test_simulations=0,
-        n_raw_models=2,
-        generation_seeds=(1,),
+        n_raw_models=3,
+        generation_seeds=(1, 2),
         test_fraction=0.2,
     ),
     # Minutes on two cores: the paper's effect, small.

@@ -28,15 +28,17 @@ from surrlab.data.open import open_ensemble
 from surrlab.evaluation.evaluate import predicted
 from surrlab.loading.bandwidth import Bandwidth
 from surrlab.studies.models import (
-    TRAINING_ERRORS,
     Model,
     evaluations,
     folder,
+    mean_training_errors,
     raw_models,
     stored_model,
+    stored_table,
     train_models,
+    training_errors_path,
 )
-from surrlab.studies.results import Study, read_table
+from surrlab.studies.results import Study
 from surrlab.training.surrogate import Normaliser
 from surrlab.training.throughput import epoch_times, loading_rates
 
@@ -85,7 +87,7 @@ def training_and_test_error(study: Study) -> pd.DataFrame:
     table, scale = variability_study(study), study.field_statistics["scale"]
     rows = {}
     for model, seed in zip(raw_models(study), table["seed"].values, strict=True):
-        errors = read_table(folder(study, model) / TRAINING_ERRORS)["model_error"] / scale
+        errors = stored_table(study, model, training_errors_path)["model_error"] / scale
         test = table["normalised_l1"].isel(model=(table["seed"] == seed).values)
         rows[int(seed)] = (float(errors.mean()), float(test.mean()))
     frame = pd.DataFrame.from_dict(rows, "index", columns=["training L1", "test L1"])
@@ -148,13 +150,7 @@ def _write_prediction(source: Path, ensemble: Ensemble, path: Path) -> None:
 def mean_model_errors(study: Study) -> xr.DataArray:
     """Model error of every training sample and field, the mean over the raw models."""
     variability_study(study)
-
-    def mean() -> xr.DataArray:
-        paths = [folder(study, model) / TRAINING_ERRORS for model in raw_models(study)]
-        found = [read_table(path)["model_error"] for path in paths]
-        return sum(found[1:], found[0]) / len(found)
-
-    return study.once("model errors", mean)
+    return study.once("model errors", lambda: mean_training_errors(study, raw_models(study)))
 
 
 # ------------------------------------------------------------------------------------- compression

@@ -16,18 +16,18 @@ from surrlab.compression.codecs import codec_class
 from surrlab.compression.tolerances import find_tolerances
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation.evaluate import model_errors, scores
-from surrlab.studies.answer import lossy_models, versions
+from surrlab.studies.answer import answer, lossy_models, versions
 from surrlab.studies.experiments import compressed
 from surrlab.studies.models import (
-    TRAINING_ERRORS,
     Model,
     evaluations,
     folder,
+    mean_training_errors,
     raw_models,
     stored_model,
     train_models,
 )
-from surrlab.studies.results import Study, read_table
+from surrlab.studies.results import Study
 
 EPOCHS = (1 / 4, 1 / 2, 1, 2)
 """Parts of a study's epochs at which `convergence` looks."""
@@ -93,7 +93,7 @@ def convergence(study: Study) -> pd.DataFrame:
         longer = replace(study, config=replace(study.config, train=train))
         models = raw_models(longer, range(study.config.looks[0]))
         train_models(longer, models, f"train for {epochs} epochs")
-        errors = _mean(longer, models)
+        errors = mean_training_errors(longer, models)
         table = evaluations(longer, models, f"extra/convergence-{epochs}")
         test = float(table["normalised_l1"].mean())
         rows[epochs] = (float((errors / scale).mean()), test, _ratio(study, errors))
@@ -127,7 +127,7 @@ def proxy(study: Study) -> pd.DataFrame:
     full = raw_models(study, seeds)
     train_models(study, full, "train raw models")
     cases: dict[str, Callable[[], xr.DataArray]] = {
-        "full models": lambda: _mean(study, full),
+        "full models": lambda: mean_training_errors(study, full),
         "proxy, simulations it learned from": lambda: on(part),
         "proxy, other simulations": lambda: on(rest),
     }
@@ -141,12 +141,6 @@ def proxy(study: Study) -> pd.DataFrame:
 def _disk(ensemble: Ensemble) -> int:
     """Bytes on disk, or of the fields where a layout does not know."""
     return ensemble.file_nbytes or ensemble.raw_nbytes
-
-
-def _mean(study: Study, models: list[Model]) -> xr.DataArray:
-    """Mean over models of the model error of every training sample."""
-    found = [read_table(folder(study, m) / TRAINING_ERRORS)["model_error"] for m in models]
-    return sum(found[1:], found[0]) / len(found)
 
 
 def _ratio(study: Study, errors: xr.DataArray) -> float:
@@ -166,3 +160,18 @@ EXTRAS: dict[str, Callable[..., pd.DataFrame]] = {
     "proxy": proxy,
 }
 """What ``surrlab study --extra`` knows."""
+
+
+def extra(study: Study, name: str) -> pd.DataFrame:
+    """Run one of `EXTRAS`, put its table into the summary, and return it.
+
+    Equal bytes are those of the recommended version, or of the finest where none is.
+    """
+    if name == "equal-bytes":
+        factor = answer(study)["tolerance_factor"] or study.config.factors[0]
+        chosen = next(n for n, version in versions(study).items() if version.factor == factor)
+        table = equal_bytes(study, chosen)
+    else:
+        table = EXTRAS[name](study)
+    study.results.summarise(f"extra {name}", table.reset_index().to_dict("records"))
+    return table

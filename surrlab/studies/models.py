@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from surrlab import _parallel
+from surrlab._files import say_again
 from surrlab.compression.version import RAW, Version
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation.evaluate import VERSION, evaluate, model_errors
@@ -22,13 +23,14 @@ from surrlab.evaluation.quantities import Quantity
 from surrlab.studies._trainer import (
     Predictions,
     Trainer,
+    read_run,
     train_elsewhere,
     write_data,
     write_inputs,
 )
 from surrlab.studies.results import Study, cached_table, read_table
 from surrlab.training.step import best_accelerator, make_fabric
-from surrlab.training.surrogate import CONFIG, Surrogate, load
+from surrlab.training.surrogate import CONFIG, Surrogate, load, read_model
 from surrlab.training.train import TrainConfig, run_config, run_id, train
 
 TRAINING_ERRORS = "training_errors.nc"
@@ -127,7 +129,11 @@ def train_models(study: Study, models: Sequence[Model], label: str) -> None:
     truth = (study.test_set, study.field_statistics, study.quantities)
     # By where they are stored: versions that a codec rounds to equal tolerances share their models.
     stored = {evaluation_path(study, model): model for model in models}
-    missing = {path: model for path, model in stored.items() if not path.exists()}
+    missing = {
+        path: model
+        for path, model in stored.items()
+        if not (path.exists() and _is_whole(path.parent))
+    }
     if study.config.trainer:
         make = _elsewhere(study, missing)
     else:
@@ -139,6 +145,15 @@ def train_models(study: Study, models: Sequence[Model], label: str) -> None:
         executor = ThreadPoolExecutor(1)
     for _ in _parallel.run(jobs, executor=executor, label=label, unit="model", total=len(stored)):
         pass
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a model's files are what was written."""
+    try:
+        read_model(path) if (path / CONFIG).exists() else read_run(path)
+    except OSError:
+        return False
+    return True
 
 
 def _elsewhere(study: Study, models: Mapping[Path, Model]) -> dict[Path, Callable]:
@@ -198,12 +213,35 @@ def _train_one(
     cached_table(path, {"test_digest": truth[0].digest}, compare)
 
 
+def training_errors_path(study: Study, model: Model) -> Path:
+    """Return the table of a raw model's errors on what it learned, beside its weights."""
+    return folder(study, model) / TRAINING_ERRORS
+
+
+def stored_table(study: Study, model: Model, path_of: Callable[[Study, Model], Path]) -> xr.Dataset:
+    """Return a table beside a model's weights; one that is damaged or gone is made again."""
+    path = path_of(study, model)
+    try:
+        return read_table(path)
+    except OSError as error:
+        say_again(path, error)
+    path.unlink(missing_ok=True)
+    evaluation_path(study, model).unlink(missing_ok=True)  # what tells that all is there
+    train_models(study, [model], "evaluate again")
+    return read_table(path)
+
+
+def mean_training_errors(study: Study, models: Sequence[Model]) -> xr.DataArray:
+    """Return the mean over raw models of the model error of every training sample and field."""
+    found = [stored_table(study, one, training_errors_path)["model_error"] for one in models]
+    return sum(found[1:], found[0]) / len(found)
+
+
 def evaluations(study: Study, models: Sequence[Model], name: str) -> xr.Dataset:
     """Return what `evaluate` found of trained models, along ``model``; kept in ``<name>.nc``."""
-    paths = [evaluation_path(study, model) for model in models]
 
     def join() -> xr.Dataset:
-        tables = [read_table(path) for path in paths]
+        tables = [stored_table(study, model, evaluation_path) for model in models]
         truth = [name for name in map(str, tables[0]) if name.startswith("truth_")]
         joined = xr.concat([t.drop_vars(truth) for t in tables], "model", data_vars="all")
         return joined.merge(tables[0][truth]).assign_coords(_coordinates(study, models))
@@ -218,8 +256,8 @@ def histories(study: Study, models: Sequence[Model]) -> xr.Dataset:
     """
 
     def join() -> xr.Dataset:
-        files = [folder(study, model) / "history.json" for model in models]
-        rows = [json.loads(file.read_text()) if file.exists() else [] for file in files]
+        folders = [folder(study, model) for model in models]
+        rows = [read_model(one)[2] if (one / CONFIG).exists() else [] for one in folders]
         losses = [[epoch["loss"] for epoch in row] for row in rows]
         epochs = [epoch["epoch"] for epoch in rows[0]]
         coordinates = _coordinates(study, models)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from surrlab._files import replacing, write_json
+from surrlab._files import DamagedError, read_whole, say_again, write_json
+from surrlab._locks import locked
+from surrlab._tables import read_table, write_table
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.layouts.extra import Given
 from surrlab.data.open import open_ensemble
@@ -27,7 +30,7 @@ from surrlab.simulation.generate import generate
 from surrlab.studies import _chosen
 from surrlab.studies.config import StudyConfig, configured, get_preset
 
-OWNER = "study.json"
+OWNER, SUMMARY = "study.json", "summary.json"
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,15 @@ class Results:
             If it belongs to another one.
         """
         owner = self.path / OWNER
-        if not owner.exists():
-            write_json(owner, {"ensemble": ensemble.name, "ensemble_digest": ensemble.digest})
-        known = json.loads(owner.read_text())
-        if known["ensemble_digest"] != ensemble.digest:
+        ours = {"ensemble": ensemble.name, "ensemble_digest": ensemble.digest}
+        if not (known := read_whole(owner)):
+            with locked(owner):
+                known = read_whole(owner) or ours
+                write_json(owner, known)
+        if known.get("ensemble_digest") != ensemble.digest:
             raise FileExistsError(
-                f"{self.path} holds the results of another ensemble ({known['ensemble']}, "
-                f"{known['ensemble_digest']}) than {ensemble.name} ({ensemble.digest}): choose "
+                f"{self.path} holds the results of another ensemble ({known.get('ensemble')}, "
+                f"{known.get('ensemble_digest')}) than {ensemble.name} ({ensemble.digest}): choose "
                 "another results folder, or remove this one"
             )
 
@@ -79,50 +84,46 @@ class Results:
 
     def summarise(self, section: str, values: dict[str, Any]) -> dict[str, Any]:
         """Put a notebook's numbers into ``summary.json`` under its section, and return them."""
-        write_json(self.path / "summary.json", {**self.summary, section: values})
+        with locked(self.path / SUMMARY):  # two notebooks may come at once
+            write_json(self.path / SUMMARY, {**self.summary, section: values})
         return values
 
     @property
     def summary(self) -> dict[str, Any]:
         """What ``summary.json`` holds."""
-        path = self.path / "summary.json"
-        return json.loads(path.read_text()) if path.exists() else {}
-
-
-def read_table(path: Path) -> xr.Dataset:
-    """Return a stored table, with what it was made from in its attributes.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    OSError
-        If it is damaged.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"there is no table {path}")
-    try:
-        return xr.load_dataset(path, engine="h5netcdf", decode_times=False)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise OSError(f"{path} is damaged ({error}); remove it, and it is made again") from error
+        return read_whole(self.path / SUMMARY)
 
 
 def cached_table(
     path: Path, made_from: Mapping[str, Any], compute: Callable[[], xr.Dataset]
 ) -> xr.Dataset:
-    """Return a NetCDF table: as stored if it was made from this, computed and stored otherwise."""
+    """Return a NetCDF table: as stored if it was made from this, computed and stored otherwise.
+
+    A damaged one is made again, and a line on standard error says so.
+    """
     attributes = {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in made_from.items()
     }
-    if path.exists():
-        stored = read_table(path)
-        if attributes.items() <= stored.attrs.items():
-            return stored
-    dataset = compute().assign_attrs(attributes)
+
+    def find(*, say: bool = False) -> xr.Dataset | None:
+        if not path.exists():
+            return None
+        try:
+            stored = read_table(path)
+        except DamagedError as error:
+            if say:
+                say_again(path, error)
+            return None
+        return stored if attributes.items() <= stored.attrs.items() else None
+
+    if (dataset := find()) is not None:
+        return dataset
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf")
+    with locked(path):
+        if (dataset := find(say=True)) is None:  # no other process has made it meanwhile
+            dataset = compute().assign_attrs(attributes)
+            write_table(path, dataset)
     return dataset
 
 
@@ -307,8 +308,9 @@ class Study:
     @property
     def command(self) -> str:
         """The command line that goes on with this study."""
-        preset = f" --preset {self.preset}" if self.preset else ""
-        return f"surrlab study{preset}" + (f" --ensemble {self.source}" if self.source else "")
+        named = {"preset": self.preset, "ensemble": self.source, "trainer": self.config.trainer}
+        given = [f" --{name} {shlex.quote(str(value))}" for name, value in named.items() if value]
+        return "surrlab study" + "".join(given)
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """Return what `make` returned when this study was first asked for `name`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
-from surrlab._files import replacing
+from surrlab._files import SEAL, say_again, write_bytes
 from surrlab.training.surrogate import tensors
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -46,11 +47,18 @@ class Checkpoint:
         """
         if self._file is None or not self._file.exists():
             return []
-        with safe_open(self._file, framework="pt") as file:
-            metadata = file.metadata()
-            if metadata["run"] != self._run_id:
-                return []
-            weights = {name: file.get_tensor(name) for name in file.keys()}
+        try:
+            with safe_open(self._file, framework="pt") as file:
+                metadata = file.metadata()
+                weights = {name: file.get_tensor(name) for name in file.keys()}
+            seal = metadata.pop(SEAL)
+            if seal != _seal(metadata, weights):
+                raise ValueError(f"its {SEAL} is not that of what it holds")
+        except Exception as error:  # whatever is said of a damaged file
+            say_again(self._file, f"it is damaged ({error})")
+            return []
+        if metadata["run"] != self._run_id:
+            return []
         # Adam's moments lie beside the weights as adam.<index of the parameter>.<moment>.
         state: dict[int, dict] = {}
         for name in [name for name in weights if name.startswith("adam.")]:
@@ -73,12 +81,23 @@ class Checkpoint:
             for i, state in optimizer.state_dict()["state"].items()
             for name, tensor in state.items()
         }
+        weights = {**tensors(network), **moments}
         metadata = {"run": self._run_id, "history": json.dumps(history)}
-        with replacing(self._file) as temporary:
-            save_file({**tensors(network), **moments}, temporary, metadata=metadata)
+        metadata[SEAL] = _seal(metadata, weights)
+        write_bytes(self._file, save(weights, metadata=metadata))
         self._written = time.monotonic()
 
     def remove(self) -> None:
         """Remove the file: the model is finished."""
         if self._file is not None:
             self._file.unlink(missing_ok=True)
+
+
+def _seal(metadata: dict[str, str], weights: dict[str, torch.Tensor]) -> str:
+    """Digest of all that a checkpoint says."""
+    found = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(weights):
+        values = weights[name].detach().cpu().contiguous()
+        found.update(json.dumps([name, str(values.dtype), list(values.shape)]).encode())
+        found.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as save_tensors
 from torch import nn
 
-from surrlab._files import replacing, write_json
+from surrlab._files import (
+    DamagedError,
+    check_file,
+    check_types,
+    read_json,
+    sha256,
+    write_bytes,
+    write_json,
+)
 from surrlab.loading.loader import SampleLoader
 from surrlab.training.networks import NetworkConfig, check_output
 
@@ -26,6 +35,9 @@ if TYPE_CHECKING:
     from surrlab.data.ensemble import Ensemble
 
 WEIGHTS, CONFIG, HISTORY = "model.safetensors", "config.json", "history.json"
+_LARGEST, _MOST = 1 << 22, 10_000
+"""Bytes that a configuration may have, and inputs, fields or axes that it may name."""
+_TYPES = dict.fromkeys(("train", "seeds", "data", "interface", "normaliser", "files"), dict)
 
 
 @dataclass(frozen=True)
@@ -226,10 +238,11 @@ def save(surrogate: Surrogate, path: str | os.PathLike) -> None:
     """Write weights and history, then ``config.json``: a folder that has it is whole."""
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
-    with replacing(path / WEIGHTS) as temporary:
-        save_file(tensors(surrogate.network), temporary)
+    write_bytes(path / WEIGHTS, save_tensors(tensors(surrogate.network)))
     write_json(path / HISTORY, surrogate.history)
-    write_json(path / CONFIG, {**surrogate.config, "normaliser": asdict(surrogate.normaliser)})
+    config = {**surrogate.config, "normaliser": asdict(surrogate.normaliser)}
+    config["files"] = {name: sha256(path / name) for name in (WEIGHTS, HISTORY)}
+    write_json(path / CONFIG, config)
 
 
 def load(path: str | os.PathLike, *, trust: bool = False) -> Surrogate:
@@ -251,27 +264,73 @@ def load(path: str | os.PathLike, *, trust: bool = False) -> Surrogate:
         If its network would have to be imported, or an older version of surrlab wrote it.
     """
     path = Path(path)
-    run, normaliser = read_config(path)
+    run, normaliser, history = read_model(path)
     network_config = NetworkConfig(**run["train"]["network"])
     if ":" in network_config.name and not (trust or network_config.known):
         raise ValueError(
             f"the model in {path} wants to import the network {network_config.name!r}; if you "
             "trust it, load it with trust=True"
         )
+    weights = load_file(path / WEIGHTS)
+    _check_size(path, run, weights)
     with torch.random.fork_rng():
         network = build(run)
-    network.load_state_dict(load_file(path / WEIGHTS))
-    return Surrogate(network.eval(), normaliser, run, json.loads((path / HISTORY).read_text()))
+    network.load_state_dict(weights)
+    return Surrogate(network.eval(), normaliser, run, history)
 
 
-def read_config(path: Path) -> tuple[dict[str, Any], Normaliser]:
-    """The run and the statistics of a finished model's folder."""
-    if not (path / CONFIG).exists():
+def read_model(path: Path) -> tuple[dict[str, Any], Normaliser, list[dict[str, Any]]]:
+    """The run, the statistics and the history of a finished model's folder, all files checked.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no finished model.
+    DamagedError
+        If a file is not what was written, or the configuration makes no sense.
+    ValueError
+        If an older version of surrlab wrote it.
+    """
+    file = path / CONFIG
+    if not file.exists():
         raise FileNotFoundError(f"{path} holds no finished model: it has no {CONFIG}")
-    run = json.loads((path / CONFIG).read_text())
-    if "network" not in run.get("train", {}):
+    if b'"network"' not in file.read_bytes()[:_LARGEST]:
         raise ValueError(f"{path} holds a model of surrlab 0.1: remove it, and train it again")
-    return run, Normaliser(**{k: tuple(v) for k, v in run.pop("normaliser").items()})
+    run = read_json(file, limit=_LARGEST)
+    try:
+        check_types(run, _TYPES, str(file))
+        check_types(run["interface"], dict.fromkeys(("inputs", "fields", "grid"), list), str(file))
+        normaliser = Normaliser(**{k: tuple(map(float, v)) for k, v in run["normaliser"].items()})
+        for name, values in asdict(normaliser).items():
+            n = len(run["interface"]["inputs" if name.startswith("input") else "fields"])
+            if len(values) != n or not np.isfinite(values).all():
+                raise ValueError(f"{name!r} must hold {n} finite numbers")
+        if max(len(one) for one in run["interface"].values()) > _MOST:
+            raise ValueError(f"'interface' has more than {_MOST:,} inputs, fields or axes")
+        files = {name: str(run["files"][name]) for name in (WEIGHTS, HISTORY)}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedError(f"{file} is damaged or incomplete: {error}") from error
+    for name, digest in files.items():
+        check_file(path / name)
+        if sha256(path / name) != digest:
+            raise DamagedError(
+                f"{path / name} has changed since {CONFIG} was written; remove {path}, and the "
+                "model is trained again"
+            )
+    history = json.loads((path / HISTORY).read_bytes())
+    return {k: v for k, v in run.items() if k not in ("normaliser", "files")}, normaliser, history
+
+
+def _check_size(path: Path, run: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
+    """Refuse a network that is larger than its weights, before it takes the memory."""
+    try:
+        with torch.device("meta"), torch.random.fork_rng():
+            network = build(run)
+    except NotImplementedError:  # a network of somebody's that must see its weights
+        return
+    asked, stored = (sum(w.numel() for w in of.values()) for of in (network.state_dict(), weights))
+    if asked != stored:
+        raise DamagedError(f"{path} asks for a network of {asked:,} numbers, and has {stored:,}")
 
 
 def tensors(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
+from surrlab._files import DamagedError, say_again
+from surrlab._locks import locked
 from surrlab.loading.loader import SampleLoader
 from surrlab.training.checkpoint import Checkpoint
 from surrlab.training.networks import NetworkConfig, generator
@@ -31,7 +33,7 @@ from surrlab.training.surrogate import (
     build,
     interface,
     load,
-    read_config,
+    read_model,
     save,
 )
 
@@ -187,13 +189,14 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     path = None if path is None else Path(path)
-    if path is not None and (path / CONFIG).exists():
-        return _finished(path, run)
-    for left in [] if path is None else path.glob("*.tmp"):  # by a killed run
-        left.unlink(missing_ok=True)
+    if (finished := _finished(path, run)) is not None:
+        return finished
     fabric = fabric or make_fabric("cpu")
     fabric.launch()
-    with torch.random.fork_rng(), _deterministic():
+    with _only_writer(path, fabric), torch.random.fork_rng(), _deterministic():
+        finished = _finished(path, run, say=fabric.global_rank == 0)
+        if fabric.broadcast(finished is not None):  # by another process, in the meantime
+            return finished or load(path, trust=True)  # type: ignore[arg-type]
         network = build(run, check=True)  # before the statistics, which read the whole ensemble
         normaliser = Normaliser.fit(ensemble, fabric)
         step = Step(fabric, network, config.learning_rate, normaliser)
@@ -217,19 +220,38 @@ def train(
         # On the CPU and in float32, whatever trained it: the model is the one that `load` gives.
         network = build(run)
         network.load_state_dict(step.network.state_dict())
-    surrogate = Surrogate(network.eval(), normaliser, run, fabric.broadcast(history))
-    if path is not None and fabric.global_rank == 0:
-        save(surrogate, path)
-        checkpoint.remove()
-    fabric.barrier()  # whoever returns finds the folder whole
+        surrogate = Surrogate(network.eval(), normaliser, run, fabric.broadcast(history))
+        if path is not None and fabric.global_rank == 0:
+            save(surrogate, path)
+            checkpoint.remove()
+        fabric.barrier()  # whoever returns finds the folder whole
     return surrogate
 
 
-def _finished(path: Path, run: dict[str, Any]) -> Surrogate:
-    """The model in a folder, which must be that of a run."""
-    if read_config(path)[0] != run:
-        raise ValueError(f"{path} holds the model of another run; choose another path")
-    return load(path, trust=True)  # the caller, too, names this network
+def _finished(path: Path | None, run: dict[str, Any], *, say: bool = False) -> Surrogate | None:
+    """The model of a run in its folder; None if there is none, or it is damaged."""
+    if path is None or not (path / CONFIG).exists():
+        return None
+    try:
+        if read_model(path)[0] != run:
+            raise ValueError(f"{path} holds the model of another run; choose another path")
+        return load(path, trust=True)  # the caller, too, names this network
+    except DamagedError as error:
+        if say:
+            say_again(path, error)
+            (path / CONFIG).unlink()
+        return None
+
+
+@contextmanager
+def _only_writer(path: Path | None, fabric: Fabric) -> Iterator[None]:
+    """The first rank holds the lock of the model's folder, for all of them."""
+    if path is None or fabric.global_rank > 0:
+        yield
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        yield
 
 
 def _loader(

@@ -22,7 +22,7 @@ def test_checksums_are_those_of_hdf5(tmp_path, n, fill):
 
 def encoding(dataset, mask=0):
     """Codec and checksum of a dataset's chunks, as HDF5 itself lists their filters."""
-    return hdf5_filters.codec_of(stored._filters(dataset, mask))
+    return hdf5_filters.codec_of(stored.filters_of(dataset, mask))
 
 
 def test_a_file_tells_how_its_chunks_are_stored(tmp_path, monkeypatch):
@@ -50,7 +50,7 @@ def test_a_file_tells_how_its_chunks_are_stored(tmp_path, monkeypatch):
 def test_a_chain_of_filters_that_surrlab_never_writes_is_refused(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         dataset = file.create_dataset("x", (1, 8, 8), "f4", chunks=(1, 8, 8), **Zfp(1).h5_filter())
-        (zfp,) = stored._filters(dataset, 0)
+        (zfp,) = stored.filters_of(dataset, 0)
     fletcher32 = (3, ())
     assert hdf5_filters.codec_of([zfp, fletcher32]) == (Zfp(1), True)
     for filters in ([zfp, zfp], [fletcher32, zfp], [fletcher32, fletcher32], [(299, (1, 2))]):

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -167,3 +168,80 @@ def test_nan_without_a_file_is_named(ragged, pool):
     ragged.arrays[3][1, 1, 5] = np.inf
     with pytest.raises(ValueError, match="ragged: simulation 3, time 1, field p"):
         find_tolerances(ragged, 0.1, executor=pool)
+
+
+# ---------------------------------------------------------------------------- tables of pandas
+
+
+def frame_of(ensemble, errors, *places):
+    """The same errors as a table, one row per sample, in another order."""
+    table = {name: errors[name].values for name in places}
+    table |= dict(zip(ensemble.field_names, errors.values.T, strict=True))
+    return pd.DataFrame(table).sample(frac=1, random_state=0)
+
+
+@pytest.mark.parametrize("places", [("simulation", "step"), ("simulation", "time")])
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_table_by_step_or_time_is_the_same(ensemble, places, indexed):
+    errors = model_errors(ensemble)
+    frame = frame_of(ensemble, errors, *places)
+    if "time" in places:
+        frame["time"] = frame["time"].round(4)  # as somebody printed it
+    frame = frame.set_index(list(places)) if indexed else frame
+    found = broadcast_to_ensemble(frame, ensemble, "error")
+    np.testing.assert_array_equal(found, errors.values)
+    part = ensemble.select(ensemble.simulations[2:4])
+    positions = np.isin(errors["simulation"], part.simulations)
+    np.testing.assert_array_equal(
+        broadcast_to_ensemble(frame, part, "error"), errors.values[positions]
+    )
+
+
+def test_a_search_takes_a_table(ensemble, pool):
+    part = ensemble.select([0])
+    errors = model_errors(part)
+    frame = frame_of(part, errors, "simulation", "step")
+    ours, theirs = (find_tolerances(part, e, executor=pool) for e in (errors, frame))
+    xr.testing.assert_equal(ours, theirs)
+
+
+def test_series_by_any_of_their_names(ensemble):
+    names, samples = list(ensemble.field_names), ensemble.samples
+    of_field = pd.Series(range(1, 7), index=names)
+    found = broadcast_to_ensemble(of_field, ensemble, "error")
+    assert (found == [1, 2, 3, 4, 5, 6]).all()
+    of_simulation = pd.Series({s: 0.5 + s for s in ensemble.simulations}, name="error")
+    found = broadcast_to_ensemble(of_simulation.rename_axis("simulation"), ensemble, "error")
+    assert (found == (0.5 + samples.simulation)[:, None]).all()
+    errors = model_errors(ensemble)
+    frame = frame_of(ensemble, errors, "simulation", "step").set_index(["simulation", "step"])
+    long = frame.rename_axis(columns="field").stack()
+    np.testing.assert_array_equal(broadcast_to_ensemble(long, ensemble, "error"), errors.values)
+
+
+def test_other_numbers_of_times_and_other_simulations(ragged):
+    errors = labelled(ragged, np.arange(1.0, 1 + np.prod(ragged.shape[:2])).reshape(-1, 2))
+    frame = frame_of(ragged, errors, "simulation", "time")
+    more = pd.concat([frame, frame.assign(simulation=999)])
+    np.testing.assert_array_equal(broadcast_to_ensemble(more, ragged, "e"), errors.values)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "match"),
+    [
+        (lambda f: f.rename(columns={"energy": "enrgy"}), ValueError, "no field 'enrgy'; it has"),
+        (lambda f: f.drop(columns="energy"), KeyError, "e.csv: none for field 'energy'"),
+        (lambda f: f.drop(columns="simulation"), ValueError, "a column simulation is needed"),
+        (lambda f: pd.concat([f, f[:1]]), ValueError, r"simulation \d, step \d+ appears twice"),
+        (lambda f: f[f["simulation"] != 3], KeyError, "none for simulation 3, step 0"),
+        (lambda f: f[f["time"] > 1], KeyError, "none for simulation 0, step 0"),
+        (lambda f: f.assign(time=f["time"] + 0.07), ValueError, "no sample at time .*nearest is"),
+        (lambda f: f.assign(energy="much"), ValueError, r"'much' is no number \(row 0, column e"),
+        (lambda f: f.assign(energy=np.nan), ValueError, "nan is no number"),
+        (lambda f: f.assign(energy=-1.0), ValueError, "a finite number ≥ 0 is needed, not -1"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(ensemble, change, kind, match):
+    frame = frame_of(ensemble, model_errors(ensemble), "simulation", "time")
+    with pytest.raises(kind, match=match):
+        broadcast_to_ensemble(change(frame), ensemble, "e.csv")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from ragged import FIELDS, GRIDS
 
+from surrlab._files import write_json
 from surrlab.data import native, open_ensemble
 from surrlab.data.ensemble import InMemoryEnsemble
 from surrlab.data.fields import Axis, Field, Grid, Run
@@ -187,7 +188,7 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(tmp_path):
 
     with pytest.raises(OSError, match="No space left"):
         build()
-    assert sorted(os.listdir(tmp_path)) == ["ensemble.partial.json", "simulation_00000.h5"]
+    assert sorted(os.listdir(tmp_path)) == ["request.json", "simulation_00000.h5"]
     with pytest.raises(FileNotFoundError, match="is not finished"):
         open_native(tmp_path)
 
@@ -234,7 +235,7 @@ def rewrite(path, change):
     """Change the manifest of an ensemble."""
     manifest = json.loads((path / "ensemble.json").read_text())
     change(manifest)
-    (path / "ensemble.json").write_text(json.dumps(manifest))
+    write_json(path / "ensemble.json", manifest)
 
 
 def test_a_foreign_manifest_and_a_missing_field_are_named(copy):
@@ -263,7 +264,7 @@ def test_a_damaged_manifest_is_one_sentence_that_names_it(write, key):
     harmless = {"benchmark": ({}, {"x": None}), "request": ({}, {"x": None}), "failed": ([],)}
     wrong = [whole | {key: value} for value in WRONG if value not in harmless.get(key, ())]
     for manifest in (lacking, *wrong):
-        (made.path / "ensemble.json").write_text(json.dumps(manifest))
+        write_json(made.path / "ensemble.json", manifest)
         with pytest.raises(ValueError, match=sentence):
             open_native(made.path)
 
@@ -275,10 +276,10 @@ def test_a_damaged_entry_is_one_sentence_that_names_the_manifest(write, key):
     (first, second), sentence = whole["files"], r"ensemble\.json is damaged or incomplete: [^\n]+"
     lacking = {k: v for k, v in first.items() if k != key}
     for entry in (lacking, *({**first, key: value} for value in (None, [5], ["a", "b"], {}))):
-        (made.path / "ensemble.json").write_text(json.dumps(whole | {"files": [entry, second]}))
+        write_json(made.path / "ensemble.json", whole | {"files": [entry, second]})
         with pytest.raises(ValueError, match=sentence):
             open_native(made.path)
-    (made.path / "ensemble.json").write_text(json.dumps(whole | {"files": [first, first]}))
+    write_json(made.path / "ensemble.json", whole | {"files": [first, first]})
     with pytest.raises(ValueError, match=r"ensemble\.json .* one of them twice"):
         open_native(made.path)
 
@@ -294,7 +295,7 @@ def test_failures_of_a_damaged_manifest_and_parameters_that_lack_are_named(write
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "5", '"text"', "null", "\x00\xff"])
-@pytest.mark.parametrize("name", ["ensemble.json", "ensemble.partial.json"])
+@pytest.mark.parametrize("name", ["ensemble.json", "request.json"])
 def test_what_is_no_json_object_is_one_sentence_that_names_it(write, tmp_path, text, name):
     (tmp_path / name).write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match=f"{name} is damaged or incomplete"):
@@ -318,7 +319,7 @@ def test_a_manifest_that_leaves_its_folder_is_refused(write, name):
 
 def test_folders_of_surrlab_0_1_are_refused_with_what_to_do(write, tmp_path):
     old = {"format": "surrlab-ensemble/1", "scenario": {"name": "rayleigh-taylor"}, "files": []}
-    (tmp_path / "ensemble.json").write_text(json.dumps(old))
+    write_json(tmp_path / "ensemble.json", old)
     for opened in (open_native, open_ensemble):
         with pytest.raises(ValueError, match=r"written by surrlab 0\.1, .* remove the folder"):
             opened(tmp_path)

@@ -69,6 +69,6 @@ def test_what_is_not_there_is_named(tmp_path):
         data.open_ensemble(tmp_path, layout="native")
     with pytest.raises(FileNotFoundError, match="is not an ensemble: none of the layouts"):
         data.open_ensemble(tmp_path)
-    (tmp_path / "ensemble.partial.json").write_text("{}")
+    (tmp_path / "request.json").write_text("{}")
     with pytest.raises(FileNotFoundError, match="is not finished: it has no ensemble"):
         data.open_ensemble(tmp_path)

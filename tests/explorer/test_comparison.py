@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from surrlab import training
+from surrlab._tables import write_table
 from surrlab.explorer.comparison import ResultTables, SampleReader, TrainedModels
 from surrlab.explorer.source import NO_MODELS, open_results
 
@@ -18,7 +19,7 @@ def copy(studied, tmp_path):
 
 def rewrite(path, change):
     table = change(xr.load_dataset(path, engine="h5netcdf"))
-    table.to_netcdf(path, engine="h5netcdf")
+    write_table(path, table)
 
 
 def test_models_and_curves_are_those_of_the_study(studied):

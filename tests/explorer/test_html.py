@@ -12,6 +12,7 @@ import xarray as xr
 from hostile import EVIL, hostile_ensemble
 
 from surrlab import explorer
+from surrlab._tables import write_table
 from surrlab.data.fields import Field, Grid
 from surrlab.explorer import html as page
 from surrlab.explorer.comparison import Curves, ModelView, VersionVerdict
@@ -165,10 +166,10 @@ def test_tables_of_hostile_studies_are_text(studied, tmp_path):
     for name, column in (("verdicts", "reason"), ("verdicts", "verdict")):
         table = xr.load_dataset(copy / f"{name}.nc", engine="h5netcdf")
         table[column] = table[column].astype(object).copy(data=[EVIL] * table.sizes["version"])
-        table.to_netcdf(copy / f"{name}.nc", engine="h5netcdf")
+        write_table(copy / f"{name}.nc", table)
     table = xr.load_dataset(copy / "lossy_training.nc", engine="h5netcdf")
     table[table.attrs["curve"]].attrs.update(long_name=EVIL, units=EVIL)
-    table.to_netcdf(copy / "lossy_training.nc", engine="h5netcdf")
+    write_table(copy / "lossy_training.nc", table)
     view = explorer.explore(copy)
     view.page.value = explorer.widget.MODELS
     assert view.message == ""

@@ -37,4 +37,4 @@ def open_npz(path, card):
     return NpzEnsemble(name=str(path), fields=fields, grid=grid, metadata={}, **inputs)
 
 
-register_layout("npz", open_npz, lambda path: any(path.glob("*.npz")))
+register_layout("npz_runs", open_npz, lambda path: any(path.glob("*.npz")))

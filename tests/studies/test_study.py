@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from surrlab import _commands, cli, compression, studies, training
+from surrlab import _notebook_runner, cli, compression, studies, training
 from surrlab.data.open import open_ensemble
 from surrlab.figures import catalogue
 from surrlab.studies.models import folder
@@ -43,7 +43,7 @@ def numbers(results):
 
 
 def test_it_leaves_notebooks_figures_and_tables(results):
-    names = sorted(p.stem for p in _commands.NOTEBOOKS.glob("[0-9]_*.ipynb"))
+    names = sorted(p.stem for p in _notebook_runner.FOLDER.glob("[0-9]_*.ipynb"))
     assert names == [p.stem for p in sorted(results.glob("*.ipynb"))]
     assert names == [p.stem for p in sorted(results.glob("*.html"))]
     figures = {p.stem for p in (results / "figures").glob("*.png")}
@@ -130,7 +130,7 @@ def test_the_notebooks_pass_nbval_and_compute_nothing_again(results, tmp_path):
     executed = sorted(map(str, results.glob("[0-9]_*.ipynb")))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax"]
     command += ["--nbval-current-env", "-c", os.devnull, f"--rootdir={results}", *executed]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=_commands.NOTEBOOKS)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=_notebook_runner.FOLDER)
     assert done.returncode == 0, done.stdout[-3000:]
     assert stamps() == before
 
@@ -154,14 +154,16 @@ def test_killed_twice_it_ends_with_the_same_numbers(results, summary, tmp_path):
 
 
 def test_the_readme_s_example_runs(results, tmp_path):
-    readme = (_commands.NOTEBOOKS.parent / "README.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    readme = (_notebook_runner.FOLDER.parent / "README.md").read_text()
+    own_data, example = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
     (tmp_path / "results/quick").mkdir(parents=True)
     (tmp_path / "results/quick/ensemble").symlink_to(results / "ensemble")
-    command = [sys.executable, "-c", example]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.startswith("Ratios(payload=")
+    own_data = own_data.replace("/data/my_runs", str(results / "ensemble"))
+    for code, said in ((own_data, "<NativeEnsemble "), (example, "Ratios(payload=")):
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.startswith(said)
 
 
 def test_an_ensemble_of_one_s_own(results, tmp_path):
@@ -183,24 +185,27 @@ def test_compress_command(results, tmp_path, capsys):
     assert cli.main(["compress", *arguments, "--factor", "0.5"]) == 0
     made = open_ensemble(tmp_path / "small")
     assert compression.ratios(made).payload > 1
-    assert f"payload {compression.ratios(made).payload:.1f}x" in capsys.readouterr().out
+    assert f"payload {compression.ratios(made).payload:.1f}×" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["study", "--preset", "enormous"], "no preset 'enormous'; there are smoke,"),
-        (["study", "--preset", "smoke", "-p", "epoch", "3"], "no notebook has a parameter 'epoch'"),
+        (["study", "--preset", "smoke", "-p", "epoch", "3"], "no number called 'epoch'"),
         (["study", "-p", "preset", '"smoke"'], "-p preset would mix two studies; use --preset"),
         (["study", "-p", "time", "abc"], "-p time abc: not JSON"),
-        (["compress", "nowhere", "model", "out"], "nowhere is not an ensemble"),
+        (["compress", "nowhere", "model", "out"], "nowhere does not exist"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_made(
     arguments, message, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(arguments) == 1
+    try:
+        assert cli.main(arguments) == 1
+    except SystemExit as stopped:  # by the parser
+        assert stopped.code == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

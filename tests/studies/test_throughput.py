@@ -63,7 +63,6 @@ def test_no_storage_gives_raw_data_faster_than_it_is(ensemble, versions, study):
     assert 0 < float(rates["rate"].sel(storage="slow", version="raw").max()) < 4.5
     assert float(rates["rate"].sel(storage="memory", version="raw").min()) > 4.5
     assert float(rates["bandwidth"].sel(storage="slow")) == 4
-    assert (rates["ratio"][1:] > 1).all() and float(rates["ratio"][0]) == 1
 
 
 def test_an_epoch_is_at_least_its_data_and_its_computing(ensemble, versions, study):
@@ -82,7 +81,7 @@ def test_an_epoch_is_at_least_its_data_and_its_computing(ensemble, versions, stu
 
 
 def test_tables_are_measured_once(ensemble, versions, study, monkeypatch):
-    by_name = experiments.timed_versions(study, versions)
+    by_name = experiments.timed_versions(study, versions[:2])
     tables = iter([rate_table(), epoch_table()])
     monkeypatch.setattr(experiments, "loading_rates", lambda *_, **__: next(tables))
     monkeypatch.setattr(experiments, "epoch_times", lambda *_, **__: next(tables))

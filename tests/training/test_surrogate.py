@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
+from surrlab._files import read_json, write_json
 from surrlab.data import Field, Grid
 from surrlab.training import (
     NetworkConfig,
@@ -64,9 +65,9 @@ def test_a_folder_does_not_run_code_unless_it_is_trusted(ensemble, fit, tmp_path
     trained = fit(ensemble, config, path=path)
 
     def rename(network):
-        run = json.loads((path / "config.json").read_text())
+        run = read_json(path / "config.json")
         run["train"]["network"]["name"] = network
-        (path / "config.json").write_text(json.dumps(run))
+        write_json(path / "config.json", run)
 
     rename("os:system")  # imported, but no network
     with pytest.raises(ValueError, match=r"wants to import the network 'os:system'.* trust=True"):
