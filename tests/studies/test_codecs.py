@@ -22,7 +22,7 @@ def test_a_study_with_sz3(tmp_path):
             n_test_simulations=2,
             factors=(1.0, 4.0),
         )
-        table, verdicts = studies.lossy_training(study)
+        table, _ = studies.lossy_training(study)
         answer = studies.answer(study)
     version = compression.Version("sz3", "field", 1.0)
     assert [row["version"] for row in answer["rows"]] == [version.name, "sz3 ×4"]
