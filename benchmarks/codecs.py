@@ -45,10 +45,10 @@ def measure(path, shape):
 
 def main(folder=None):
     """Measure, and print JSON."""
+    here = machine("hdf5plugin", "zfpy", "h5py", "numpy")
     with contextlib.nullcontext(folder) if folder else tempfile.TemporaryDirectory() as path:
         found = [measure(Path(path) / f"rt{shape[0]}", shape) for shape in SHAPES]
-    packages = ("hdf5plugin", "zfpy", "h5py", "numpy")
-    print(json.dumps({"machine": machine(*packages), "sizes": found}, indent=1))
+    print(json.dumps({"machine": here, "sizes": found}, indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":
