@@ -170,10 +170,12 @@ def train(args: argparse.Namespace) -> None:
 
 def compress(args: argparse.Namespace) -> None:
     """Compress an ensemble to a model's error."""
+    from surrlab.compression.codecs import codec_class
     from surrlab.compression.compress import ratios, search_and_compress
     from surrlab.compression.tolerances import from_frame
     from surrlab.data.open import open_ensemble
 
+    codec = codec_class(args.codec)
     *models, path = (text for text in (args.model, args.path) if text is not None)
     if len(models) == bool(args.errors):
         raise ValueError("name a model or --errors, and the folder of the compressed ensemble")
@@ -188,7 +190,7 @@ def compress(args: argparse.Namespace) -> None:
         folder = _arguments.folder(models[0])
         ensemble = open_ensemble(args.ensemble)
         errors = model_errors(load(folder), ensemble)["model_error"]
-    made = search_and_compress(ensemble, errors * args.factor, path, views=args.views)
+    made = search_and_compress(ensemble, errors * args.factor, path, codec=codec, views=args.views)
     found = ratios(made)
     print(f"{made}: payload {found.payload:.1f}×, files {found.file:.1f}×")
 

@@ -242,6 +242,9 @@ def _parser() -> argparse.ArgumentParser:
         default=1.0,
         help="on the model error: a safety factor below 1",
     )
+    compress.add_argument(
+        "--codec", default="zfp", metavar="NAME", help="zfp, sz3, sperr, bitround …; default: zfp"
+    )
 
     compress.add_argument(
         "--views",
