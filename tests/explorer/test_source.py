@@ -208,7 +208,9 @@ def test_nan_in_an_ensemble_is_named(ensemble, tmp_path):
     copy = open_ensemble(shutil.copytree(ensemble.path, tmp_path / "e"))
     with h5py.File(copy.file(0), "a") as file:
         file["pressure"][3, 0, 0] = np.nan
-    with pytest.raises(ValueError, match=r"simulation 0, time 3, field pressure holds 1 values that are NaN"):
+    with pytest.raises(
+        ValueError, match=r"simulation 0, time 3, field pressure holds 1 values that are NaN"
+    ):
         ResultsView(copy).field_view(0, 40, "pressure", 12)
 
 
