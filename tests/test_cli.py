@@ -46,7 +46,7 @@ def surrlab_command(*arguments, **environment):
 def test_alone_it_prints_help(capsys):
     assert cli.main([]) == 0
     said = capsys.readouterr().out
-    assert all(f"  {name} " in said for name in COMMANDS)
+    assert all(f"    {name}" in said for name in COMMANDS)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])

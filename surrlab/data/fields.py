@@ -354,13 +354,13 @@ def check_values(
             bad |= np.ma.getdata(values) == np.asarray(one, values.dtype)
         if bad.any():
             time = int(np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))[0])
-            first = np.ma.getdata(values)[time][bad[time]][0]
-            what = f"stand for no value ({first:.4g})"
-            if not np.isfinite(first):
+            value = np.ma.getdata(values)[time][bad[time]][0]
+            what = f"stand for no value ({value:.4g})"
+            if not np.isfinite(value):
                 what = "are NaN or infinite"
             elif np.ma.getmaskarray(values)[time].any():
                 what = "are masked"
             raise ValueError(
-                f"{where}, time {first + time}, field {name} holds {int(bad[time].sum())} values that "
-                f"{what}; fill them in, or leave the field out"
+                f"{where}, time {first + time}, field {name} holds {int(bad[time].sum())} values "
+                f"that {what}; fill them in, or leave the field out"
             )

@@ -1,4 +1,5 @@
 from surrlab.training.architectures import BatchNorm as BatchNorm
+from surrlab.training.architectures import FourierOperator as FourierOperator
 from surrlab.training.architectures import Generator as Generator
 from surrlab.training.architectures import UNet as UNet
 from surrlab.training.architectures import VisionTransformer as VisionTransformer

@@ -16,6 +16,7 @@ Factory = Callable[..., nn.Module]
 
 _ARCHITECTURES = "surrlab.training.architectures"
 _BUILT_IN = {  # imported when one is built
+    "fno": f"{_ARCHITECTURES}.fno:FourierOperator",
     "generator": f"{_ARCHITECTURES}.generator:Generator",
     "unet": f"{_ARCHITECTURES}.unet:UNet",
     "vit": f"{_ARCHITECTURES}.vit:VisionTransformer",

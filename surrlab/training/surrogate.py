@@ -328,11 +328,12 @@ def _check_size(path: Path, run: dict[str, Any], weights: dict[str, torch.Tensor
             network = build(run)
     except NotImplementedError:  # a network of somebody's that must see its weights
         return
-    asked, stored = (sum(w.numel() for w in of.values()) for of in (network.state_dict(), weights))
+    asked, stored = (sum(w.numel() for w in of.values()) for of in (tensors(network), weights))
     if asked != stored:
         raise DamagedError(f"{path} asks for a network of {asked:,} numbers, and has {stored:,}")
 
 
 def tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """The weights as safetensors takes them."""
-    return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    """The weights as safetensors takes them: what else a state holds (neuraloperator's) is left."""
+    state = network.state_dict().items()
+    return {name: one.contiguous() for name, one in state if isinstance(one, torch.Tensor)}

@@ -35,6 +35,7 @@ from surrlab.training.surrogate import (
     load,
     read_model,
     save,
+    tensors,
 )
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def train(
                     checkpoint.write_if_due(step.network, step.optimizer, history)
         # On the CPU and in float32, whatever trained it: the model is the one that `load` gives.
         network = build(run)
-        network.load_state_dict(step.network.state_dict())
+        network.load_state_dict(tensors(step.network))
         surrogate = Surrogate(network.eval(), normaliser, run, fabric.broadcast(history))
         if path is not None and fabric.global_rank == 0:
             save(surrogate, path)

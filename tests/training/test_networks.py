@@ -1,6 +1,7 @@
 import copy
 import pickle
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_arguments_that_are_not_json_are_refused(wrong):
 
 def test_what_cannot_be_built_is_refused():
     for config, match in [
-        (NetworkConfig("nothing"), "no network is called 'nothing'; there are generator, mlp"),
+        (NetworkConfig("nothing"), "no network is called 'nothing'; there are fno, generator, mlp"),
         (NetworkConfig("mlp", {"depth": 3}), r"NetworkConfig\('mlp', .*depth.* unexpected"),
         (NetworkConfig("no_such_module:Net"), "'no_such_module:Net' cannot be imported"),
         (NetworkConfig("json:Net"), "'json:Net' cannot be imported"),
@@ -256,15 +257,21 @@ def test_a_start_shape_may_be_named():
     assert sum(isinstance(m, nn.ConvTranspose2d) for m in network.layers) == 4
 
 
+FNO = find_spec("neuralop") is not None
 BUILT_IN = {
+    "fno": {"modes": 6, "width": 16, "layers": 3},
     "generator": {"max_features": 16, "min_features": 8},
     "unet": {"features": 8, "max_features": 16, "upsampling": "bilinear"},
     "vit": {"patch": (3, 4), "width": 16, "depth": 2, "heads": 2},
 }
+NAMED = [
+    pytest.param(name, marks=pytest.mark.skipif(name == "fno" and not FNO, reason="an extra"))
+    for name in BUILT_IN
+]
 
 
 @pytest.mark.parametrize("shape", [(24, 8), (50, 30), (7, 5), (1, 3)])
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", NAMED)
 def test_every_network_takes_any_grid_and_learns_in_all_its_parts(name, shape):
     network = NetworkConfig(name, BUILT_IN[name]).build(3, 2, shape)
     inputs = torch.randn(4, 3)
@@ -276,12 +283,12 @@ def test_every_network_takes_any_grid_and_learns_in_all_its_parts(name, shape):
     assert (changed - network(inputs)).abs().max() > 1e-6
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", NAMED)
 def test_every_network_needs_no_parameter_but_time(name):
     assert NetworkConfig(name, BUILT_IN[name]).build(1, 2, (6, 5))(torch.zeros(3, 1)).ndim == 4
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", NAMED)
 def test_every_network_trains_and_is_loaded_to_the_bit(name, ensemble, fit, tmp_path):
     config = TrainConfig(
         epochs=6, batch_size=32, learning_rate=4e-3, network=NetworkConfig(name, BUILT_IN[name])
@@ -297,7 +304,20 @@ def test_every_network_trains_and_is_loaded_to_the_bit(name, ensemble, fit, tmp_
 def test_networks_have_run_ids_of_their_own(ensemble):
     configs = [TrainConfig(network=NetworkConfig(name, a)) for name, a in BUILT_IN.items()]
     configs.append(TrainConfig(network=NetworkConfig("unet")))
-    assert len({run_id(run_config(ensemble, config, seed=0)) for config in configs}) == 4
+    assert len({run_id(run_config(ensemble, config, seed=0)) for config in configs}) == 5
+
+
+@pytest.mark.skipif(FNO, reason="neuraloperator is here")
+def test_a_network_that_is_not_installed_says_so():
+    with pytest.raises(ImportError, match="'fno' needs neuraloperator: pip install neuraloper"):
+        NetworkConfig("fno").build(3, 2, (24, 8))
+
+
+@pytest.mark.skipif(not FNO, reason="an extra")
+@pytest.mark.parametrize("shape", [(9,), (5, 6, 7)])
+def test_a_fourier_operator_takes_one_and_three_axes(shape):
+    network = NetworkConfig("fno", BUILT_IN["fno"]).build(3, 2, shape)
+    assert network(torch.zeros(4, 3)).shape == (4, 2, *shape)
 
 
 @pytest.mark.parametrize(
