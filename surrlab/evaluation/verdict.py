@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 
 from surrlab.evaluation.margins import Margin, choose, direction, known_unit, quantity, short
-from surrlab.evaluation.variability import LOOKS, checked_looks, level, limits, per_cent, two_way
+from surrlab.evaluation.variability import (
+    LOOKS,
+    checked_looks,
+    correlation_change,
+    level,
+    limits,
+    per_cent,
+    two_way,
+)
 
 STATES = ("benign", "small", "harmful", "undecided")
 
@@ -136,7 +144,8 @@ def verdict(
 
     The *shift* of a score is the mean difference between the lossy and the raw model of a common
     seed, turned so that positive is worse. Its limits allow for the seeds and, where the tables
-    name them, for the test simulations (`two_way`), for the number of scores (`limits`) and for
+    name them, for the test simulations (`two_way`; correlations are averaged over them as Fisher
+    does, `correlation_change`), for the number of scores (`limits`) and for
     looking again with more seeds (`level`). ``docs/validation.md`` says how often it is wrong.
 
     Parameters
@@ -201,6 +210,10 @@ def verdict(
     sign = np.array([direction(name, better or {}) for name in names])
     found = choose(names, margins or {}, units, ranges)
     values, scale = (new - old) * sign[:, None, None], np.abs(old).max((-2, -1))
+    if simulations:
+        for i, name in enumerate(names):
+            if name.endswith("correlation"):
+                values[i] = sign[i] * correlation_change(old[i], new[i])
     unit = [units.get(name, known_unit(name)) for name in names]
     for i, (name, margin) in enumerate(zip(names, found, strict=True)):
         if margin is None:
