@@ -1,4 +1,4 @@
-"""The ``surrlab`` command: what it may be told, and how it ends.
+"""The ``surrlab`` command: what it takes, and how it ends.
 
 ``surrlab study`` runs the notebooks in order, head-less, up to the verdict; the other commands are
 its steps one by one. Numbers and paths are checked before any work.

@@ -206,7 +206,7 @@ def verdict(
     for what, given in (("better", better), ("units", units), ("ranges", ranges)):
         if strange := [name for name in given or {} if name not in names]:
             raise KeyError(f"{what} names {', '.join(strange)}; the scores are {', '.join(names)}")
-    seeds, strangers, simulations, old, new = _paired(raw, lossy, names)
+    seeds, unmatched_seeds, simulations, old, new = _paired(raw, lossy, names)
     sign = np.array([direction(name, better or {}) for name in names])
     found = choose(names, margins or {}, units, ranges)
     values, scale = (new - old) * sign[:, None, None], np.abs(old).max((-2, -1))
@@ -256,8 +256,10 @@ def verdict(
     state = overall(table["state"])
     draft = Verdict(state, "", table, looks, seeds, simulations, confidence)
     reason = _reason(draft)
-    if strangers:
-        reason += f"; left out for want of a raw model: seeds {', '.join(map(str, strangers))}"
+    if unmatched_seeds:
+        reason += (
+            f"; left out for want of a raw model: seeds {', '.join(map(str, unmatched_seeds))}"
+        )
     return Verdict(state, reason, table, looks, seeds, simulations, confidence)
 
 
@@ -271,7 +273,7 @@ def _weights(names, judged, primary) -> np.ndarray:
 
 
 def _paired(raw, lossy, names):
-    """Common seeds, strangers, number of simulations, and scores (M, K, S) of both tables."""
+    """Common seeds, unmatched_seeds, number of simulations, and scores (M, K, S) of both tables."""
     tables = {"raw": raw, "lossy": lossy}
     depth = {name: table.index.nlevels for name, table in tables.items()}
     if set(depth.values()) not in ({1}, {2}):
@@ -283,7 +285,7 @@ def _paired(raw, lossy, names):
             raise ValueError(f"{which} scores have more than one row for {twice}")
     seen = {n: t.index.get_level_values(0).unique().tolist() for n, t in tables.items()}
     seeds = [seed for seed in seen["raw"] if seed in seen["lossy"]]
-    strangers = [seed for seed in seen["lossy"] if seed not in seen["raw"]]
+    unmatched_seeds = [seed for seed in seen["lossy"] if seed not in seen["raw"]]
     if len(seeds) < 2:
         raise ValueError(
             f"a verdict needs two or more seeds that raw and lossy models share, not {len(seeds)}; "
@@ -310,7 +312,7 @@ def _paired(raw, lossy, names):
                 where = "seed {}, simulation {}".format(*row) if crossed else f"seed {row}"
                 raise ValueError(f"{which} score {name} of {where} is {value}; it must be finite")
         arrays.append(scores.to_numpy().T.reshape(len(names), len(seeds), len(cases)))
-    return seeds, strangers, len(cases) if crossed else None, *arrays
+    return seeds, unmatched_seeds, len(cases) if crossed else None, *arrays
 
 
 def _kind(name, row) -> tuple[str, str, str, str]:
@@ -345,28 +347,28 @@ def _reason(found) -> str:
     if state == "harmful":
         row = concerned.loc[(concerned["low"] / concerned["margin"]).idxmax()]
         margin = Margin(row["margin"], row["unit"])
-        told = f"{tell(row)}, at least {short(row['low'], down=True)} ({sure}{where}), "
-        told += f"and the margin is {margin}; beyond it for certain: {count}"
+        text = f"{tell(row)}, at least {short(row['low'], down=True)} ({sure}{where}), "
+        text += f"and the margin is {margin}; beyond it for certain: {count}"
     elif state == "undecided":
         row = concerned.loc[(concerned["bound"] / concerned["margin"]).idxmax()]
         margin = Margin(row["margin"], row["unit"])
         later = [look for look in found.looks if look > n]
-        told = f"{n} common seeds cannot tell for {count}: {tell(row)}, "
+        text = f"{n} common seeds cannot tell for {count}: {tell(row)}, "
         if np.isfinite(row["bound"]):
-            told += f"at most {short(row['bound'], up=True)} ({sure}{where})"
+            text += f"at most {short(row['bound'], up=True)} ({sure}{where})"
         elif n < found.looks[0]:
-            told += "without a bound yet"
+            text += "without a bound yet"
         else:
-            told += "the same in every seed, and without a spread there is no bound"
-        told += f", and the margin is {margin}; "
-        told += f"next look: {later[0]} seeds" if later else "that was the last planned look"
+            text += "the same in every seed, and without a spread there is no bound"
+        text += f", and the margin is {margin}; "
+        text += f"next look: {later[0]} seeds" if later else "that was the last planned look"
     else:
         costs = [f"{c.size} {c.worse} {c.noun}" for c in found.costs()]
-        told = f"at most {listed(costs)} ({found.sure()}{where})"
+        text = f"at most {listed(costs)} ({found.sure()}{where})"
         if state == "small":
             row = concerned.loc[(concerned["low"] / concerned["margin"]).idxmax()]
-            told += f"; small but real: {tell(row)}"
-    return told
+            text += f"; small but real: {tell(row)}"
+    return text
 
 
 def listed(parts: list[str]) -> str:

@@ -102,17 +102,17 @@ def _add(
 
 def _roles(found: dict[str, Variable], extra: Mapping[str, Any]) -> dict[str, str]:
     """Dimension -> run, time or grid."""
-    told = extra.get("dims", {})
+    named = extra.get("dims", {})
     dims = dict.fromkeys(d for v in found.values() if len(v.dims) > 1 for d in v.names)
-    for name, kind in told.items():
+    for name, kind in named.items():
         if name not in dims or kind not in (RUN, TIME, "grid"):
             raise ValueError(f"dims of the card: {name!r} as {kind!r}; there are {', '.join(dims)}")
     role = {}
     for name in dims:
         attrs = found[name].attrs if name in found else {}
         of_time = attribute(attrs, "axis") == "T" or attribute(attrs, "standard_name") == "time"
-        if name in told:
-            role[name] = told[name]
+        if name in named:
+            role[name] = named[name]
         elif name.lower() in TIMES or of_time or " since " in attribute(attrs, "units"):
             role[name] = TIME
         else:
@@ -153,8 +153,10 @@ def _describe(
 
     most = over[max(over, key=size)] if over else ()
     odd = [d for d in most if d.lower() not in SPACE and d not in extra.get("dims", {})]
-    told = {RUN, TIME} <= set(role.values())
-    if not 1 <= len(most) <= 3 or (not told and odd and (len(most) == 3 or len(odd) < len(most))):
+    has_both = {RUN, TIME} <= set(role.values())
+    if not 1 <= len(most) <= 3 or (
+        not has_both and odd and (len(most) == 3 or len(odd) < len(most))
+    ):
         listed = ", ".join(role) or "nothing"
         raise ValueError(
             f"{path}: arrays lie over {listed}; say in a card which are runs and times, as "
