@@ -132,14 +132,14 @@ def _agree(card: Card, what: str, old: Any, new: Any) -> Any:
     raise ValueError(f"the card says that the {what} is {new!r}, the files say {old!r}")
 
 
-def _now_known(card: Card, given: Sequence[str]) -> tuple[str, ...]:
-    return tuple(one for one in card.unknown if one not in given)
+def _now_known(card: Card, stated: Sequence[str]) -> tuple[str, ...]:
+    return tuple(one for one in card.unknown if one not in stated)
 
 
 def _fields(card: Card, extra: Sequence | Mapping) -> Card:
     old = {f.name: (f, source) for f, source in zip(card.fields, card.sources, strict=True)}
     fields, sources = [], []
-    given, renamed = ["fields"], {}
+    stated, renamed = ["fields"], {}
     for name, says in _by_name(card, extra, list(old), "fields").items():
         field, source = old[name]
         new_name = says.get("name", name)
@@ -148,11 +148,11 @@ def _fields(card: Card, extra: Sequence | Mapping) -> Card:
             changes["label"] = ""
         if "unit" in says:
             changes["unit"] = _agree(card, f"unit of {name}", field.unit, says["unit"])
-            given.append(f"unit of {name}")
+            stated.append(f"unit of {name}")
         renamed[f"unit of {name}"] = f"unit of {new_name}"
         fields.append(replace(field, **changes))
         sources.append(source)
-    unknown = tuple(renamed.get(one, one) for one in _now_known(card, given))
+    unknown = tuple(renamed.get(one, one) for one in _now_known(card, stated))
     return replace(card, fields=tuple(fields), sources=tuple(sources), unknown=unknown)
 
 
@@ -166,13 +166,13 @@ def _parameters(card: Card, extra: Sequence | Mapping) -> Card:
                 f"the card names the parameter {name!r}, of which the files ({_list(names)}) say "
                 "nothing: give its values, one a run"
             )
-    given, inputs, columns = ["parameters"], {}, []
+    stated, inputs, columns = ["parameters"], {}, []
     known = {n: s for n, s in extra.items() if n in names} if isinstance(extra, Mapping) else extra
     for old, says in {**_by_name(card, known, names, "parameters"), **new}.items():
         unit = says.get("unit", card.inputs.get(old, "1"))
         if "unit" in says and old in names:
             _agree(card, f"unit of {old}", card.inputs[old], unit)
-            given.append(f"unit of {old}")
+            stated.append(f"unit of {old}")
         inputs[says.get("name", old)] = unit
         values = table.get(old)
         if "values" in says:
@@ -188,19 +188,19 @@ def _parameters(card: Card, extra: Sequence | Mapping) -> Card:
     rows = zip(*columns, strict=True) if columns else [()] * n_runs
     runs = tuple(replace(r, parameters=tuple(p)) for r, p in zip(card.runs, rows, strict=True))
     inputs["time"] = card.inputs["time"]
-    return replace(card, inputs=inputs, runs=runs, unknown=_now_known(card, given))
+    return replace(card, inputs=inputs, runs=runs, unknown=_now_known(card, stated))
 
 
 def _axes(card: Card, extra: Mapping) -> Card:
     for name in set(extra) - set(card.grid.names):
         raise ValueError(f"the card has an axis {name!r}; the files have {_list(card.grid.names)}")
-    axes, given, renamed = [], [], {}
+    axes, stated, renamed = [], [], {}
     for axis in card.grid.axes:
         says, known = extra.get(axis.name, {}), f"axis {axis.name}" not in card.unknown
         unit = says.get("unit", axis.unit)
         if "unit" in says:
             _agree(card, f"unit of {axis.name}", axis.unit, unit)
-            given.append(f"unit of {axis.name}")
+            stated.append(f"unit of {axis.name}")
         if says.get("n", axis.n) != axis.n:
             raise ValueError(f"the card gives axis {axis.name} {says['n']} cells, not {axis.n}")
         points, ends = axis.points, (says.get("low", axis.low), says.get("high", axis.high))
@@ -212,14 +212,14 @@ def _axes(card: Card, extra: Mapping) -> Card:
         elif not known and {"low", "high"} & set(says):
             points = Axis.uniform(axis.name, unit, axis.n, *ends).points
         if {"points", "low", "high"} & set(says):
-            given.append(f"axis {axis.name}")
+            stated.append(f"axis {axis.name}")
         renamed[axis.name] = says.get("name", axis.name)
         axes.append(Axis(renamed[axis.name], unit, points, *ends))
     sources = tuple(
         s._replace(axes=tuple(renamed.get(a, a) if isinstance(a, str) else a for a in s.axes))
         for s in card.sources
     )
-    unknown = _now_known(card, given)
+    unknown = _now_known(card, stated)
     return replace(card, grid=Grid(tuple(axes)), sources=sources, unknown=unknown)
 
 
