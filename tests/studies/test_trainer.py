@@ -68,7 +68,7 @@ def test_errors_are_of_what_the_trainer_wrote(study, answer):
         made = file["fields"][:]
     train_set, test_set = study.train_set, study.test_set
     assert len(made) == len(train_set.samples) + len(test_set.samples)
-    ours = Predictions.of(folder(study, model), test_set, "test")
+    ours = Predictions.stored(folder(study, model), test_set, "test")
     np.testing.assert_array_equal(ours.read(2), made[len(train_set.samples) + 2])
     table = evaluate(ours, test_set, study.field_statistics, study.quantities)
     truth = np.concatenate([test_set.read_simulation(s) for s in test_set.simulations])
@@ -76,7 +76,7 @@ def test_errors_are_of_what_the_trainer_wrote(study, answer):
     np.testing.assert_allclose(table["l1"], expected)
     s = train_set.simulations[3]
     part = train_set.select([s])
-    errors = model_errors(Predictions.of(folder(study, model), part, "training"), part)
+    errors = model_errors(Predictions.stored(folder(study, model), part, "training"), part)
     expected = np.abs(made[train_set.of(s)].astype(float) - train_set.read_simulation(s))
     np.testing.assert_allclose(errors["model_error"], expected.mean((2, 3)))
 
