@@ -17,7 +17,7 @@ study: $(INSTALLED)
 	$(BIN)/surrlab study --preset $(PRESET)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # With the distribution's Chromium; screenshots go to artefacts/.
 browser: $(INSTALLED)

@@ -28,6 +28,12 @@ def pytest_configure(config):
     config.add_cleanup(cache.cleanup)
 
 
+def pytest_collection_modifyitems(items):
+    """Whole studies first: of two processes none should begin the longest file last."""
+    long = ("test_study", "test_any_ensemble", "test_throughput", "test_ddp")
+    items.sort(key=lambda item: not item.path.stem.startswith(long))
+
+
 @pytest.fixture(scope="session")
 def ensemble(tmp_path_factory, request):
     """Six simulations of 51 samples on 24 x 8; xdist's workers share them."""
