@@ -361,6 +361,6 @@ def check_values(
             elif np.ma.getmaskarray(values)[time].any():
                 what = "are masked"
             raise ValueError(
-                f"{where}, time {first + time}, field {name} holds {int(bad[time].sum())} values that "
-                f"{what}; fill them in, or leave the field out"
+                f"{where}, time {first + time}, field {name} holds {int(bad[time].sum())} values "
+                f"that {what}; fill them in, or leave the field out"
             )
