@@ -11,7 +11,7 @@ SESSION := $(addprefix metadata.language_info.,codemirror_mode file_extension mi
   $(addprefix cell.metadata.,collapsed editable execution jupyter papermill scrolled slideshow)
 NBSTRIPOUT := $(BIN)/nbstripout --keep-id --extra-keys '$(SESSION)'
 
-.PHONY: study test browser explore lint types format strip lab wheel clean
+.PHONY: study test browser faults explore lint types format strip lab wheel clean
 
 study: $(INSTALLED)
 	$(BIN)/surrlab study --preset $(PRESET)
@@ -22,6 +22,10 @@ test: $(INSTALLED)
 # With the distribution's Chromium; screenshots go to artefacts/.
 browser: $(INSTALLED)
 	$(BIN)/python -m pytest -m browser tests/explorer/test_browser.py
+
+# Kills, flipped bits, two builders, hostile environments: docs/reliability.md. Three minutes.
+faults: $(INSTALLED)
+	$(BIN)/python -m pytest -m faults --timeout 1200 --numprocesses 2 tests/faults
 
 # All notebooks as pages without code, the explorer among them; served to this machine alone.
 explore: $(INSTALLED)

@@ -95,14 +95,14 @@ def run(
     _say(f"{notebook.name}: running")
     try:
         # What the kernel itself says while it ends is nobody's business unless it died.
-        with tempfile.TemporaryFile() as log:
+        with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as own:
             try:
                 executed = papermill.execute_notebook(
                     source,
                     str(part).replace("{", "{{").replace("}", "}}"),  # papermill formats paths
                     dict(parameters),
                     kernel_name="python3",
-                    kernel_manager_class=_kernel_manager(log),
+                    kernel_manager_class=_kernel_manager(log, Path(own)),
                     cwd=notebook.parent,
                     execution_timeout=timeout,
                     iopub_timeout=60,  # 4 s by default: a busy machine's last output may be late
@@ -151,7 +151,8 @@ def _parameters(nb: NotebookNode) -> tuple[str, ...]:
     return tuple(papermill.inspect_notebook(nb))
 
 
-def _kernel_manager(log: IO[bytes]) -> type[AsyncKernelManager]:
+def _kernel_manager(log: IO[bytes], own: Path) -> type[AsyncKernelManager]:
+    """What starts the kernels, away from the user's start-up files and looks of pictures."""
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
@@ -159,7 +160,9 @@ def _kernel_manager(log: IO[bytes]) -> type[AsyncKernelManager]:
     # The variable alone would show a figure as `<Figure size 640x480>`; with IPython's own option
     # it becomes a picture without a window.
     options = ["--InteractiveShellApp.matplotlib=agg"]
-    spec = KernelSpec(**get_kernel_dict(options), env={"MPLBACKEND": "agg"})
+    (own / "matplotlibrc").touch()
+    alone = {"IPYTHONDIR": str(own), "MATPLOTLIBRC": str(own / "matplotlibrc")}
+    spec = KernelSpec(**get_kernel_dict(options), env={"MPLBACKEND": "agg", **alone})
 
     class ThisInterpreter(AsyncKernelManager):
         """Starts the running interpreter, whatever kernels are installed under its name."""

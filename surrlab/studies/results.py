@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from surrlab.simulation.generate import generate
 from surrlab.studies import _chosen
 from surrlab.studies.config import StudyConfig, configured, get_preset
 
+FEW_CELLS = 100
+"""Times that the range of a field may exceed that of nearly all its values before it is odd."""
 OWNER, SUMMARY = "study.json", "summary.json"
 
 
@@ -224,6 +227,7 @@ class Study:
 
         ensemble = self.ensemble
         low, high = np.full((2, len(ensemble.fields)), ((np.inf,), (-np.inf,)))
+        bulk = [low, high]
         axes = (0, *range(2, 2 + ensemble.grid.ndim))
         first = ensemble.read(0)
         scored = np.zeros(len(ensemble.fields), bool)
@@ -232,6 +236,16 @@ class Study:
             low = np.minimum(low, samples.min(axis=axes))
             high = np.maximum(high, samples.max(axis=axes))
             scored |= (samples != first).any(axis=axes)
+            bulk[0] = np.minimum(bulk[0], np.quantile(samples, 0.0005, axes))
+            bulk[1] = np.maximum(bulk[1], np.quantile(samples, 0.9995, axes))
+        for name, *ends in zip(ensemble.field_names, low, high, *bulk, strict=True):
+            if ends[1] - ends[0] > FEW_CELLS * (ends[3] - ends[2]) > 0:
+                warnings.warn(
+                    "{}: field {} reaches from {:.4g} to {:.4g}, but 99.9 % of its values from "
+                    "{:.4g} to {:.4g}: PSNR and colours hang on a few cells; do they stand for no "
+                    "value?".format(ensemble.name, name, *ends),
+                    stacklevel=2,
+                )
         scored &= [not field.static for field in ensemble.fields]
         if not scored.any():
             raise ValueError(f"{ensemble.name}: no field changes: there is nothing to learn")

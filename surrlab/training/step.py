@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,9 @@ def best_accelerator() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+_RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_PROCID", "GROUP_RANK")
+
+
 def make_fabric(
     accelerator: str | None = None,
     devices: int | str = 1,
@@ -99,6 +103,9 @@ def make_fabric(
         torchrun, Slurm and the like: on a login node, or in a batch job without ``srun``, they
         would be found although nobody started a second process.
     """
+    for name in _RANKS:
+        if os.environ.get(name) == "":  # as outside a job some schedulers leave it; Fabric stumbles
+            del os.environ[name]
     from lightning_fabric import Fabric  # 1 s that reading a finished study need not pay
     from lightning_fabric.plugins.environments import LightningEnvironment
 

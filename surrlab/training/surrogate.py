@@ -26,6 +26,7 @@ from surrlab._files import (
     write_bytes,
     write_json,
 )
+from surrlab.data.fields import MISSING, check_values
 from surrlab.loading.loader import SampleLoader
 from surrlab.training.networks import NetworkConfig, check_output
 
@@ -83,6 +84,13 @@ class Normaliser:
             return total / count
 
         mean = mean_of(lambda fields: fields)
+        for name, value in zip(ensemble.field_names, mean, strict=True):
+            if not abs(value) < MISSING / count:
+                for simulation in ensemble.simulations:  # in place nothing looks at values: now do
+                    samples = ensemble.read_simulation(simulation)
+                    check_values(samples, ensemble.field_names, f"simulation {simulation}")
+                if not np.isfinite(value):
+                    raise ValueError(f"{ensemble.name}: the mean of field {name} is {value}")
         centre = mean.reshape(-1, *(1 for _ in ensemble.grid.shape))
         variance = mean_of(lambda fields: (fields - centre) ** 2)
         inputs = ensemble.inputs.astype(np.float64)

@@ -1,0 +1,234 @@
+"""Kills, flipped bits, two builders, full disks and hostile environments: `make faults`.
+
+What is expected everywhere: identical numbers, or one sentence.
+"""
+
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.faults
+HERE = Path(__file__).parent
+
+KILLS = """
+import os, random, shutil, signal, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import pieces
+place, rng, kills, rounds = Path(sys.argv[2]), random.Random(1), 0, 0
+expected = pieces.pieces(place / "whole")  # compiles what is compiled, for all children
+began = time.monotonic()
+assert pieces.wait(pieces.forked(place / "timed"), 600) == 0
+whole = time.monotonic() - began
+while kills < 24:
+    rounds += 1
+    folder = place / f"killed{rounds}"
+    for _ in range(4):
+        child = pieces.forked(folder)
+        status = pieces.wait(child, rng.uniform(0.02, 0.9) * whole)
+        if status is None:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            kills += 1
+        else:
+            assert status == 0, status
+            break
+    child = pieces.forked(folder)
+    assert pieces.wait(child, 600) == 0
+    left = [p for p in folder.rglob("*") if p.suffix == ".tmp" or p.name.endswith(".lock")]
+    assert not left, left
+for i in range(1, rounds + 1):
+    found = pieces.pieces(place / f"killed{i}")
+    assert found == expected, [key for key in found if found[key] != expected[key]]
+print(f"a run takes {whole:.1f} s; {kills} kills in {rounds} runs, all identical")
+"""
+
+TWICE = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import pieces
+place = Path(sys.argv[2])
+expected = pieces.pieces(place / "alone")
+for i in range(2):
+    both = [pieces.forked(place / f"both{i}") for _ in range(2)]
+    assert [pieces.wait(child, 600) for child in both] == [0, 0]
+    assert pieces.pieces(place / f"both{i}") == expected
+print("2 x 2 builders, all identical")
+"""
+
+FLIPS = """
+import contextlib, io, os, random, shutil, sys
+from collections import Counter
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import pieces
+place, rng = Path(sys.argv[2]), random.Random(2)
+expected = pieces.pieces(place / "whole")
+cache = Path(os.environ["XDG_CACHE_HOME"])
+kinds = {}
+for path in pieces.stored(place / "whole"):
+    parts = path.relative_to(place / "whole").parts[:-1]
+    kinds.setdefault((parts[:2], path.suffix), []).append(path)
+groups, outcome = list(kinds.values()), Counter()
+for i in range(208):
+    path = rng.choice(groups[i % len(groups)])
+    good, stat = path.read_bytes(), path.stat()
+    bad = bytearray(good)
+    bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
+    path.write_bytes(bad)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            found = pieces.pieces(place / "whole")
+    except (OSError, ValueError, KeyError) as error:
+        assert path.name in str(error) or path.parent.name in str(error), (path, error)
+        outcome["refused"] += 1
+    else:
+        wrong = [key for key in found if found[key] != expected[key]]
+        assert not wrong, f"SILENT: {path}: {wrong}"
+        outcome["made again" if "made again" in said.getvalue() else "harmless"] += 1
+    path.write_bytes(good)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+print(dict(outcome), "over", len(groups), "kinds of file")
+"""
+
+
+def run(program, tmp_path, seconds=1200):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(HERE), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    print(done.stdout)
+
+
+def test_killed_at_any_moment_it_goes_on_to_identical_numbers(tmp_path):
+    run(KILLS, tmp_path)
+
+
+def test_every_flip_is_refused_made_again_or_harmless(tmp_path):
+    run(FLIPS, tmp_path)
+
+
+def test_two_studies_in_one_folder(tmp_path):
+    run(TWICE, tmp_path)
+
+
+# ----------------------------------------------------------------------------- the command itself
+
+
+def surrlab(*arguments, limits=(), cwd=None, **environment):
+    def limit():
+        for which, value in limits:
+            resource.setrlimit(which, (value, value))
+
+    return subprocess.run(
+        [sys.executable, "-m", "surrlab.cli", *map(str, arguments)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=limit,
+        cwd=cwd,
+    )
+
+
+NO_AFFINITY = "import os\ndel os.sched_getaffinity\n"
+ENVIRONMENTS = {
+    "world size empty": {"WORLD_SIZE": "", "LOCAL_WORLD_SIZE": "0", "RANK": ""},
+    "slurm without srun": {"SLURM_NTASKS": "4", "SLURM_JOB_ID": "1", "SLURM_PROCID": "0"},
+    "srun on the path": {"PATH": "{tmp}/bin:" + os.environ["PATH"]},
+    "no home": {"HOME": "/nonexistent", "XDG_CACHE_HOME": "/nonexistent/cache"},
+    "cache is a file": {"XDG_CACHE_HOME": "{tmp}/rc"},
+    "numba cache nowhere": {"NUMBA_CACHE_DIR": "/nonexistent/numba"},
+    "ascii": {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
+    "matplotlibrc": {"MATPLOTLIBRC": "{tmp}/rc", "MPLBACKEND": "tkagg"},
+    "no affinity": {"PYTHONPATH": "{tmp}/site:" + os.environ.get("PYTHONPATH", "")},
+    "threads empty": {"OMP_NUM_THREADS": "", "MKL_NUM_THREADS": "x", "COLUMNS": "1"},
+    "startup": {"PYTHONSTARTUP": "{tmp}/rc", "IPYTHONDIR": "{tmp}/rc", "TERM": "dumb"},
+    "seeds": {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+}
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    place = tmp_path_factory.mktemp("hostile")
+    for name in ("bin", "site"):
+        (place / name).mkdir()
+    (place / "rc").write_text("text.usetex: True\n")
+    (place / "site" / "sitecustomize.py").write_text(NO_AFFINITY)
+    (place / "bin" / "srun").write_text("#!/bin/sh\nexit 1\n")
+    (place / "bin" / "srun").chmod(0o755)
+    made = surrlab("simulate", place / "ensemble", "--preset", "smoke", "--simulations", 2)
+    assert made.returncode == 0, made.stderr
+    return place
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_hostile_environments(hostile, name, tmp_path):
+    environment = {k: v.replace("{tmp}", str(hostile)) for k, v in ENVIRONMENTS[name].items()}
+    command = ("simulate", tmp_path / "e", "--preset", "smoke", "--simulations", 1)
+    if name in ("world size empty", "slurm without srun", "srun on the path", "no home"):
+        command = ("train", hostile / "ensemble", tmp_path / "m", "--preset", "smoke")
+    done = surrlab(*command, **environment)
+    assert "Traceback" not in done.stderr and "arning" not in done.stderr
+    assert done.returncode == 0 or len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("which", "value"), [("RLIMIT_FSIZE", 50_000), ("RLIMIT_NOFILE", 40), ("RLIMIT_NOFILE", 24)]
+)
+def test_scarce_disks_and_descriptors(hostile, tmp_path, which, value):
+    command = ("simulate", tmp_path / "e", "--preset", "smoke", "--simulations", 2)
+    done = surrlab(*command, limits=[(getattr(resource, which), value)])
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1]
+        assert said.startswith("surrlab: ") and "Traceback" not in said
+    done = surrlab(*command)
+    assert done.returncode == 0, done.stderr
+    assert not [p for p in (tmp_path / "e").iterdir() if p.suffix in (".tmp", ".lock")]
+
+
+def test_two_commands_build_one_ensemble(tmp_path):
+    command = [sys.executable, "-m", "surrlab.cli", "simulate", str(tmp_path / "e")]
+    for _ in range(2):
+        shutil.rmtree(tmp_path / "e", ignore_errors=True)
+        both = [
+            subprocess.Popen([*command, "--preset", "smoke"], stdout=-1, stderr=-1, text=True)
+            for _ in range(2)
+        ]
+        ends = [one.communicate(timeout=300) for one in both]
+        assert [one.returncode for one in both] == [0, 0], ends
+        assert ends[0][0] == ends[1][0] and "10 simulations" in ends[0][0]
+        assert sum("waiting for process" in err for _, err in ends) <= 1
+
+
+def test_killed_commands_resume(tmp_path):
+    rng = random.Random(3)
+    command = [sys.executable, "-m", "surrlab.cli", "simulate", str(tmp_path / "e")]
+    for _ in range(4):
+        running = subprocess.Popen(
+            [*command, "--preset", "smoke"], stdout=-1, stderr=-1, start_new_session=True
+        )
+        time.sleep(rng.uniform(0.5, 4))
+        os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
+    assert surrlab("simulate", tmp_path / "e", "--preset", "smoke").returncode == 0
+    assert surrlab("simulate", tmp_path / "whole", "--preset", "smoke").returncode == 0
+    for path in sorted((tmp_path / "whole").glob("*.h5")):
+        assert path.read_bytes() == (tmp_path / "e" / path.name).read_bytes()
