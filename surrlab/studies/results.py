@@ -74,14 +74,7 @@ class Results:
     ) -> xr.Dataset:
         """Return ``<name>.nc``: as stored if it was made from this, else computed and stored.
 
-        Parameters
-        ----------
-        name : str
-            Of the file.
-        made_from : mapping
-            Named values, as JSON: digests, run ids, seeds. They become attributes of the table.
-        compute : callable
-            Makes the table.
+        `made_from` holds named values, as JSON (digests, run ids, seeds); they become attributes.
         """
         return cached_table(self.path / f"{name}.nc", made_from, compute)
 
