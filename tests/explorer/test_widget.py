@@ -212,7 +212,7 @@ def test_what_goes_wrong_on_the_way_is_a_sentence(studied, tmp_path):
     with h5py.File(file, "a") as damaged:
         damaged["density"][7, 0, 0] = np.nan
     view.fields.simulation.value = 1
-    assert view.message.startswith("field density of simulation 1") and "NaN" in view.message
+    assert "simulation 1, time 7, field density holds 1 values that are NaN" in view.message
     view.fields.simulation.value = 2
     assert view.message == ""
     file.unlink()

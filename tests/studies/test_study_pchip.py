@@ -37,7 +37,7 @@ def test_it_leaves_every_figure_and_a_verdict_on_its_own_scores(results):
         "copper_momentum_y",
         "jet_length_correlation",
     ]
-    label = table["label"].sel(score="copper_momentum_x").values[0]
+    label = table["label"].sel(score="copper_momentum_x").item()
     assert label == "error of x-momentum of copper"
 
 
