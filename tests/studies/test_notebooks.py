@@ -281,3 +281,16 @@ def test_make_format_removes_what_a_session_left(tmp_path):
     nbformat.write(nb, dirty)
     strip(dirty)
     assert broken_rules(dirty) == [left]
+
+
+def test_a_user_s_startup_files_and_looks_stay_out(tmp_path, monkeypatch):
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "0.py").write_text("import sys; sys.exit('startup ran')\nhidden = 1")
+    (tmp_path / "looks").write_text("lines.linewidth: 77\n")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path / "looks"))
+    look = "import matplotlib; assert 'hidden' not in globals()"
+    width = "assert matplotlib.rcParams['lines.linewidth'] == 1.5"
+    source = write(tmp_path / "b.ipynb", look, width)
+    notebooks.run(source, tmp_path / "a.ipynb", {}, timeout=60)

@@ -8,8 +8,9 @@ import xarray as xr
 
 import surrlab
 from surrlab import studies
+from surrlab.data.ensemble import InMemoryEnsemble
 from surrlab.studies.config import PRESETS, configured, get_preset
-from surrlab.studies.results import cached_table, read_table
+from surrlab.studies.results import Study, cached_table, read_table
 from surrlab.training.networks import NetworkConfig
 
 
@@ -96,3 +97,26 @@ def test_a_simulation_or_step_that_is_not_there_is_said(ensemble, tmp_path):
     assert study.step(test, test.simulations[0], 50) == 50
     with pytest.raises(IndexError, match="no time step 51; it has 51"):
         study.step(test, test.simulations[0], 51)
+
+
+def test_a_damaged_table_is_made_again_with_a_line(tmp_path, capsys):
+    path = tmp_path / "t.nc"
+    first = cached_table(path, {"seed": 1}, lambda: xr.Dataset({"a": ("x", [1.0, 2.0])}))
+    contents = bytearray(path.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    path.write_bytes(contents)
+    again = cached_table(path, {"seed": 1}, lambda: xr.Dataset({"a": ("x", [1.0, 2.0])}))
+    xr.testing.assert_identical(again, first)
+    said = capsys.readouterr().err
+    assert said.startswith(f"surrlab: {path} is made again: ") and len(said.splitlines()) == 1
+    xr.testing.assert_identical(read_table(path), first)
+
+
+def test_a_range_that_hangs_on_few_cells_is_named(tmp_path, ensemble):
+    samples = [ensemble.read_simulation(s).copy() for s in ensemble.simulations]
+    samples[2][7, 0, 3, 3] = 9999.0
+    odd = InMemoryEnsemble.like(ensemble, samples, "odd")
+    study = Study(get_preset("smoke"), tmp_path)
+    study.__dict__["ensemble"] = odd
+    with pytest.warns(UserWarning, match="odd: field density reaches from .* to 9999"):
+        study.field_statistics  # noqa: B018

@@ -56,3 +56,35 @@ def test_checkpoints_are_not_written_all_the_time(trained, tmp_path):
     optimizer = torch.optim.Adam(trained.network.parameters())
     Checkpoint(tmp_path, "one", 3600).write_if_due(trained.network, optimizer, [])
     assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_every_flip_in_a_checkpoint_is_noticed_or_harmless(tmp_path, capsys):
+    def network():
+        torch.manual_seed(3)
+        return torch.nn.Linear(3, 2)
+
+    def step(of):
+        optimizer = torch.optim.Adam(of.parameters())
+        of(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        return optimizer
+
+    trained = network()
+    optimizer = step(trained)
+    Checkpoint(tmp_path, "run", -1).write_if_due(trained, optimizer, [{"epoch": 0, "loss": 0.5}])
+    path, fresh = tmp_path / "checkpoint.safetensors", 0
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 7):
+        contents = bytearray(whole)
+        contents[at] ^= 1 << at % 8
+        path.write_bytes(contents)
+        other = network()
+        history = Checkpoint(tmp_path, "run", 0).resume(other, step(network()))
+        if history:
+            assert history == [{"epoch": 0, "loss": 0.5}]
+            for one, two in zip(trained.parameters(), other.parameters(), strict=True):
+                assert torch.equal(one, two)
+        else:
+            fresh += 1
+            assert "is made again" in capsys.readouterr().err
+    assert fresh > len(whole) // 14

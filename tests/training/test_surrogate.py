@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy import stats
 
 from surrlab._files import read_json, write_json
 from surrlab.data import Field, Grid
+from surrlab.data.ensemble import InMemoryEnsemble
 from surrlab.training import (
     NetworkConfig,
     Normaliser,
@@ -19,6 +21,8 @@ from surrlab.training import (
     predict,
     run_config,
 )
+
+SMALL = {"start": [3, 1], "max_features": 8, "min_features": 8}
 
 
 def test_statistics_are_of_the_given_samples_alone(ensemble):
@@ -118,3 +122,67 @@ def test_initial_weights_are_spread_like_torch_s_own(ensemble, small):
         run["seeds"]["init"] = 1
         second = build(run).layers[0].weight.detach()
     assert abs(stats.pearsonr(first, second.ravel()).statistic) < 0.3
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "history.json", "config.json"])
+def test_a_damaged_model_is_refused_and_trained_again(ensemble, fit, tmp_path, capsys, name):
+    config = TrainConfig(epochs=1, network=NetworkConfig("generator", SMALL))
+    first = fit(ensemble, config, path=tmp_path)
+    file = tmp_path / name
+    contents = bytearray(file.read_bytes())
+    contents[len(contents) // 2] ^= 16
+    file.write_bytes(contents)
+    with pytest.raises(OSError, match=name):
+        load(tmp_path)
+    again = fit(ensemble, config, path=tmp_path)
+    assert "is made again" in capsys.readouterr().err
+    for one, two in zip(first.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.equal(one, two)
+    load(tmp_path)
+
+
+def endless_inputs(run):
+    run["interface"]["inputs"] = [f"p{i}" for i in range(10**7 // 40)]
+
+
+def many_features(run):
+    run["train"]["network"]["arguments"] |= {"max_features": 20_000, "min_features": 20_000}
+
+
+def lacking(run):
+    del run["normaliser"]["field_mean"]
+
+
+def of_text(run):
+    run["normaliser"]["field_mean"] = "12"
+
+
+def not_finite(run):
+    run["normaliser"]["field_scale"][0] = float("nan")
+
+
+def no_object(run):
+    run["interface"] = ["x"]
+
+
+@pytest.mark.parametrize(
+    "change", [endless_inputs, many_features, lacking, of_text, not_finite, no_object]
+)
+def test_an_absurd_configuration_is_refused_at_once(ensemble, fit, tmp_path, change):
+    config = TrainConfig(epochs=1, network=NetworkConfig("generator", SMALL))
+    fit(ensemble, config, path=tmp_path)
+    run = read_json(tmp_path / "config.json")
+    change(run)
+    write_json(tmp_path / "config.json", run)
+    began = time.monotonic()
+    with pytest.raises(ValueError, match=str(tmp_path)):
+        load(tmp_path)
+    assert time.monotonic() - began < 5
+
+
+def test_training_on_what_stands_for_no_value_is_refused(ensemble):
+    samples = [ensemble.read_simulation(s).copy() for s in ensemble.simulations]
+    samples[0][5, 1, 2, 2] = 9.97e36
+    odd = InMemoryEnsemble.like(ensemble, samples, "odd")
+    with pytest.raises(ValueError, match="time 5, field velocity_x holds 1 values"):
+        Normaliser.fit(odd)
