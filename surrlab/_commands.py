@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surrlab import _arguments
+from surrlab._files import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +64,11 @@ def study(args: argparse.Namespace) -> None:
         settings["margins"] = _pairs(args.margin)
     if args.card:
         settings["card"] = str(args.card.resolve())
+    students = settings.get("generation_seeds")
+    if isinstance(students, list) and len(students) == 1:
+        raise ValueError(
+            f"generation_seeds is {students}: the verdict on students needs two or more seeds"
+        )
     _importable_from_here()
     given: dict[str, Any] = {"preset": args.preset or "", "results": str(args.results.resolve())}
     if args.ensemble:
@@ -249,7 +255,7 @@ def bench(args: argparse.Namespace) -> None:
         "processes": args.processes,
     }
     notebooks.run(notebook, folder / notebook.name, given, timeout=args.timeout)
-    print(json.loads((folder / "summary.json").read_text())["loading"]["sentence"])
+    print(read_json(folder / "summary.json")["loading"]["sentence"])
     print(f"figures, tables and the executed notebook: {folder}")
 
 

@@ -320,6 +320,7 @@ def check_values(
     where: str,
     fills: Mapping[str, Sequence[float]] | None = None,
     first: int = 0,
+    times: Sequence[float] = (),
 ) -> None:
     """Refuse what codecs and networks would take for numbers: NaN, Inf, fill values, masks.
 
@@ -335,6 +336,8 @@ def check_values(
         Values of a field that stand for none, such as its ``_FillValue``.
     first : int
         Time step of the first sample.
+    times : sequence of float, optional
+        The simulation's times, from step 0 on, for the message; otherwise it gives the step alone.
 
     Raises
     ------
@@ -354,6 +357,8 @@ def check_values(
             bad |= np.ma.getdata(values) == np.asarray(one, values.dtype)
         if bad.any():
             time = int(np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))[0])
+            step = first + time
+            when = f"{times[step]:g} (step {step})" if len(times) else step
             value = np.ma.getdata(values)[time][bad[time]][0]
             what = f"stand for no value ({value:.4g})"
             if not np.isfinite(value):
@@ -361,6 +366,6 @@ def check_values(
             elif np.ma.getmaskarray(values)[time].any():
                 what = "are masked"
             raise ValueError(
-                f"{where}, time {first + time}, field {name} holds {int(bad[time].sum())} values "
+                f"{where}, time {when}, field {name} holds {int(bad[time].sum())} values "
                 f"that {what}; fill them in, or leave the field out"
             )

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from surrlab._files import cache_folder, write_json
+from surrlab._files import cache_folder, read_json, write_json
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.layouts import npz, pdebench, professor, pyro, well, xarray, zarr
 from surrlab.data.layouts.card import Card
@@ -170,7 +170,7 @@ def read_card(path: Path, name: str, extra: Extra) -> Card:
     ).hexdigest()
     cache = cache_folder(str(path)) / CACHE
     try:
-        known = json.loads(cache.read_text())
+        known = read_json(cache, limit=1 << 28)
         if known["key"] == key:
             return Card.from_config(known["card"])
     except (OSError, ValueError, TypeError, KeyError):

@@ -9,6 +9,7 @@ import numpy as np
 import platformdirs
 import pytest
 
+from surrlab._files import cache_folder
 from surrlab.data import open as opening
 from surrlab.data.open import open_ensemble
 
@@ -297,10 +298,34 @@ def test_arrays_of_objects_are_not_unpickled(tmp_path):
         open_ensemble(tmp_path / "no.npz", card={"arrays": {"u": ["x"]}})
 
 
+def cached(ensemble, name):
+    """A file that surrlab remembers of an ensemble; its card lies where no card is known yet."""
+    folder = cache_folder(ensemble.name) if name == "card.json" else ensemble.cache_folder
+    assert (folder / name).exists()
+    return folder / name
+
+
 def test_a_damaged_cache_is_made_again(runs, tmp_path_factory):
     first = open_ensemble(runs)
     digest = first.digest
     for name, text in (("card.json", '{"key": 1}'), ("contents.json", json.dumps([1]))):
-        (first.cache_folder / name).write_text(text)
+        cached(first, name).write_text(text)
     again = open_ensemble(runs)
     assert again.runs == first.runs and again.digest == digest
+
+
+@pytest.mark.parametrize("name", ["card.json", "contents.json"])
+def test_a_cache_whose_values_changed_is_made_again(runs, name):
+    """JSON that is still whole, with another number in it: only its digest shows that."""
+    first = open_ensemble(runs)
+    digest, cache = first.digest, cached(first, name)
+    written = cache.read_text()
+    changed = json.loads(written)
+    if name == "card.json":
+        changed["card"]["benchmark"] = {"name": "another"}
+    else:
+        changed |= {key: "0" * 64 for key in changed if key != "sha256"}
+    cache.write_text(json.dumps(changed))
+    again = open_ensemble(runs)
+    assert again.digest == digest and again.metadata == first.metadata
+    assert cache.read_text() == written

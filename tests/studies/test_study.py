@@ -193,6 +193,7 @@ def test_compress_command(results, tmp_path, capsys):
     [
         (["study", "--preset", "enormous"], "no preset 'enormous'; there are smoke,"),
         (["study", "--preset", "smoke", "-p", "epoch", "3"], "no number called 'epoch'"),
+        (["study", "--preset", "smoke", "-p", "generation_seeds", "[1]"], "two or more seeds"),
         (["study", "-p", "preset", '"smoke"'], "-p preset would mix two studies; use --preset"),
         (["study", "-p", "time", "abc"], "-p time abc: not JSON"),
         (["compress", "nowhere", "model", "out"], "nowhere does not exist"),

@@ -17,7 +17,7 @@ import numpy as np
 
 from surrlab import _files
 from surrlab.data.ensemble import Ensemble
-from surrlab.data.fields import Run, StoredChunk
+from surrlab.data.fields import Run, StoredChunk, check_values
 from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
 from surrlab.data.layouts.places import (
     SAMPLED,
@@ -28,8 +28,6 @@ from surrlab.data.layouts.places import (
 )
 from surrlab.data.layouts.stores import dataset, opened
 
-MISSING = 1e30
-"""Values from here on stand for no value: netCDF's default fill is 9.97e36, others use 1e30."""
 CONTENTS = "contents.json"
 
 
@@ -139,13 +137,16 @@ class CardEnsemble(Ensemble):
 
     def _read(self, run: Run, first: int, end: int) -> np.ndarray:
         samples = np.empty((end - first, *self.sample_shape), self.dtype)
+        fills = {f: s.fill for f, s in zip(self.field_names, self.sources, strict=True)}
         start = 0
         for part in self.parts[run.simulation]:
             rows = part.rows[max(first - start, 0) : max(end - start, 0)]
             if rows:
                 at = max(start, first) - first
                 self._read_part(part, rows, samples[at : at + len(rows)])
-                self._check(samples[at : at + len(rows)], run, first + at, part)
+                where = f"{self.folder / self.file_names[part.file]}: simulation {run.simulation}"
+                values = samples[at : at + len(rows)]
+                check_values(values, self.field_names, where, fills, first + at, run.times)
             start += len(part.rows)
         return samples
 
@@ -171,22 +172,6 @@ class CardEnsemble(Ensemble):
                     kept = [a for a in source.axes if a != RUN and not isinstance(a, int)]
                     values = np.moveaxis(values, kept.index(TIME), 0)
                 out[:, i] = values
-
-    def _check(self, samples: np.ndarray, run: Run, first: int, part: Part) -> None:
-        """Refuse what codecs and networks would take for numbers."""
-        for i, (name, source) in enumerate(zip(self.field_names, self.sources, strict=True)):
-            values = samples[:, i]
-            bad = ~(np.abs(values) < MISSING)
-            for fill in source.fill:
-                bad |= values == np.asarray(fill, self.dtype)
-            if bad.any():
-                step = int(np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))[0])
-                raise ValueError(
-                    f"{self.folder / self.file_names[part.file]}: simulation {run.simulation}, "
-                    f"time {run.times[first + step]:g} (step {first + step}), field {name} holds "
-                    f"{int(bad[step].sum())} values that are NaN, infinite or stand for no value; "
-                    "masks are not supported yet: fill them in, or leave the field out"
-                )
 
     def verify(self) -> None:
         """Read everything once; ValueError on the first value that is NaN, infinite or a fill."""
@@ -254,8 +239,8 @@ class CardEnsemble(Ensemble):
             identity = [2, self.sources, self.parts[simulation], self.dtype, stats]
             keys[simulation] = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
         try:
-            known = {str(key): str(one) for key, one in json.loads(cache.read_text()).items()}
-        except (OSError, ValueError, AttributeError):
+            known = {key: str(one) for key, one in _files.read_json(cache, limit=1 << 28).items()}
+        except (OSError, ValueError):
             known = {}
         fresh = {
             key: self._fingerprint(simulation)
