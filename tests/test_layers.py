@@ -206,6 +206,13 @@ def test_wing_has_few_rooms(wing):
     assert len([room for room in rooms if not room.startswith("_")]) <= MOST_ROOMS
 
 
+def test_folder_inside_a_wing_has_few_rooms():
+    folders = {path.parent for path in FILES.values()} - {PACKAGE}
+    for folder in folders:
+        modules = [path for path in folder.glob("*.py") if not path.name.startswith("_")]
+        assert len(modules) <= MOST_ROOMS, folder
+
+
 def test_no_cycles():
     graph = {}
     for room, path in FILES.items():

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from surrlab._files import cache_folder, read_json, write_json
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.layouts import npz, pdebench, professor, pyro, well, xarray, zarr
-from surrlab.data.layouts.card import Card
-from surrlab.data.layouts.extra import Extra, Given, check_keys, load_extra
-from surrlab.data.layouts.reading import CardEnsemble
+from surrlab.data.layouts.cards.card import Card
+from surrlab.data.layouts.cards.extra import Extra, Given, check_keys, load_extra
+from surrlab.data.layouts.cards.reading import CardEnsemble
 from surrlab.data.native import is_native, open_native
 
 CACHE = "card.json"

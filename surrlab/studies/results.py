@@ -24,7 +24,7 @@ from surrlab._files import DamagedError, read_whole, say_again, write_json
 from surrlab._locks import locked
 from surrlab._tables import read_table, write_table
 from surrlab.data.ensemble import Ensemble
-from surrlab.data.layouts.extra import Given
+from surrlab.data.layouts.cards.extra import Given
 from surrlab.data.open import open_ensemble
 from surrlab.evaluation.quantities import INTEGRAL, Quantity, quantities_of
 from surrlab.simulation.generate import generate

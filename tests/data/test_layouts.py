@@ -13,9 +13,9 @@ import platformdirs
 import pytest
 
 from surrlab.data.ensemble import Ensemble
-from surrlab.data.layouts import stores
-from surrlab.data.layouts.card import Card
-from surrlab.data.layouts.reading import CardEnsemble
+from surrlab.data.layouts.cards import stores
+from surrlab.data.layouts.cards.card import Card
+from surrlab.data.layouts.cards.reading import CardEnsemble
 from surrlab.data.open import card_template, open_ensemble, read_card
 from surrlab.loading.loader import SampleLoader
 
@@ -405,7 +405,7 @@ def test_zarr_can_be_imported_beside_any_zfpy():
 import importlib.metadata
 version = importlib.metadata.version
 importlib.metadata.version = lambda name: "1.0.1.post0" if name == "zfpy" else version(name)
-from surrlab.data.layouts.stores import import_zarr
+from surrlab.data.layouts.cards.stores import import_zarr
 import_zarr()
 import numcodecs, zarr
 assert importlib.metadata.version("zfpy") == "1.0.1.post0"

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from surrlab.data.layouts import labelled
-from surrlab.data.layouts.card import RUN, TIME, UNKNOWN, Card
-from surrlab.data.layouts.labelled import Variable
-from surrlab.data.layouts.stores import NUMPY, data_files, first_file, opened
+from surrlab.data.layouts.cards import labelled_arrays
+from surrlab.data.layouts.cards.card import RUN, TIME, UNKNOWN, Card
+from surrlab.data.layouts.cards.labelled_arrays import Variable
+from surrlab.data.layouts.cards.stores import NUMPY, data_files, first_file, opened
 
 COMPONENT = "field"
 """The axis along which fields, or parameters, lie side by side."""
@@ -43,7 +43,7 @@ def scan(path: Path, extra: Mapping[str, Any]) -> Card:
     def variables(file: Any) -> dict[str, Variable]:
         return _variables(file, arrays)
 
-    return labelled.scan("npz", path, _files(path), variables, {**extra, "dims": dims})
+    return labelled_arrays.scan("npz", path, _files(path), variables, {**extra, "dims": dims})
 
 
 def template(path: Path) -> dict[str, Any]:

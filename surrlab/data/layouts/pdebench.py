@@ -15,9 +15,9 @@ from typing import Any
 
 import h5py
 
-from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
-from surrlab.data.layouts.draft import Draft, attribute, numbers
-from surrlab.data.layouts.stores import HDF5, data_files, first_file, header, members
+from surrlab.data.layouts.cards.card import RUN, TIME, Card, Part, Source
+from surrlab.data.layouts.cards.draft import Draft, attribute, numbers
+from surrlab.data.layouts.cards.stores import HDF5, data_files, first_file, header, members
 
 NUMBER = re.compile(r"^\s*(\w+):\s*([-+.\deE]+)\s*$", re.MULTILINE)
 """A line of a group's ``config``, which is YAML."""

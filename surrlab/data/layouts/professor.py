@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from surrlab.data.layouts.card import TIME, Card, Part, Source
-from surrlab.data.layouts.draft import Draft
-from surrlab.data.layouts.stores import check_file, dataset
+from surrlab.data.layouts.cards.card import TIME, Card, Part, Source
+from surrlab.data.layouts.cards.draft import Draft
+from surrlab.data.layouts.cards.stores import check_file, dataset
 
 FILELIST = "filelist.txt"
 BENCHMARKS: dict[int, dict[str, Any]] = {

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from surrlab.data.layouts.card import Card, Part, Source
-from surrlab.data.layouts.draft import Draft, attribute, numbers
-from surrlab.data.layouts.stores import data_files, first_file, header
+from surrlab.data.layouts.cards.card import Card, Part, Source
+from surrlab.data.layouts.cards.draft import Draft, attribute, numbers
+from surrlab.data.layouts.cards.stores import data_files, first_file, header
 
 SUFFIXES, PARAMETERS = (".h5",), "runtime parameters"
 

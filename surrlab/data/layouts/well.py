@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
-from surrlab.data.layouts.draft import Draft, scalar
-from surrlab.data.layouts.stores import HDF5, data_files, first_file, header
+from surrlab.data.layouts.cards.card import RUN, TIME, Card, Part, Source
+from surrlab.data.layouts.cards.draft import Draft, scalar
+from surrlab.data.layouts.cards.stores import HDF5, data_files, first_file, header
 
 SPLITS = ("train", "valid", "test")
 

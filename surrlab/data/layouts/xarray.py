@@ -8,10 +8,10 @@ from typing import Any
 
 import h5py
 
-from surrlab.data.layouts import labelled
-from surrlab.data.layouts.card import Card
-from surrlab.data.layouts.labelled import Variable
-from surrlab.data.layouts.stores import HDF5, data_files, first_file, header, members
+from surrlab.data.layouts.cards import labelled_arrays
+from surrlab.data.layouts.cards.card import Card
+from surrlab.data.layouts.cards.labelled_arrays import Variable
+from surrlab.data.layouts.cards.stores import HDF5, data_files, first_file, header, members
 
 HIDDEN = "_nc4_non_coord_"
 """What netCDF puts before a variable that has a dimension's name and is not its coordinate."""
@@ -26,7 +26,7 @@ def recognises(path: Path) -> bool:
 
 def scan(path: Path, extra: Mapping[str, Any]) -> Card:
     """Return the card of a file, or of all such files in a folder."""
-    return labelled.scan("xarray", path, data_files(path, HDF5), variables, extra)
+    return labelled_arrays.scan("xarray", path, data_files(path, HDF5), variables, extra)
 
 
 def variables(file: Any) -> dict[str, Variable]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from surrlab.data.layouts import labelled
-from surrlab.data.layouts.card import Card
-from surrlab.data.layouts.labelled import Variable
-from surrlab.data.layouts.stores import is_zarr
+from surrlab.data.layouts.cards import labelled_arrays
+from surrlab.data.layouts.cards.card import Card
+from surrlab.data.layouts.cards.labelled_arrays import Variable
+from surrlab.data.layouts.cards.stores import is_zarr
 
 
 def recognises(path: Path) -> bool:
@@ -19,7 +19,7 @@ def recognises(path: Path) -> bool:
 
 def scan(path: Path, extra: Mapping[str, Any]) -> Card:
     """Return the card of a store, or of all stores in a folder."""
-    return labelled.scan("zarr", path, _stores(path), variables, extra)
+    return labelled_arrays.scan("zarr", path, _stores(path), variables, extra)
 
 
 def variables(group: Any) -> dict[str, Variable]:

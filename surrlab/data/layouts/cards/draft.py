@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 
 from surrlab.data.fields import Axis, Field, Grid, Run
-from surrlab.data.layouts import stores
-from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
-from surrlab.data.layouts.extra import complete
-from surrlab.data.layouts.places import has_checksums, never_written, why_library
+from surrlab.data.layouts.cards import stores
+from surrlab.data.layouts.cards.card import RUN, TIME, Card, Part, Source
+from surrlab.data.layouts.cards.extra import complete
+from surrlab.data.layouts.cards.places import has_checksums, never_written, why_library
 
 
 class Draft:

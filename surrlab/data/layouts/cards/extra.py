@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from surrlab.data.fields import Axis, Grid
-from surrlab.data.layouts.card import UNKNOWN, Card
-from surrlab.data.layouts.stores import check_file, is_zarr
+from surrlab.data.layouts.cards.card import UNKNOWN, Card
+from surrlab.data.layouts.cards.stores import check_file, is_zarr
 from surrlab.data.stored import TAKEN
 
 NAME = "surrlab.json"

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
-from surrlab.data.layouts.draft import Draft, attribute, is_number, numbers, scalar
+from surrlab.data.layouts.cards.card import RUN, TIME, Card, Part, Source
+from surrlab.data.layouts.cards.draft import Draft, attribute, is_number, numbers, scalar
 
 RUNS = set(
     "simulation simulations sim sims run runs member members ensemble realization realisation "

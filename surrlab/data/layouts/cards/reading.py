@@ -18,15 +18,15 @@ import numpy as np
 from surrlab import _files
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.fields import Run, StoredChunk, check_values
-from surrlab.data.layouts.card import RUN, TIME, Card, Part, Source
-from surrlab.data.layouts.places import (
+from surrlab.data.layouts.cards.card import RUN, TIME, Card, Part, Source
+from surrlab.data.layouts.cards.places import (
     SAMPLED,
     lead_index,
     locate_fields,
     read_block,
     sampled_bytes,
 )
-from surrlab.data.layouts.stores import dataset, opened
+from surrlab.data.layouts.cards.stores import dataset, opened
 
 CONTENTS = "contents.json"
 

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from surrlab.data.fields import Filters
-from surrlab.data.layouts.card import RUN, TIME, Part, Source
+from surrlab.data.layouts.cards.card import RUN, TIME, Part, Source
 from surrlab.data.stored import locate, obstacle
 
 FLETCHER32 = 3
