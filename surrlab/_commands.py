@@ -55,7 +55,8 @@ def study(args: argparse.Namespace) -> None:
     plan = {path: notebooks.parameters(path) for path in _notebooks("[0-9]_*.ipynb")}
     of_notebooks = set().union(*plan.values())
     settings = {name: value for name, value in chosen.items() if name not in of_notebooks}
-    for name in ("seeds_max", "network", "quantities", "minutes", "trainer", "trainer_layout"):
+    same = "seeds_max budget_minutes network quantities minutes trainer trainer_layout"
+    for name in same.split():
         if (value := getattr(args, name)) is not None:
             settings[name] = value
     named = {"looks": args.seeds, "factors": args.levels, "codec": args.codec, "rule": args.rule}
@@ -96,7 +97,7 @@ def card(args: argparse.Namespace) -> None:
 
 def certificate(args: argparse.Namespace) -> int:
     """Check a certificate: 0 if all of it holds, 1 with a sentence for each thing that does not."""
-    from surrlab.studies.answer import verify_certificate
+    from surrlab.studies._certificate import verify_certificate
 
     problems = verify_certificate(args.path)
     print("\n".join(problems) or f"{args.path}: everything that it says holds")

@@ -159,6 +159,11 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds-max", type=_arguments.whole(0), help="go on to so many seeds where needed"
     )
     study.add_argument(
+        "--budget-minutes",
+        type=_arguments.number(0, 1e6),
+        help="for training: none begins beyond them, and the answer says what is known by then",
+    )
+    study.add_argument(
         "--timeout", type=_arguments.whole(1), help="seconds a cell may take; default: the preset's"
     )
 

@@ -14,9 +14,7 @@ __all__ = attach(
         "compress_trial_versions"
     ),
     pictures="evolution compressed_fields thresholds sample_predictions",
-    answer=(
-        "answer lossy_training lossy_models versions verdict_table generation_verdict certify "
-        "verify_certificate"
-    ),
+    answer="answer lossy_training lossy_models versions verdict_table generation_verdict",
+    _certificate="certify verify_certificate",
     extras="EXTRAS extra equal_bytes convergence proxy",
 )

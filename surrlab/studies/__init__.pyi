@@ -1,10 +1,10 @@
+from surrlab.studies._certificate import certify as certify
+from surrlab.studies._certificate import verify_certificate as verify_certificate
 from surrlab.studies.answer import answer as answer
-from surrlab.studies.answer import certify as certify
 from surrlab.studies.answer import generation_verdict as generation_verdict
 from surrlab.studies.answer import lossy_models as lossy_models
 from surrlab.studies.answer import lossy_training as lossy_training
 from surrlab.studies.answer import verdict_table as verdict_table
-from surrlab.studies.answer import verify_certificate as verify_certificate
 from surrlab.studies.answer import versions as versions
 from surrlab.studies.config import GALLERY as GALLERY
 from surrlab.studies.config import PRESETS as PRESETS

@@ -7,22 +7,16 @@ models come next follows from the verdicts alone.
 
 from __future__ import annotations
 
-import json
-import platform
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from surrlab._files import SEAL, seal, write_json
-from surrlab.compression.compress import table as compression_table
 from surrlab.compression.version import Version
-from surrlab.data.native import open_native
 from surrlab.evaluation import ladder as ladders
 from surrlab.evaluation.evaluate import (
     score_directions,
@@ -32,11 +26,18 @@ from surrlab.evaluation.evaluate import (
     scores,
 )
 from surrlab.evaluation.ladder import Ladder
-from surrlab.evaluation.variability import LOOKS, band_share
+from surrlab.evaluation.variability import band_share
 from surrlab.evaluation.verdict import Verdict, verdict
 from surrlab.studies.experiments import compressed, ratios
-from surrlab.studies.models import Model, evaluations, raw_models, train_models
-from surrlab.studies.results import Study, read_table
+from surrlab.studies.models import (
+    Model,
+    evaluations,
+    raw_models,
+    train_models,
+    training_minutes,
+    training_times,
+)
+from surrlab.studies.results import Study
 
 STEP = 4
 """Seeds between two looks of a study that goes on beyond its planned ones."""
@@ -55,7 +56,7 @@ def make_ladder(study: Study) -> Ladder:
     further = tuple(sorted({*range(looks[-1] + STEP, most, STEP), most} - {0})) if most else ()
     further = tuple(look for look in further if look > looks[-1])
     last = (further or looks)[-1]
-    return Ladder(tuple(versions(study)), looks, tuple(range(last)), further)
+    return Ladder(tuple(versions(study)), looks, study.config.seeds(last), further)
 
 
 def lossy_models(study: Study, version: Version, seeds: Iterable[int]) -> list[Model]:
@@ -78,9 +79,15 @@ def lossy_training(study: Study) -> tuple[xr.Dataset, dict[str, Verdict]]:
     trained: dict[str, tuple[int, ...]] = {ladders.RAW: study.config.raw_seeds}
     found: dict[str, Verdict] = {}
     while missing := ladders.plan(plan, found, trained):
+        models = [m for name, seeds in missing for m in _models(study, known, name, seeds)]
+        if not _affordable(study, models):
+            if not found:
+                raise ValueError(
+                    f"{study.config.budget_minutes:g} minutes are too few: {_spent(study, models)}"
+                )
+            break
         for name, seeds in missing:
             trained[name] = (*trained.get(name, ()), *seeds)
-        models = [m for name, seeds in missing for m in _models(study, known, name, seeds)]
         label = ", ".join(name for name, _ in missing)
         train_models(study, models, f"train {label}")
         for name, _ in missing:
@@ -89,6 +96,17 @@ def lossy_training(study: Study) -> tuple[xr.Dataset, dict[str, Verdict]]:
     order = [ladders.RAW, *(name for name in known if name in trained)]
     models = [m for name in order for m in _models(study, known, name, trained[name])]
     return evaluations(study, models, "lossy_training"), {n: found[n] for n in known if n in found}
+
+
+def _affordable(study: Study, models: Sequence[Model]) -> bool:
+    """Whether some models fit into what is left of the study's minutes; stored ones always do."""
+    budget, needed = study.config.budget_minutes, training_minutes(study, models)
+    return not (budget and needed) or training_times(study)["seconds"] / 60 + needed <= budget
+
+
+def _spent(study: Study, models: Sequence[Model]) -> str:
+    spent, needed = training_times(study)["seconds"] / 60, training_minutes(study, models)
+    return f"training took {spent:.1f} so far, and the next look needs about {needed:.1f} more"
 
 
 def _models(
@@ -203,7 +221,9 @@ def answer(study: Study) -> dict[str, Any]:
     verdict_table(study, evaluation, found)
     known = versions(study)
     measured = {name: ratios(study, known[name]) for name in found}
-    result = ladders.answer(make_ladder(study), found, measured, _going_on(study))
+    result = ladders.answer(
+        make_ladder(study), found, measured, _going_on(study, evaluation, found)
+    )
     chosen = result.pop("version")
     result["tolerance_factor"] = known[chosen].factor if chosen else None
     for row in result["rows"]:
@@ -211,10 +231,23 @@ def answer(study: Study) -> dict[str, Any]:
     return result
 
 
-def _going_on(study: Study) -> str:
-    """Return the command that trains more seeds."""
-    last = make_ladder(study).seeds[-1] + 1
-    return f"{study.command} --seeds-max {last + STEP}"
+def _going_on(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verdict]) -> str:
+    """Return the command that goes on where this study ended, and its minutes."""
+    trained = {name: tuple(one.seeds) for name, one in found.items()}
+    raw = evaluation["version"].values == ladders.RAW
+    trained[ladders.RAW] = tuple(evaluation["seed"].values[raw].tolist())
+    known, more = versions(study), ""
+    missing = ladders.plan(make_ladder(study), found, trained)
+    if not missing:  # else the minutes ended the study, not the looks
+        last = make_ladder(study).stages[-1] + STEP
+        more = f" --seeds-max {last}"
+        further = replace(study, config=replace(study.config, seeds_max=last))
+        missing = ladders.plan(make_ladder(further), found, trained)
+    models = [m for name, seeds in missing for m in _models(study, known, name, seeds)]
+    minutes = math.ceil(training_minutes(study, models))
+    if study.config.budget_minutes:
+        more += f" --budget-minutes {math.ceil(training_times(study)['seconds'] / 60) + minutes}"
+    return f"{study.command}{more} (about {minutes} minute{'s' * (minutes != 1)})"
 
 
 def generation_verdict(study: Study, table: xr.Dataset) -> Verdict:
@@ -222,143 +255,3 @@ def generation_verdict(study: Study, table: xr.Dataset) -> Verdict:
     kind = table["kind"].values
     students = table.isel(model=kind == "generated")
     return judge(study, table.isel(model=kind == "raw"), students)
-
-
-# ---------------------------------------------------------------------------------- certificate
-
-CERTIFICATE = "certificate.json"
-_SOFTWARE = ("surrlab", "numpy", "torch", "h5py", "hdf5plugin", "zfpy", "xarray")
-
-
-def certify(study: Study, answer: dict[str, Any]) -> dict[str, Any]:
-    """Write ``certificate.json`` of a study's answer, and return it.
-
-    It holds digests of the ensembles and of the compressed data, network and training, the
-    verdicts with their bounds, seeds and looks, the tolerances by field, and software versions.
-    """
-    body: dict[str, Any] = {
-        "sentence": answer["sentence"],
-        "state": answer["state"],
-        "ensemble": {"digest": study.ensemble.digest, "name": study.ensemble.benchmark},
-        "training_simulations": list(study.train_set.simulations),
-        "test_digest": study.test_set.digest,
-        "training": _training(study),
-        "margins": dict(study.config.margins),
-        "looks": list(study.config.looks),
-        "versions": answer["rows"],
-        "recommended": _recommended(study, answer),
-        "software": {name: _installed(name) for name in _SOFTWARE},
-        "machine": {"python": platform.python_version(), "processor": platform.machine()},
-    }
-    write_json(study.path / CERTIFICATE, body)
-    return {**body, SEAL: seal(body)}
-
-
-def _training(study: Study) -> dict[str, Any]:
-    train = study.config.train
-    if study.config.trainer:
-        return {"trainer": study.config.trainer, "layout": study.config.trainer_layout}
-    return {
-        "network": train.network.config(),
-        "epochs": train.epochs,
-        "batch_size": train.batch_size,
-        "learning_rate": train.learning_rate,
-        "schedule": train.schedule,
-    }
-
-
-def _recommended(study: Study, answer: dict[str, Any]) -> dict[str, Any] | None:
-    """What is recommended: version, ratios, bounds, and the tolerances of its fields."""
-    factor = answer["tolerance_factor"]
-    if factor is None:
-        return None
-    chosen = next(v for v in versions(study).values() if v.factor == factor)
-    data = compressed(study, chosen)
-    tolerance = compression_table(data)["tolerance"]
-    ends = {
-        str(name): [float(of.min()), float(of.max())]
-        for name, of in zip(
-            tolerance["field"].values, tolerance.transpose("field", ...), strict=True
-        )
-    }
-    return {
-        **chosen.config(),
-        "folder": str(Path(data.name).resolve().relative_to(study.path.resolve())),
-        "digest": data.digest,
-        "ratio_payload": answer["ratio_payload"],
-        "ratio_file": answer["ratio_file"],
-        "bounds": answer["bounds"],
-        "tolerances": ends,
-    }
-
-
-def verify_certificate(path: Path) -> list[str]:
-    """Return what is wrong with a certificate; nothing if all of it holds.
-
-    Checked are its own hash; the compressed data's digest and the checksums of their files; and the
-    verdicts, computed again from the stored scores.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no certificate.
-    ValueError
-        If it is none.
-    """
-    path = path / CERTIFICATE if path.is_dir() else path
-    if not path.exists():
-        raise FileNotFoundError(f"there is no certificate {path}")
-    try:
-        certificate = json.loads(path.read_text())
-        claimed = certificate.pop(SEAL)
-    except (ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is no certificate: {error}") from error
-    problems = []
-    if claimed != seal(certificate):
-        problems.append(f"{path}: its contents were changed after it was written")
-    if recommended := certificate["recommended"]:
-        problems += _check_data(path.parent / recommended["folder"], recommended["digest"])
-    try:
-        evaluation = read_table(path.parent / "lossy_training.nc")
-    except OSError as error:
-        return [*problems, str(error)]
-    return problems + _check_verdicts(certificate, evaluation)
-
-
-def _check_data(folder: Path, digest: str) -> list[str]:
-    try:
-        data = open_native(folder)
-        data.verify()
-    except (OSError, ValueError) as error:
-        return [str(error)]
-    return [] if data.digest == digest else [f"{folder} holds other data than those certified"]
-
-
-def _check_verdicts(certificate: dict[str, Any], evaluation: xr.Dataset) -> list[str]:
-    of, problems = evaluation["version"].values, []
-    for row in certificate["versions"]:
-        if row["version"] not in of:
-            continue
-        seeds = set(evaluation["seed"].values[of == row["version"]].tolist())
-        raw = [
-            kind == "raw" and int(seed) in seeds
-            for kind, seed in zip(evaluation["kind"].values, evaluation["seed"].values, strict=True)
-        ]
-        found = verdict(
-            **scored(evaluation.isel(model=raw), evaluation.isel(model=of == row["version"])),
-            margins=certificate["margins"],
-            looks=tuple(certificate["looks"] or LOOKS),
-        )
-        if (found.state, found.reason) != (row["state"], row["because"]):
-            problems.append(
-                f"{row['version']}: the stored scores say {found.state} ({found.reason}), the "
-                f"certificate {row['state']} ({row['because']})"
-            )
-    return problems
-
-
-def _installed(name: str) -> str:
-    try:
-        return installed_version(name)
-    except PackageNotFoundError:
-        return "unknown"

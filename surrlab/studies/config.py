@@ -33,6 +33,9 @@ class StudyConfig:
         Numbers of common seeds at which the answer is looked for: 3, then 5 …
     seeds_max : int
         Where to go on to beyond the planned looks; 0: nowhere.
+    budget_minutes : float
+        For training, in all runs of the study together: none begins that would exceed it, and the
+        answer is what is known by then; 0: no limit.
     factors : tuple of float
         Tolerance factors, from fine to coarse; the last is the control that must be noticed.
     rule : {"field", "sample", "fixed"}
@@ -40,10 +43,13 @@ class StudyConfig:
     codec : str
         Name of the codec.
     n_raw_models : int
-        Raw models whose spread is the training variability, seeds from 0; the answer trains more
-        where its looks need them.
+        Raw models whose spread is the training variability; the answer trains more where its looks
+        need them.
+    first_seed : int
+        Seed of the first model; the others' follow it. A repetition of a study starts elsewhere.
     generation_seeds : tuple of int
-        Seeds of the models that are trained on the output of the raw model of seed 0 (Fig. 5).
+        Seeds, from `first_seed` on, of the models that are trained on the first raw model's output
+        (Fig. 5): 1 is the second raw model's.
     n_test_simulations : int
         Size of the test ensemble that a simulating study makes; 0: the held-out side of the split.
     test_fraction : float
@@ -69,10 +75,12 @@ class StudyConfig:
     train: TrainConfig
     looks: tuple[int, ...] = (3, 5, 8, 12)
     seeds_max: int = 0
+    budget_minutes: float = 0.0
     factors: tuple[float, ...] = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
     rule: str = "field"
     codec: str = "zfp"
     n_raw_models: int = 5
+    first_seed: int = 0
     generation_seeds: tuple[int, ...] = (1, 2, 3)
     n_test_simulations: int = 120
     test_fraction: float = 0.1
@@ -99,16 +107,29 @@ class StudyConfig:
         if self.trainer:
             command = Trainer(self.trainer, self.trainer_layout).command
             object.__setattr__(self, "trainer", command)
-        if not set(self.generation_seeds) <= set(self.raw_seeds[1:]):
+        if not set(self.generation_seeds) <= set(range(1, self.n_raw_models)):
             raise ValueError(
                 f"generation_seeds {self.generation_seeds} must be seeds of raw models, but for 0, "
                 f"the teacher's: 1 to {self.n_raw_models - 1}"
             )
+        if not 0 <= self.first_seed < 2**31:
+            raise ValueError(f"first_seed is a whole number from 0 on, not {self.first_seed}")
+        if not self.budget_minutes >= 0:
+            raise ValueError(f"budget_minutes is 0 or more, not {self.budget_minutes}")
 
     @property
     def raw_seeds(self) -> tuple[int, ...]:
         """Seeds of the raw models whose spread is the training variability."""
-        return tuple(range(self.n_raw_models))
+        return self.seeds(self.n_raw_models)
+
+    @property
+    def student_seeds(self) -> tuple[int, ...]:
+        """Seeds of the models that are trained on the first raw model's output."""
+        return tuple(self.first_seed + seed for seed in self.generation_seeds)
+
+    def seeds(self, n: int) -> tuple[int, ...]:
+        """Return the seeds of the first `n` models."""
+        return tuple(range(self.first_seed, self.first_seed + n))
 
 
 RAYLEIGH_TAYLOR_START, PCHIP_START = (3, 1), (4, 4)

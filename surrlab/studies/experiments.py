@@ -111,7 +111,7 @@ def curves(study: Study, table: xr.Dataset, simulation: int, name: str) -> xr.Da
 def generation_loss(study: Study) -> xr.Dataset:
     """Section IV-A, Fig. 5: models trained on a raw model's output; does the error grow?
 
-    The teacher is the raw model of seed 0; the students have other seeds, and are compared with the
+    The teacher is the first raw model; the students have other seeds, and are compared with the
     raw models of the same seeds.
 
     Returns
@@ -135,7 +135,7 @@ def generation_loss(study: Study) -> xr.Dataset:
         executor=study.executor,
         label="predict",
     )
-    models = [Model("generated", output, seed) for seed in study.config.generation_seeds]
+    models = [Model("generated", output, seed) for seed in study.config.student_seeds]
     train_models(study, models, "train on a model's output")
     return evaluations(study, raw + models, "generation_loss")
 

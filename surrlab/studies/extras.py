@@ -56,7 +56,7 @@ def equal_bytes(study: Study, version: str) -> pd.DataFrame:
         disk, ``simulations``, and ``L1`` with its standard deviation over seeds.
     """
     small = compressed(study, versions(study)[version])
-    raw, seeds = study.train_set, range(study.config.looks[0])
+    raw, seeds = study.train_set, study.config.seeds(study.config.looks[0])
     nbytes = np.cumsum([_disk(raw.select([s])) for s in raw.simulations])
     n = max(1, int(np.searchsorted(nbytes, _disk(small), "right")))
     few = raw.select(raw.simulations[:n])
@@ -91,7 +91,7 @@ def convergence(study: Study) -> pd.DataFrame:
         epochs = max(1, round(part * study.config.train.epochs))
         train = replace(study.config.train, epochs=epochs)
         longer = replace(study, config=replace(study.config, train=train))
-        models = raw_models(longer, range(study.config.looks[0]))
+        models = raw_models(longer, study.config.seeds(study.config.looks[0]))
         train_models(longer, models, f"train for {epochs} epochs")
         errors = mean_training_errors(longer, models)
         table = evaluations(longer, models, f"extra/convergence-{epochs}")
@@ -111,7 +111,7 @@ def proxy(study: Study) -> pd.DataFrame:
         the payload ``ratio`` of Algorithm 1, and ``model L1`` in standard deviations of the fields.
     """
     scale, raw = study.field_statistics["scale"], study.train_set
-    seeds = range(study.config.looks[0])
+    seeds = study.config.seeds(study.config.looks[0])
     n = max(2, round(PROXY * len(raw.simulations)))
     part, rest = raw.select(raw.simulations[:n]), raw.select(raw.simulations[n:])
     models = [Model("raw", part, seed) for seed in seeds]

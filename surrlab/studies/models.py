@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ import numpy as np
 import xarray as xr
 
 from surrlab import _parallel
-from surrlab._files import say_again
+from surrlab._files import read_whole, say_again, write_json
+from surrlab._locks import locked
 from surrlab.compression.version import RAW, Version
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation.evaluate import VERSION, evaluate, model_errors
@@ -33,7 +35,7 @@ from surrlab.training.step import best_accelerator, make_fabric
 from surrlab.training.surrogate import CONFIG, Surrogate, load, read_model
 from surrlab.training.train import TrainConfig, run_config, run_id, train
 
-TRAINING_ERRORS = "training_errors.nc"
+TIMES, TRAINING_ERRORS = "training_times.json", "training_errors.nc"
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +142,30 @@ def train_models(study: Study, models: Sequence[Model], label: str) -> None:
         ours = functools.partial(_train, config=study.config.train, accelerator=accelerator)
         make = dict.fromkeys(missing, ours)
     jobs = [(_train_one, (model, path, make[path], truth)) for path, model in missing.items()]
+    began = time.monotonic()
     executor: Executor | None = study.executor
     if executor is None and accelerator != "cpu":
         executor = ThreadPoolExecutor(1)
     for _ in _parallel.run(jobs, executor=executor, label=label, unit="model", total=len(stored)):
         pass
+    if jobs:
+        with locked(study.path / TIMES):
+            known = training_times(study)
+            known["models"] += len(jobs)
+            known["seconds"] += time.monotonic() - began
+            write_json(study.path / TIMES, known)
+
+
+def training_times(study: Study) -> dict[str, float]:
+    """Return how many ``models`` a study has trained, and in how many ``seconds`` of waiting."""
+    return {"models": 0, "seconds": 0.0, **read_whole(study.path / TIMES)}
+
+
+def training_minutes(study: Study, models: Sequence[Model]) -> float:
+    """Return how long training those that are missing would take, by those trained so far."""
+    missing = {path for m in models if not (path := evaluation_path(study, m)).exists()}
+    known = training_times(study)
+    return len(missing) * known["seconds"] / max(1, known["models"]) / 60
 
 
 def _is_whole(path: Path) -> bool:

@@ -15,9 +15,11 @@ import pytest
 import xarray as xr
 
 from surrlab import _notebook_runner, cli, compression, studies, training
+from surrlab._files import write_json
 from surrlab.data.open import open_ensemble
 from surrlab.figures import catalogue
-from surrlab.studies.models import folder
+from surrlab.studies.models import TIMES, folder, training_times
+from surrlab.studies.results import read_table
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -37,7 +39,8 @@ def summary(results):
 
 def numbers(results):
     """The summary without what a clock said."""
-    summary = json.loads((results / "summary.json").read_text())
+    text = (results / "summary.json").read_text()
+    summary = json.loads(re.sub(r" \(about \d+ minutes?\)", "", text))
     assert 0 < summary.pop("loading")["epoch"] and summary.pop("sha256")
     return summary
 
@@ -209,6 +212,31 @@ def test_wrong_arguments_are_refused_before_anything_is_made(
         assert stopped.code == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_minutes_end_a_study_between_two_looks_and_a_command_goes_on(results, tmp_path):
+    def opened(**numbers):
+        numbers |= {"looks": (2, 6), "first_seed": 40}  # nothing of it is trained yet
+        return studies.open_study("smoke", tmp_path, results / "ensemble", **numbers)
+
+    study = opened(budget_minutes=1004.5)
+    studies.variability_study(study)
+    assert training_times(study)["models"] == 3
+    # As if a model took a minute, and a thousand had been trained.
+    write_json(study.path / TIMES, {"models": 1000, "seconds": 60_000.0})
+    too_few = r"^1001 minutes are too few: training took 1000\.0 so far, .* needs about 4\.0 more$"
+    with pytest.raises(ValueError, match=too_few):
+        studies.answer(opened(budget_minutes=1001))
+    found = studies.answer(study)
+    on = f"to go on: {study.command}"
+    assert found["state"] == "undecided"
+    assert found["sentence"].endswith(f"{on} --budget-minutes 1012 (about 11 minutes).")
+    assert set(read_table(study.path / "lossy_training.nc")["seed"].values) == {40, 41, 42}
+    assert studies.answer(study)["sentence"] == found["sentence"]
+    further = studies.answer(opened(budget_minutes=1020))
+    assert set(read_table(study.path / "lossy_training.nc")["seed"].values) == {*range(40, 46)}
+    if further["state"] == "undecided":
+        assert f"{on} --seeds-max 10 --budget-minutes " in further["sentence"]
 
 
 def test_versions_that_zfp_cannot_tell_apart_share_models_but_not_rows(results, tmp_path):
