@@ -35,7 +35,7 @@ def presets(args: argparse.Namespace) -> None:
         size = f"{nbytes / 1e9:,.0f} GB" if nbytes > 1e9 else f"{nbytes / 1e6:,.0f} MB"
         # All that the answer may need: raw models, and each version's up to the last look.
         models = max(config.n_raw_models, config.looks[-1]) + len(config.generation_seeds)
-        models += config.looks[-1] * len(config.factors)
+        models += config.looks[-1] * len(config.fixed + config.factors)
         print(
             f"{name:<12} {config.n_simulations:>11,} {' × '.join(map(str, config.shape)):>11} "
             f"{size:>10} {f'≤ {models}':>7}  {MINUTES.get(name, 'days on GPUs')}"
@@ -363,7 +363,9 @@ def _answer(answer: Mapping[str, Any]) -> str:
     """The answer of a study as text: the sentence, then a row per version and its reason."""
     lines = ["", textwrap.fill(answer["sentence"], 88), "", "stored at  on disk  noticed"]
     for row in answer["rows"]:
-        lines.append(f"{row['stored_at']:<10} {row['on_disk']:<8} {row['noticed']}")
+        lines.append(
+            f"{row['stored_at'] or row['version']:<10} {row['on_disk']:<8} {row['noticed']}"
+        )
         lines += textwrap.wrap(
             row["because"], 76, initial_indent=" " * 12, subsequent_indent=" " * 12
         )

@@ -63,10 +63,9 @@ def _training(study: Study) -> dict[str, Any]:
 
 def _recommended(study: Study, answer: dict[str, Any]) -> dict[str, Any] | None:
     """What is recommended: version, ratios, bounds, and the tolerances of its fields."""
-    factor = answer["tolerance_factor"]
-    if factor is None:
+    if answer["version"] is None:
         return None
-    chosen = next(v for v in versions(study).values() if v.factor == factor)
+    chosen = versions(study)[answer["version"]]
     data = compressed(study, chosen)
     tolerance = compression_table(data)["tolerance"]
     ends = {

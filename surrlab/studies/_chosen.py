@@ -78,7 +78,7 @@ def affordable_epochs(config: StudyConfig, seconds: float, minutes: float) -> in
         If not even one epoch fits.
     """
     models = config.n_raw_models + len(config.generation_seeds)
-    models += len(config.factors) * config.looks[0]
+    models += len(config.fixed + config.factors) * config.looks[0]
     epochs = int(60 * minutes / (models * seconds))
     if epochs < 1:
         raise ValueError(

@@ -46,7 +46,8 @@ STEP = 4
 def versions(study: Study) -> dict[str, Version]:
     """Return the versions of a study's ladder by name, from fine to coarse."""
     config = study.config
-    made = [Version(config.codec, config.rule, factor) for factor in config.factors]
+    made = [Version(config.codec, "fixed", tolerance) for tolerance in config.fixed]
+    made += [Version(config.codec, config.rule, factor) for factor in config.factors]
     return {version.name: version for version in made}
 
 
@@ -224,7 +225,7 @@ def answer(study: Study) -> dict[str, Any]:
     result = ladders.answer(
         make_ladder(study), found, measured, _going_on(study, evaluation, found)
     )
-    chosen = result.pop("version")
+    chosen = result["version"]
     result["tolerance_factor"] = known[chosen].factor if chosen else None
     for row in result["rows"]:
         row["tolerance_factor"] = known[row["version"]].factor

@@ -38,6 +38,9 @@ class StudyConfig:
         answer is what is known by then; 0: no limit.
     factors : tuple of float
         Tolerance factors, from fine to coarse; the last is the control that must be noticed.
+    fixed : tuple of float
+        Fixed tolerances, in standard deviations of each field, that come before the factors in the
+        ladder, from fine to coarse: the paper's levels.
     rule : {"field", "sample", "fixed"}
         How tolerances are chosen.
     codec : str
@@ -77,6 +80,7 @@ class StudyConfig:
     seeds_max: int = 0
     budget_minutes: float = 0.0
     factors: tuple[float, ...] = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
+    fixed: tuple[float, ...] = ()
     rule: str = "field"
     codec: str = "zfp"
     n_raw_models: int = 5
@@ -100,6 +104,10 @@ class StudyConfig:
                 raise ValueError(f"{name} must increase, not be {values}")
         if not self.factors[0] > 0:
             raise ValueError(f"tolerance factors are above 0, not {self.factors}")
+        if list(self.fixed) != sorted(set(self.fixed)) or min(self.fixed, default=1) <= 0:
+            raise ValueError(f"fixed tolerances are above 0 and increase, not {self.fixed}")
+        if self.fixed and self.rule == "fixed":
+            raise ValueError("with rule 'fixed' the factors are the fixed tolerances: give one")
         if self.looks[0] < 2:
             raise ValueError(f"a verdict needs two or more common seeds, not {self.looks[0]}")
         if self.rule not in RULES:
@@ -220,6 +228,9 @@ PRESETS = {
         timeout=365 * 86_400,
     ),
 }
+
+# The levels of Section V on `quick`: fixed ones, Algorithm 1's own, and the control.
+PRESETS["paper-levels"] = replace(PRESETS["quick"], fixed=(1e-3, 1e-2, 1e-1), factors=(1.0, 4.0))
 
 GALLERY = {
     # One fine simulation each: the pictures of the README.

@@ -168,8 +168,7 @@ def extra(study: Study, name: str) -> pd.DataFrame:
     Equal bytes are those of the recommended version, or of the finest where none is.
     """
     if name == "equal-bytes":
-        factor = answer(study)["tolerance_factor"] or study.config.factors[0]
-        chosen = next(n for n, version in versions(study).items() if version.factor == factor)
+        chosen = answer(study)["version"] or next(iter(versions(study)))
         table = equal_bytes(study, chosen)
     else:
         table = EXTRAS[name](study)

@@ -72,6 +72,11 @@ def test_settings_are_those_of_the_study_and_of_its_training():
         ({"looks": (1, 3)}, "two or more common seeds, not 1"),
         ({"factors": ()}, "factors must hold values"),
         ({"factors": (-1.0, 2.0)}, "factors are above 0"),
+        ({"fixed": (0.1, 0.01)}, "fixed tolerances are above 0 and increase"),
+        ({"fixed": (0.0, 0.01)}, "fixed tolerances are above 0 and increase"),
+        ({"fixed": (0.1,), "rule": "fixed"}, "the factors are the fixed tolerances: give one"),
+        ({"first_seed": -1}, "first_seed is a whole number from 0 on"),
+        ({"budget_minutes": -1}, "budget_minutes is 0 or more"),
         ({"generation_seeds": ()}, "generation_seeds must hold values"),
         ({"generation_seeds": (0,)}, "must be seeds of raw models, but for 0"),
         ({"rule": "fields"}, "rule is one of field, sample, fixed, not 'fields'"),
@@ -80,6 +85,17 @@ def test_settings_are_those_of_the_study_and_of_its_training():
 def test_a_study_that_could_not_end_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(get_preset("smoke"), **wrong)
+
+
+def test_the_paper_s_levels_are_a_preset(tmp_path):
+    names = list(studies.versions(surrlab.open_study("paper-levels", tmp_path)))
+    assert names == [*(f"zfp fixed ×1/{n}" for n in (1000, 100, 10)), "zfp ×1", "zfp ×4"]
+
+
+def test_all_seeds_count_from_the_first():
+    config = dataclasses.replace(get_preset("quick"), first_seed=100)
+    assert config.raw_seeds == (100, 101, 102, 103, 104)
+    assert config.student_seeds == (101, 102, 103)
 
 
 def test_an_unknown_preset_lists_those_there_are():
