@@ -84,7 +84,9 @@ def study(args: argparse.Namespace) -> None:
         notebooks.run(path, opened.path / path.name, mine, timeout=timeout)
     print(_answer(opened.results.summary["answer"]))
     for name in args.extra:
-        print(f"\n{name}\n{extra(opened, name).to_string(float_format='{:.4g}'.format)}")
+        table = extra(opened, name)
+        print(f"\n{name}\n{table.to_string(float_format='{:.4g}'.format)}")
+        print(textwrap.fill(table.attrs.get("sentence", ""), 88))
     print(f"figures, tables and executed notebooks: {opened.path}")
 
 

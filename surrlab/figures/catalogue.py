@@ -52,6 +52,12 @@ FIGURES = {
 }
 """Every figure of a study by the name of its file, in the order of the notebooks."""
 
+EXTRAS = {
+    "equal_bytes": FigureSpec("extra_equal_bytes", "equal-bytes", data.equal_bytes),
+    "convergence": FigureSpec("extra_convergence", "convergence", data.convergence),
+}
+"""Figures of ``surrlab study --extra``, whose name stands in the notebook's place."""
+
 
 def draw(results: str | os.PathLike, name: str) -> Figure:
     """Draw a figure from its saved table, store it as ``figures/<name>.png``, and return it.
@@ -61,7 +67,7 @@ def draw(results: str | os.PathLike, name: str) -> Figure:
     results : path
         Folder of a study.
     name : str
-        One of `FIGURES`.
+        One of `FIGURES`, or of `EXTRAS`.
 
     Raises
     ------
@@ -74,19 +80,22 @@ def draw(results: str | os.PathLike, name: str) -> Figure:
     ValueError
         If the table lacks what the figure needs.
     """
-    if name not in FIGURES:
-        raise KeyError(f"there is no figure {name!r}; there are {', '.join(FIGURES)}")
-    spec = FIGURES[name]
+    known = FIGURES | EXTRAS
+    if name not in known:
+        raise KeyError(f"there is no figure {name!r}; there are {', '.join(known)}")
+    spec = known[name]
+    maker = f"surrlab study --extra {spec.notebook}"
+    if name in FIGURES:
+        maker = f"{spec.notebook}.ipynb"
     path = Path(results) / f"{spec.table}.nc"
     if not path.exists():
-        raise FileNotFoundError(f"{name}: there is no {path}; {spec.notebook}.ipynb makes it")
+        raise FileNotFoundError(f"{name}: there is no {path}; {maker} makes it")
     table = read_table(path)
     try:
         figure = spec.function(table)
     except KeyError as error:
         raise ValueError(
-            f"{name}: {path} lacks {error}; another version made it, {spec.notebook}.ipynb makes "
-            "it again"
+            f"{name}: {path} lacks {error}; another version made it, {maker} makes it again"
         ) from error
     except NothingToDraw as error:
         raise NothingToDraw(f"{name}: {error}") from error
@@ -108,7 +117,8 @@ def draw_all(results: str | os.PathLike) -> tuple[list[str], list[str]]:
         If the folder holds none of the tables.
     """
     drawn, missing = [], []
-    for name in FIGURES:
+    of_extras = [name for name in EXTRAS if (Path(results) / f"{EXTRAS[name].table}.nc").exists()]
+    for name in [*FIGURES, *of_extras]:
         try:
             draw(results, name)
             drawn.append(name)

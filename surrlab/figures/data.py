@@ -138,3 +138,54 @@ def tolerances(table: xr.Dataset) -> Figure:
         f"{times(total[0])} at the start and {times(total[-1])} at the end."
     )
     return add_caption(figure, caption)
+
+
+def equal_bytes(table: xr.Dataset) -> Figure:
+    """L1 error of models of all raw data, of compressed data, and of raw data of as many bytes.
+
+    Parameters
+    ----------
+    table : Dataset
+        ``L1`` and its standard deviation over seeds, ``sigma`` (data); ``MB`` on disk and
+        ``simulations``; coordinate ``data``, in words; attribute ``sentence``.
+    """
+    title = "Compress, or keep fewer simulations? Models of the same bytes on disk"
+    figure, [[ax]] = subplots(title, 3.4)
+    places, look = np.arange(table.sizes["data"]), {"ecolor": "black", "capsize": 4}
+    colors = [style.RAW["color"], style.version_styles(1)[0]["color"], "0.45"]
+    ax.barh(places, table["L1"], xerr=table["sigma"], color=colors, alpha=0.75, error_kw=look)
+    rows = zip(table["data"].values, table["MB"].values, table["simulations"].values, strict=True)
+    ax.set_yticks(places, [f"{name}\n{mb:.3g} MB, {n:.0f} simulations" for name, mb, n in rows])
+    ax.invert_yaxis()
+    unit = "standard deviations of the fields"
+    ax.set(xlabel=f"L1 error on test simulations ({unit})", xlim=(0, None))
+    said = f"{table.attrs['sentence']} Bars: means over seeds; lines: one standard deviation."
+    return add_caption(figure, said)
+
+
+def convergence(table: xr.Dataset) -> Figure:
+    """Errors of raw models, and the ratio that Algorithm 1 finds with them, against their training.
+
+    Parameters
+    ----------
+    table : Dataset
+        ``training``, ``test`` (L1 errors) and ``ratio`` (epochs); attribute ``sentence``.
+    """
+    title = "What does longer training change: the errors, and the ratio that they allow"
+    figure, [[left, right]] = subplots(title, 4.2, 1, 2)
+    epochs = table["epochs"].values
+    for name, label, look in (
+        ("test", "test samples", {"color": "black", "marker": "o"}),
+        ("training", "training samples", {**style.RAW_MEAN, "marker": "s"}),
+    ):
+        left.plot(epochs, table[name], label=label, **look)
+    left.set_ylabel("L1 error (standard deviations of the fields)")
+    right.plot(epochs, table["ratio"], "o-", color=style.version_styles(1)[0]["color"])
+    right.set_ylabel("Algorithm 1's ratio (payload)")
+    right.yaxis.set_major_formatter("{x:g}×")
+    for ax in (left, right):
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(epochs, [f"{n:g}" for n in epochs])
+        ax.set_xlabel("epochs of training")
+        ax.set_ylim(0, 1.1 * ax.dataLim.y1)
+    return add_caption(figure, table.attrs["sentence"])

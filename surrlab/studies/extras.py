@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from surrlab._tables import write_table
 from surrlab.compression.codecs import codec_class
 from surrlab.compression.tolerances import find_tolerances
 from surrlab.data.ensemble import Ensemble
@@ -53,7 +54,7 @@ def equal_bytes(study: Study, version: str) -> pd.DataFrame:
     -------
     DataFrame
         A row for all raw data, the version, and the raw simulations of equal bytes: ``MB`` on
-        disk, ``simulations``, and ``L1`` with its standard deviation over seeds.
+        disk, ``simulations``, and ``L1`` with its standard deviation over seeds, ``sigma``.
     """
     small = compressed(study, versions(study)[version])
     raw, seeds = study.train_set, study.config.seeds(study.config.looks[0])
@@ -72,8 +73,15 @@ def equal_bytes(study: Study, version: str) -> pd.DataFrame:
         table = evaluations(study, models, f"extra/equal_bytes-{len(rows)}")
         l1 = scores(table)["l1"].groupby("seed").mean()
         rows[name] = (_disk(ensemble) / 1e6, len(ensemble.simulations), l1.mean(), l1.std())
-    columns = ["MB", "simulations", "L1", "σ of L1"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    columns = ["MB", "simulations", "L1", "sigma"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("data")
+    _, kept, fewer = table.index
+    table.attrs["sentence"] = (
+        f"In the {table['MB'][kept]:.3g} MB of {len(small.simulations)} compressed simulations "
+        f"there is room for {n} raw one{'s' * (n > 1)}: models of them have "
+        f"{table['L1'][fewer] / table['L1'][kept]:.2f} times the L1 error."
+    )
+    return table
 
 
 def convergence(study: Study) -> pd.DataFrame:
@@ -82,9 +90,9 @@ def convergence(study: Study) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each number of epochs: ``training L1``, ``test L1`` (standard deviations of the
-        fields) and the payload ``ratio`` of Algorithm 1 on `PROBED` simulations; raw models of the
-        seeds of the first look.
+        A row for each number of epochs: the L1 errors ``training`` and ``test`` (standard
+        deviations of the fields) and the payload ``ratio`` of Algorithm 1 on `PROBED` simulations;
+        raw models of the seeds of the first look.
     """
     rows, scale = {}, study.field_statistics["scale"]
     for part in EPOCHS:
@@ -97,8 +105,16 @@ def convergence(study: Study) -> pd.DataFrame:
         table = evaluations(longer, models, f"extra/convergence-{epochs}")
         test = float(table["normalised_l1"].mean())
         rows[epochs] = (float((errors / scale).mean()), test, _ratio(study, errors))
-    columns = ["training L1", "test L1", "ratio"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("epochs")
+    columns = ["training", "test", "ratio"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("epochs")
+    own = max(1, round(study.config.train.epochs))
+    last = table.index[-1]
+    table.attrs["sentence"] = (
+        f"At {own} epochs, the study's own, test L1 is {table['test'][own]:.3f} and training L1 "
+        f"{table['training'][own]:.3f}; at {last} epochs test L1 is {table['test'][last]:.3f}, and "
+        f"the ratio moves from {table['ratio'][own]:.1f}× to {table['ratio'][last]:.1f}×."
+    )
+    return table
 
 
 def proxy(study: Study) -> pd.DataFrame:
@@ -135,7 +151,8 @@ def proxy(study: Study) -> pd.DataFrame:
     for name, errors_of in cases.items():
         errors = errors_of()
         rows[name] = (_ratio(study, errors), float((errors / scale).mean()))
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["ratio", "model L1"])
+    columns = ["ratio", "model L1"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("search with")
 
 
 def _disk(ensemble: Ensemble) -> int:
@@ -161,9 +178,12 @@ EXTRAS: dict[str, Callable[..., pd.DataFrame]] = {
 }
 """What ``surrlab study --extra`` knows."""
 
+DRAWN = ("equal-bytes", "convergence")
+"""Extras that have a figure."""
+
 
 def extra(study: Study, name: str) -> pd.DataFrame:
-    """Run one of `EXTRAS`, put its table into the summary, and return it.
+    """Run one of `EXTRAS`, keep its table, figure and numbers in the summary, and return it.
 
     Equal bytes are those of the recommended version, or of the finest where none is.
     """
@@ -173,4 +193,8 @@ def extra(study: Study, name: str) -> pd.DataFrame:
     else:
         table = EXTRAS[name](study)
     study.results.summarise(f"extra {name}", table.reset_index().to_dict("records"))
+    stem = name.replace("-", "_")
+    write_table(study.path / f"extra_{stem}.nc", table.to_xarray().assign_attrs(table.attrs))
+    if name in DRAWN:
+        study.figure(stem)
     return table

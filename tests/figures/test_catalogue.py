@@ -45,7 +45,7 @@ def test_every_figure_of_the_notebooks_is_in_the_list_and_the_other_way_round():
     assert called == {name: spec.notebook for name, spec in FIGURES.items()}
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [*FIGURES, *catalogue.EXTRAS])
 def test_nothing_is_clipped_and_the_caption_is_whole(name, results):
     figure = draw(results, name)
     box = figure.get_tightbbox()
@@ -58,7 +58,8 @@ def test_nothing_is_clipped_and_the_caption_is_whole(name, results):
 
 
 def test_the_command_draws_the_same_bytes_from_tables_alone(results, capsys):
-    for name in FIGURES:
+    names = [*FIGURES, *catalogue.EXTRAS]
+    for name in names:
         if not (results / "figures" / f"{name}.png").exists():  # where this test runs alone
             draw(results, name)
     before = {path: path.read_bytes() for path in results.glob("figures/*")}
@@ -67,9 +68,9 @@ def test_the_command_draws_the_same_bytes_from_tables_alone(results, capsys):
     assert cli.main(["figures", "--results", str(results.parent)]) == 0
     assert {path: path.read_bytes() for path in results.glob("figures/*")} == before
     assert {path: path.stat().st_mtime_ns for path in results.glob("*.nc")} == stamps
-    assert len(before) == len(FIGURES)
+    assert len(before) == len(names)
     said = capsys.readouterr().out
-    assert "not drawn" not in said and all(name in said for name in FIGURES)
+    assert "not drawn" not in said and all(name in said for name in names)
 
 
 def test_a_missing_or_old_table_is_named_and_the_rest_is_drawn(tmp_path):
@@ -84,6 +85,8 @@ def test_a_missing_or_old_table_is_named_and_the_rest_is_drawn(tmp_path):
     for name in ("totals", "momentum_band_lossy"):
         path = results / "curves.nc"
         assert f"{name}: there is no {path}; 5_lossy_training.ipynb makes it" in missing
+    with pytest.raises(FileNotFoundError, match="surrlab study --extra convergence makes it"):
+        draw(results, "convergence")
     (band,) = (said for said in missing if said.startswith("momentum_band: "))
     assert f"{results / 'raw_curves.nc'} lacks" in band and "version" in band
     assert band.endswith("another version made it, 2_variability.ipynb makes it again")

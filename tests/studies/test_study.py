@@ -239,6 +239,26 @@ def test_minutes_end_a_study_between_two_looks_and_a_command_goes_on(results, tm
         assert f"{on} --seeds-max 10 --budget-minutes " in further["sentence"]
 
 
+def test_extras_end_in_a_table_a_sentence_and_a_figure(results, capsys):
+    names = ("equal-bytes", "convergence", "proxy")
+    arguments = ["study", "--preset", "smoke", "--results", str(results.parent)]
+    assert cli.main([*arguments, "--extra", ",".join(names)]) == 0
+    said = capsys.readouterr().out
+    summary = json.loads((results / "summary.json").read_text())
+    whole, kept, fewer = summary["extra equal-bytes"]
+    assert whole["MB"] > kept["MB"] >= fewer["MB"] and whole["simulations"] == 8
+    assert fewer["simulations"] < 8 and fewer["L1"] > 0
+    assert f"there is room for {fewer['simulations']:.0f} raw one" in " ".join(said.split())
+    epochs = [row["epochs"] for row in summary["extra convergence"]]
+    assert epochs == [1, 2, 4, 8]
+    errors = [row["test"] for row in summary["extra convergence"]]
+    assert errors[0] > errors[-1] > 0
+    assert all(row["ratio"] > 1 for row in summary["extra proxy"])
+    assert {"equal_bytes", "convergence"} <= {p.stem for p in (results / "figures").glob("*.png")}
+    drawn, _ = catalogue.draw_all(results)
+    assert drawn[-2:] == ["equal_bytes", "convergence"]
+
+
 def test_versions_that_zfp_cannot_tell_apart_share_models_but_not_rows(results, tmp_path):
     numbers = {"n_raw_models": 2, "generation_seeds": (1,), "looks": (2,), "factors": (4.0, 4.5)}
     study = studies.open_study("smoke", tmp_path, results / "ensemble", **numbers)
