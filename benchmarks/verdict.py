@@ -42,6 +42,8 @@ TAILS = {
         rng.standard_normal(shape) * np.where(rng.random(shape) < 0.05, 10, 1) / np.sqrt(5.95)
     ),
 }
+MEASURED = (1.0, 3.0, 3.5)
+"""Effects of seeds, simulations and the rest on a change, as noise.json finds them at x1."""
 VERSIONS = ("×1/8", "×1/4", "×1/2", "×1", "×2", "×4")
 L1_MEAN = 20.0  # in margins of 5 %
 
@@ -102,11 +104,11 @@ def wrong(rng, repeats):
     for s in (1, 6, 40):
         for tail in TAILS:
             for rho, kind in ((0, "0.5"), (0.5, "0.5"), (0.9, "0.5"), (0.98, "0.5"), (0.5, "real")):
-                sizes = (1.0, 1.0, 2.0)
-                raw, lossy = draw(rng, repeats, s, rho, tail, kind, np.full(11, 0.3), sizes=sizes)
-                yield {"simulations": s, "tail": tail, "rho": rho, "scores": kind} | claims(
-                    raw, lossy, LOOKS
-                )
+                for sizes in ((1.0, 1.0, 2.0), MEASURED)[: 2 if s == 40 else 1]:
+                    sigma = np.full(11, 0.3 if sizes != MEASURED else 0.1)
+                    raw, lossy = draw(rng, repeats, s, rho, tail, kind, sigma, sizes=sizes)
+                    case = {"simulations": s, "tail": tail, "rho": rho, "scores": kind}
+                    yield case | {"effects": str(sizes)} | claims(raw, lossy, LOOKS)
 
 
 def claims(raw, lossy, looks, at=1.0):
@@ -170,6 +172,11 @@ NOISES = {
         np.r_[0.12, np.full(6, 0.17), np.full(4, 0.1)],
         120,
         (1.0, 2.0, 4.0),
+    ),
+    "as measured at x1 of quick (noise.json)": lambda: (
+        np.r_[0.072, np.full(6, 0.12), np.full(4, 0.1)],
+        120,
+        MEASURED,
     ),
     "twice that": lambda: (np.r_[0.24, np.full(6, 0.34), np.full(4, 0.2)], 120, (1.0, 2.0, 4.0)),
     "L1 1.4 %, PSNR 0.07 dB, these simulations": lambda: (
