@@ -5,11 +5,14 @@ times; numbers are medians over the rounds, in MB/s of decoded data from a warm 
 (a) torch's DataLoader through the HDF5 filter, the paper's way, a worker for each core; (b) ours;
 (c) a DataLoader over contiguous raw files; (d) zfpy alone, its streams in memory, in as many
 threads. Then: three storages as slow as the paper's, at about 20 times; an epoch of the `quick`
-model, against one with all samples decoded in memory; and peak memory of two sizes of ensemble.
+model, against one with all samples decoded in memory; peak memory of two sizes of ensemble; and
+every codec at the same mean error on 192 x 64.
 
     python benchmarks/loading.py > benchmarks/loading.json
+    python benchmarks/loading.py codecs FOLDER    # the last part alone; its ensemble is made once
 """
 
+import contextlib
 import functools
 import itertools
 import json
@@ -48,6 +51,7 @@ from surrlab.studies.config import get_preset
 SIMULATIONS, COARSE, SHAPE = 6, (96, 32), (768, 256)
 BATCH, ROUNDS, SLOW_ROUNDS, EPOCHS = 16, 7, 3, 5
 RATIO, SLOW_RATIO = 12, 20
+FINE, ERRORS, CODECS = (192, 64), (0.01, 0.05), ("zfp", "sz3", "sperr", "bitround")
 PAPER = {145.65: 2.96, 227.31: 1.89, 746.7: 1.0}  # MB/s of raw data: the speed-up to reach
 CORES = len(os.sched_getaffinity(0))
 
@@ -309,6 +313,49 @@ def quick_epoch(folder):
     }
 
 
+def codecs_at_equal_error(folder):
+    """Decoded MB/s of every codec at the same L1, and the storage below which it beats zfp.
+
+    A loader is as fast as the slower of decoding and storage: ratio times the storage's MB/s.
+    """
+    numbers = {"n_simulations": 8, "shape": FINE, "seed": 1}
+    raw = simulation.generate(RayleighTaylor(), folder / f"RayleighTaylor-{FINE[0]}", **numbers)
+    raw = raw.select(raw.simulations[:4])
+    samples = np.concatenate([raw.read_simulation(s) for s in raw.simulations])
+    spread = samples.std(axis=(0, 2, 3), dtype=np.float64)
+    found = []
+    for share in ERRORS:
+        errors = xr.DataArray(share * spread, {"field": list(raw.field_names)}, ["field"])
+        with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
+            made = {
+                name: compression.search_and_compress(
+                    raw, errors, Path(scratch) / name, codec=compression.codec_class(name)
+                )
+                for name in CODECS
+            }
+            loaders = {
+                name: stack.enter_context(SampleLoader(one, BATCH, seed=0))
+                for name, one in {"raw": raw, **made}.items()
+            }
+            found.append({"error_std": share, "rows": _rows(made, rates(loaders, raw, ROUNDS))})
+    return found
+
+
+def _rows(made, speed):
+    ratio = {name: compression.ratios(one).file for name, one in made.items()}
+    rows = {"raw": {"mb_per_s": speed["raw"]}}
+    for name in made:
+        rows[name] = {
+            "ratio_file": round(ratio[name], 2),
+            "mb_per_s": speed[name],
+            "over_zfp": round(speed[name] / speed["zfp"], 3),
+        }
+        if name != "zfp" and ratio[name] > ratio["zfp"]:
+            below = min(speed[name], speed["zfp"]) / ratio["zfp"]
+            rows[name]["faster_than_zfp_below_mb_per_s"] = round(below, 1)
+    return rows
+
+
 def peak_memory(ensemble):
     """Peak resident MB of a fresh process that reads `ensemble` once, less those before it."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -326,7 +373,10 @@ def _peak(ensemble):
     return round(peak() - before, 1)
 
 
-def main():
+def main(part=None, folder=None):
+    if part == "codecs":
+        print(json.dumps(codecs_at_equal_error(Path(folder)), indent=2))
+        return
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         report = {"quick_epoch": quick_epoch(folder)}
@@ -344,6 +394,7 @@ def main():
             "batch_of_4_mb": round(4 * raw.raw_nbytes / len(raw.samples) / 2**20, 1),
             "mb": {n: peak_memory(by_12.select(range(n))) for n in (2, SIMULATIONS)},
         }
+        report["codecs"] = codecs_at_equal_error(folder)
         report |= {
             "ensemble": {"samples": len(raw.samples), "shape": SHAPE, "batch": BATCH},
             "rounds": ROUNDS,
@@ -354,4 +405,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

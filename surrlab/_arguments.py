@@ -42,6 +42,14 @@ def number(low: float, high: float = math.inf) -> Callable[[str], float]:
     return check
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Names, separated by commas."""
+    found = tuple(text.split(","))
+    if not all(found) or len(set(found)) < len(found):
+        raise ArgumentTypeError(f"must be names such as a,b, each of them once, not {text}")
+    return found
+
+
 def devices(text: str) -> int | str:
     """Devices as Fabric takes them: a number, their indices ``0,1``, or ``auto``."""
     if text == "auto" or ("," in text and text.replace(",", "").isdecimal()):

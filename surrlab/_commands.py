@@ -55,7 +55,7 @@ def study(args: argparse.Namespace) -> None:
     plan = {path: notebooks.parameters(path) for path in _notebooks("[0-9]_*.ipynb")}
     of_notebooks = set().union(*plan.values())
     settings = {name: value for name, value in chosen.items() if name not in of_notebooks}
-    same = "seeds_max budget_minutes network quantities minutes trainer trainer_layout"
+    same = "seeds_max budget_minutes network quantities minutes trainer trainer_layout keep"
     for name in same.split():
         if (value := getattr(args, name)) is not None:
             settings[name] = value
@@ -179,12 +179,14 @@ def train(args: argparse.Namespace) -> None:
 
 def compress(args: argparse.Namespace) -> None:
     """Compress an ensemble to a model's error."""
-    from surrlab.compression.codecs import codec_class
+    from surrlab.compression.codecs import AUTO, Codec, codec_class
     from surrlab.compression.compress import ratios, search_and_compress
+    from surrlab.compression.race import choose
     from surrlab.compression.tolerances import from_frame
     from surrlab.data.open import open_ensemble
 
-    codec = codec_class(args.codec)
+    if args.codec != AUTO:
+        codec_class(args.codec)  # refuses before any work
     *models, path = (text for text in (args.model, args.path) if text is not None)
     if len(models) == bool(args.errors):
         raise ValueError("name a model or --errors, and the folder of the compressed ensemble")
@@ -199,7 +201,16 @@ def compress(args: argparse.Namespace) -> None:
         folder = _arguments.folder(models[0])
         ensemble = open_ensemble(args.ensemble)
         errors = model_errors(load(folder), ensemble)["model_error"]
-    made = search_and_compress(ensemble, errors * args.factor, path, codec=codec, views=args.views)
+    errors = errors * args.factor
+    codec: type[Codec] | dict[str, type[Codec]]
+    if args.codec == AUTO:
+        codec = choose(ensemble, errors)
+        print("fewest bytes: " + ", ".join(f"{field} {one.name}" for field, one in codec.items()))
+    else:
+        codec = codec_class(args.codec)
+    made = search_and_compress(
+        ensemble, errors, path, codec=codec, views=args.views, keep=args.keep
+    )
     found = ratios(made)
     print(f"{made}: payload {found.payload:.1f}×, files {found.file:.1f}×")
 
@@ -212,6 +223,9 @@ def export(args: argparse.Namespace) -> None:
     made = lay(open_ensemble(args.ensemble), args.path)
     print(f"{args.path}: {made.linked} files linked, {made.written} written ", end="")
     print(f"({made.nbytes / 1e6:.2f} MB)")
+    if made.without:
+        print(f"Not kept in them: {', '.join(made.without)}. A file's <field>_offset, one number")
+        print("for each time, is still to be added to its field.")
     print("A trainer that never heard of the codec needs, in its environment:")
     print('HDF5_PLUGIN_PATH=$(python -c "import hdf5plugin; print(hdf5plugin.PLUGIN_PATH)")')
     print('and xarray, which would take these files for netCDF4\'s, engine="h5netcdf"')
@@ -241,12 +255,12 @@ def bench(args: argparse.Namespace) -> None:
     """Run the notebook on loading."""
     from surrlab import _notebook_runner as notebooks
     from surrlab.data.open import open_ensemble
-    from surrlab.studies import experiments
+    from surrlab.studies import compress_trial_versions
     from surrlab.studies.config import get_preset
 
     get_preset(args.preset)
     ensemble, folder = open_ensemble(args.ensemble), args.results.resolve() / args.preset
-    compressed = args.compressed or experiments.compress_trial_versions(ensemble, folder)
+    compressed = args.compressed or compress_trial_versions(ensemble, folder)
     (notebook,) = _notebooks("6_*.ipynb")
     given = {
         "preset": args.preset,

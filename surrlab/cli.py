@@ -142,7 +142,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SCORE=LOSS",
         help="what counts as harmless, such as l1=3%% or psnr=0.2dB",
     )
-    study.add_argument("--codec", help="zfp, sz3, sperr …")
+    study.add_argument("--codec", help="zfp, sz3, sperr …; auto: by field, what takes least")
+    study.add_argument(
+        "--keep", type=_arguments.names, help="totals that stay exact: mass,momentum_x,momentum_y"
+    )
     study.add_argument(
         "--rule",
         choices=["field", "sample", "fixed"],
@@ -248,12 +251,17 @@ def _parser() -> argparse.ArgumentParser:
         help="on the model error: a safety factor below 1",
     )
     compress.add_argument(
-        "--codec", default="zfp", metavar="NAME", help="zfp, sz3, sperr, bitround …; default: zfp"
+        "--codec", default="zfp", help="zfp, sz3, sperr …; auto: by field, what takes least"
     )
-
+    compress.add_argument(
+        "--keep",
+        type=_arguments.names,
+        default=(),
+        help="totals that stay exact: mass,momentum_x,momentum_y or integral_FIELD",
+    )
     compress.add_argument(
         "--views",
-        type=lambda text: tuple(text.split(",")),
+        type=_arguments.names,
         default=(),
         help="professor: files show LLNL professor's layout, too",
     )

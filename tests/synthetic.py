@@ -177,6 +177,19 @@ def tolerance_table(lengths=(51,) * 12):
     )
 
 
+def race_table(codecs=("zfp", "sz3", "sperr", "bitround"), targets=(0.25, 1.0, 4.0)):
+    rng = np.random.default_rng(2)
+    shape = (len(codecs), len(targets), len(FIELDS))
+    dims = ("codec", "target", "field")
+    ratio = 8 * np.reshape(targets, (-1, 1)) ** 0.5 * np.exp(rng.normal(0, 0.3, shape))
+    columns = {"ratio_file": ratio, "ratio_payload": 1.2 * ratio, "l1": rng.uniform(0.6, 1, shape)}
+    columns["decode_mb_s"] = rng.uniform(100, 700, shape)
+    return xr.Dataset(
+        {name: (dims, values) for name, values in columns.items()},
+        {"codec": list(codecs), "target": list(targets), **field_coords()},
+    )
+
+
 def state_of(low, bound):
     """State of a score from its limits in units of the margin."""
     if low > 1:
@@ -354,6 +367,7 @@ TABLES = {
     "raw_curves": one(evaluation_table(factors=()), 6),
     "generation_loss": generation_table(),
     "thresholds": threshold_table(),
+    "codecs": race_table(),
     "tolerance_search": tolerance_table(),
     "compressed_fields": compressed_table(("density", "energy")),
     "curves": one(evaluation_table(n_lossy=5), 6),

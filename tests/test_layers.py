@@ -46,7 +46,11 @@ HOUSE = {  # wing or single module -> what it may import of surrlab, besides _la
     "cli": "_arguments _commands",
 }
 ONLY_ROOM = {("evaluation", "training"): "evaluate"}  # the other rooms are arrays and statistics
-LATE = {("studies.results", "figures.catalogue")}  # Study.figure("…"), once it is called
+LATE = {
+    ("studies.results", "figures.catalogue"),  # Study.figure("…"), once it is called
+    # The registry of quantities, which stands with the metrics: compress(keep=…), once it is asked.
+    ("compression._totals", "evaluation.quantities"),
+}
 TORCH = ("training", "loading.device")
 TORCH_PACKAGES = {"torch", "lightning_fabric", "safetensors"}
 NOT_IN_METRICS = {"torch", "h5py", "xarray", "pandas"}  # pure functions of arrays

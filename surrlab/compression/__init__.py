@@ -4,7 +4,7 @@ from surrlab._lazy import attach
 
 __all__ = attach(
     __name__,
-    codecs="Codec Raw register_codec codec_class codec_from_config",
+    codecs="Codec Raw register_codec codec_class codec_from_config codecs_by_field",
     **{
         "codecs.bit_round": "BitRound",
         "codecs.sperr": "Sperr",
@@ -15,5 +15,5 @@ __all__ = attach(
     search="find_tolerance find_sample_tolerance",
     tolerances="find_tolerances",
     compress="compress search_and_compress table ratios Ratios",
-    race="race recommend",
+    race="race recommend choose",
 )

@@ -2,6 +2,7 @@ from surrlab.compression.codecs import Codec as Codec
 from surrlab.compression.codecs import Raw as Raw
 from surrlab.compression.codecs import codec_class as codec_class
 from surrlab.compression.codecs import codec_from_config as codec_from_config
+from surrlab.compression.codecs import codecs_by_field as codecs_by_field
 from surrlab.compression.codecs import register_codec as register_codec
 from surrlab.compression.codecs.bit_round import BitRound as BitRound
 from surrlab.compression.codecs.sperr import Sperr as Sperr
@@ -12,6 +13,7 @@ from surrlab.compression.compress import compress as compress
 from surrlab.compression.compress import ratios as ratios
 from surrlab.compression.compress import search_and_compress as search_and_compress
 from surrlab.compression.compress import table as table
+from surrlab.compression.race import choose as choose
 from surrlab.compression.race import race as race
 from surrlab.compression.race import recommend as recommend
 from surrlab.compression.search import find_sample_tolerance as find_sample_tolerance

@@ -19,6 +19,7 @@ from surrlab._files import replacing
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.native import Header, NativeEnsemble
+from surrlab.data.stored import OFFSET, OFFSET_NAMED
 
 VIEWS = ("professor",)
 FIELDS, FILELIST = "fields", "filelist.txt"
@@ -51,6 +52,8 @@ def add_professor(file: h5py.File, header: Header) -> None:
         for source, rows in _parts(file[name]):
             layout[rows, i] = h5py.VirtualSource(".", source.name, source.shape)
     view = file.create_virtual_dataset(FIELDS, layout, fillvalue=np.nan)
+    if without := [name for name in names if OFFSET_NAMED in file[name].attrs]:
+        view.attrs["comment"] = f"to be added: {', '.join(map(OFFSET.format, without))} (time)"
     file["field"] = names
     file["field"].make_scale("field")
     for dim, name in zip(view.dims, ("time", "field", *header.grid.names), strict=True):
@@ -74,11 +77,15 @@ def _parts(dataset: h5py.Dataset) -> list[tuple[h5py.Dataset, list[int] | slice]
 
 
 class Exported(NamedTuple):
-    """What an export took: files that were linked, and files and bytes that were written."""
+    """What an export took: files that were linked, and files and bytes that were written.
+
+    ``without`` names the totals that the exported values do not keep, for lack of their offsets.
+    """
 
     linked: int
     written: int
     nbytes: int
+    without: tuple[str, ...] = ()
 
 
 def export(ensemble: Ensemble, path: str | os.PathLike) -> Exported:
@@ -128,7 +135,8 @@ def export(ensemble: Ensemble, path: str | os.PathLike) -> Exported:
         lines += [f"{file.name} {step}\n" for step in range(len(run.times))]
     with replacing(path / FILELIST) as temporary:
         temporary.write_text("".join(lines))
-    return Exported(linked, written, nbytes)
+    kept = ensemble.metadata.get("request", {}).get("keep", ())
+    return Exported(linked, written, nbytes, tuple(kept))
 
 
 def _shows(stored: Path) -> bool:

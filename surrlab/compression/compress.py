@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -24,12 +24,14 @@ import xarray as xr
 
 from surrlab._hdf5 import naming, new_file, own_dataset
 from surrlab.compression import hdf5_filters
+from surrlab.compression._totals import Totals
 from surrlab.compression._views import add_professor, check_views
-from surrlab.compression.codecs import Codec, Raw
+from surrlab.compression.codecs import Codec, Raw, joined
 from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.search import EncodedField
 from surrlab.compression.tolerances import (
     COLUMNS,
+    Codecs,
     Errors,
     ToleranceSearch,
     as_dataset,
@@ -40,12 +42,16 @@ from surrlab.compression.tolerances import (
 from surrlab.compression.version import Version
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
-from surrlab.data.fields import Field
+from surrlab.data.stored import OFFSET, OFFSET_NAMED, add_offsets, offsets_of
 
 CHUNKS = "_chunks"
 GROUP = "compression"
 """Group of a compressed file that holds its table."""
 _TABLE_TYPES = {"tolerance": "f8", "error": "f8", "max_error": "f8", "nbytes": "u4"}
+
+
+_COMPACT = 1 << 15
+"""Bytes that fit into the header of a dataset, with room to spare."""
 
 
 class Ratios(NamedTuple):
@@ -60,10 +66,11 @@ def compress(
     tolerances: Errors,
     path: str | os.PathLike,
     *,
-    codec: type[Codec] = Zfp,
+    codec: Codecs = Zfp,
     executor: Executor | None = None,
     version: Version | None = None,
     views: tuple[str, ...] = (),
+    keep: Sequence[str] = (),
 ) -> native.NativeEnsemble:
     """Write `ensemble` again with every field within its tolerance.
 
@@ -80,8 +87,8 @@ def compress(
         ``table(other)["tolerance"] / 8``.
     path : path
         Folder of the compressed ensemble.
-    codec : type
-        Makes a codec of a tolerance.
+    codec : type, or mapping of str to type
+        Makes a codec of a tolerance; the same one for all fields, or one for each by name.
     executor : concurrent.futures.Executor, optional
         Where simulations are compressed; by default a pool of processes.
     version : Version, optional
@@ -89,6 +96,11 @@ def compress(
     views : tuple of str
         ``"professor"``: files show ``fields`` (time, field, *axes), too, as LLNL's trainer reads
         them, for a few kilobytes each.
+    keep : sequence of str
+        Totals that stay exact, to `_totals.EXACT`: names of quantities that are linear in a field
+        of their own, as in ``("mass", "momentum_x", "momentum_y")``. The field gets an offset for
+        each time, ``<field>_offset`` in the file, which `Ensemble.read` and the loader add. Its
+        L-infinity bound grows by the offset, which is no more than its mean error.
 
     Raises
     ------
@@ -96,14 +108,14 @@ def compress(
         If the folder holds anything but this very ensemble, or a part of it.
     KeyError, ValueError
         If the tolerances do not fit the ensemble, or one is negative or not finite, or a field
-        holds NaN or Inf (named).
+        holds NaN or Inf (named); or a total is not known, or cannot be kept.
     OSError
         If a field cannot be written, or does not come back from its file within its tolerance.
     """
     bounds = broadcast_to_ensemble(tolerances, ensemble, "tolerance")
     encode = ToleranceSearch.of(ensemble, "fixed", [1.0] * len(ensemble.fields), codec)
     request = {"tolerances": _hash(bounds), **_named(version)}
-    return _build(ensemble, path, request, bounds, encode, executor, views)
+    return _build(ensemble, path, request, bounds, encode, executor, views, keep)
 
 
 def search_and_compress(
@@ -113,21 +125,22 @@ def search_and_compress(
     *,
     rule: str = "field",
     scale: Sequence[float] | None = None,
-    codec: type[Codec] = Zfp,
+    codec: Codecs = Zfp,
     executor: Executor | None = None,
     version: Version | None = None,
     views: tuple[str, ...] = (),
+    keep: Sequence[str] = (),
 ) -> native.NativeEnsemble:
     """Find every field's tolerance with Algorithm 1 and store the streams that the search ends on.
 
-    Parameters are those of `tolerances.find_tolerances`; `path`, resuming and errors those of
-    `compress`. `table` returns what was found.
+    Parameters are those of `tolerances.find_tolerances`; `path`, `keep`, resuming and errors
+    those of `compress`. `table` returns what was found.
     """
     encode = ToleranceSearch.of(ensemble, rule, scale, codec)
     errors = broadcast_to_ensemble(model_errors, ensemble, "model error")
     request = {"model_errors": _hash(errors), "rule": rule, "scale": encode.scale}
     request |= _named(version)
-    return _build(ensemble, path, request, errors, encode, executor, views)
+    return _build(ensemble, path, request, errors, encode, executor, views, keep)
 
 
 def table(ensemble: Ensemble) -> xr.Dataset:
@@ -137,7 +150,8 @@ def table(ensemble: Ensemble) -> xr.Dataset:
     -------
     Dataset
         ``tolerance``, ``error`` (L1), ``max_error`` in the fields' units, ``nbytes`` of the
-        stream and ``n_encodes``, the encodings that it took to find it.
+        stream and ``n_encodes``, the encodings that it took to find it; where totals were kept
+        also ``offset``, by which ``max_error`` may exceed the tolerance.
 
     Raises
     ------
@@ -146,7 +160,7 @@ def table(ensemble: Ensemble) -> xr.Dataset:
     """
     if not isinstance(ensemble, native.NativeEnsemble):
         raise ValueError(f"{ensemble.name} is not compressed: surrlab did not write it")
-    rows = {}
+    rows, offsets = {}, []
     for simulation in ensemble.simulations:
         with h5py.File(ensemble.file(simulation), "r") as file:
             if GROUP not in file:
@@ -154,7 +168,13 @@ def table(ensemble: Ensemble) -> xr.Dataset:
             with naming(file, GROUP):
                 columns = [own_dataset(file, f"{GROUP}/{column}")[:] for column in COLUMNS]
             rows[simulation] = np.stack(columns, axis=-1)
-    return as_dataset(ensemble, rows)
+            n = len(columns[0])
+            each = [offsets_of(file, name, n) for name in ensemble.field_names]
+            offsets.append([np.zeros(n, "f4") if one is None else one for one in each])
+    found = as_dataset(ensemble, rows)
+    if ensemble.metadata["request"].get("keep"):
+        found["offset"] = ("sample", "field"), np.concatenate(offsets, axis=1).T.astype(float)
+    return found
 
 
 def ratios(ensemble: Ensemble) -> Ratios:
@@ -180,18 +200,21 @@ def _build(
     encode: ToleranceSearch,
     executor: Executor | None,
     views: tuple[str, ...],
+    keep: Sequence[str],
 ) -> native.NativeEnsemble:
     """Compress in parallel over simulations; `encode` goes by `values` (n_samples, n_fields)."""
     check_views(views, native.Header.of(ensemble))
+    totals = Totals.of(ensemble, keep)
     request |= {"views": list(views)} if views else {}
+    request |= {"keep": list(keep)} if keep else {}
     writers = {
-        s: partial(_write, ensemble.select([s]), encode, values[ensemble.of(s)], views)
+        s: partial(_write, ensemble.select([s]), encode, values[ensemble.of(s)], totals, views)
         for s in ensemble.simulations
     }
     return native.build(
         path,
         native.Header.of(ensemble),
-        request | {"source": ensemble.digest, "codec": encode.codec.name},
+        request | {"source": ensemble.digest, "codec": joined(encode.codecs)},
         dict(zip(ensemble.simulations, ensemble.runs, strict=True)),
         writers,
         executor=executor,
@@ -203,6 +226,7 @@ def _write(
     ensemble: Ensemble,
     encode: ToleranceSearch,
     values: np.ndarray,
+    totals: Totals,
     views: tuple[str, ...],
     path: Path,
 ) -> None:
@@ -210,16 +234,19 @@ def _write(
     (run,), header = ensemble.runs, native.Header.of(ensemble)
     samples = read_finite(ensemble, run.simulation)
     encoded = encode(samples, values)
+    if totals.quantities:
+        encoded = totals.keep(ensemble, samples, encoded, encode, values)
     with new_file(path) as file:
         native.describe(file, header, run)
         for i, field in enumerate(header.fields):
             column = [row[i] for row in encoded]
             dataset = _write_field(file, field.name, column, samples[:, i])
             native.label_axes(file, dataset, field, header.grid)
+            _write_offsets(file, dataset, column)
         _write_table(file, as_rows(encoded))
         if views:
             add_professor(file, header)
-    _verify(path, run.simulation, header.fields, samples, encoded)
+    _verify(path, ensemble, samples, encoded, totals)
 
 
 def _write_field(
@@ -264,6 +291,22 @@ def _write_class(
     return dataset
 
 
+def _write_offsets(file: h5py.File, dataset: h5py.Dataset, encoded: list[EncodedField]) -> None:
+    """Store what is to be added to a field at each time, if anything is."""
+    offsets = np.array([one.offset for one in encoded], np.float32)
+    if not offsets.any():
+        return
+    name = OFFSET.format(dataset.name.strip("/"))
+    options: dict[str, Any] = {"chunks": offsets.shape, "fletcher32": True}
+    if offsets.nbytes < _COMPACT:  # within the header, under its checksum: half a kilobyte less
+        options = {"dcpl": h5py.h5p.create(h5py.h5p.DATASET_CREATE)}
+        options["dcpl"].set_layout(h5py.h5d.COMPACT)
+    stored = file.create_dataset(name, data=offsets, **options)
+    stored.attrs["units"] = dataset.attrs["units"]
+    stored.dims[0].attach_scale(file["time"])
+    dataset.attrs[OFFSET_NAMED] = name
+
+
 def _coded(encoded: list[EncodedField]) -> list[Codec]:
     return [one.codec for one in encoded if not isinstance(one.codec, Raw)]
 
@@ -288,27 +331,38 @@ def _write_table(file: h5py.File, rows: np.ndarray) -> None:
 
 def _verify(
     path: Path,
-    simulation: int,
-    fields: Sequence[Field],
+    ensemble: Ensemble,
     samples: np.ndarray,
     encoded: list[list[EncodedField]],
+    totals: Totals,
 ) -> None:
     """Read the closed file back as any HDF5 program would, and hold it against its source.
 
     The handle that wrote would answer from its cache, with the raw values.
     """
+    where = f"{path}: simulation {ensemble.simulations[0]}"
+    stored = []
     with h5py.File(path, "r") as file:
-        for i, field in enumerate(fields):
-            for step, back in enumerate(file[field.name][:]):
+        for i, name in enumerate(ensemble.field_names):
+            values = file[name][:]
+            if (offsets := offsets_of(file, name, len(values))) is not None:
+                add_offsets(values, offsets)
+            for step, back in enumerate(values):
                 promised = encoded[step][i]
                 error = np.abs(np.subtract(back, samples[step, i], dtype=np.float64))
                 if not (
-                    error.max() <= promised.tolerance
+                    error.max() <= promised.bound
                     and math.isclose(error.mean(), promised.error, rel_tol=1e-9)
                 ):
                     raise OSError(
-                        f"{path}: simulation {simulation}, time {step}, field {field.name} came "
-                        f"back with errors up to {error.max():.6g} and {error.mean():.6g} in the "
-                        f"mean, where tolerance {promised.tolerance:.6g} and mean error "
-                        f"{promised.error:.6g} were promised; nothing was kept"
+                        f"{where}, time {step}, field {name} came back with errors up to "
+                        f"{error.max():.6g} and {error.mean():.6g} in the mean, where tolerance "
+                        f"{promised.bound:.6g} and mean error {promised.error:.6g} were promised; "
+                        "nothing was kept"
                     )
+            if totals.quantities:
+                stored.append(values)
+    for step, fields in enumerate(zip(*stored, strict=True)):
+        missing = totals.offsets(ensemble, samples[step], np.stack(fields))
+        if missing is None or missing.any():
+            raise OSError(f"{where}, time {step}: totals came back changed; nothing was kept")

@@ -39,6 +39,8 @@ class EncodedField:
         The encoded field.
     n_encodes : int
         How often the field was encoded until this one was found.
+    offset : float
+        What is added to the decoded field so that a total is exact; errors are those after it.
     """
 
     codec: Codec
@@ -46,11 +48,17 @@ class EncodedField:
     max_error: float
     stream: bytes = field(repr=False)
     n_encodes: int = 1
+    offset: float = 0.0
 
     @property
     def tolerance(self) -> float:
         """Of the codec, in the field's unit; 0 for lossless."""
         return self.codec.tolerance
+
+    @property
+    def bound(self) -> float:
+        """Largest possible error: the tolerance, and what an offset adds to it."""
+        return self.tolerance + abs(self.offset)
 
     @property
     def nbytes(self) -> int:

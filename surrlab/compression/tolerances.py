@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from surrlab import _parallel
-from surrlab.compression.codecs import Codec
+from surrlab.compression.codecs import Codec, joined
 from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.search import (
     EncodedField,
@@ -31,6 +31,9 @@ from surrlab.data.fields import check_values
 
 Errors: TypeAlias = xr.DataArray | pd.DataFrame | pd.Series | float
 """Numbers by sample and field, as `broadcast_to_ensemble` takes them."""
+
+Codecs: TypeAlias = type[Codec] | Mapping[str, type[Codec]]
+"""One codec for all fields, or one for each by its name."""
 
 COLUMNS = {
     "tolerance": np.float64,
@@ -54,17 +57,17 @@ class ToleranceSearch:
     scale : tuple of float
         What each field is divided by (``"sample"``), or the unit in which its tolerances are given
         (``"fixed"``): its standard deviation. ``"field"`` has ones.
-    codec : type
-        Makes a codec of a tolerance.
+    codecs : tuple of type
+        Each makes a codec of a tolerance, for one field.
     """
 
     rule: str
     scale: tuple[float, ...]
-    codec: type[Codec]
+    codecs: tuple[type[Codec], ...]
 
     @classmethod
     def of(
-        cls, ensemble: Ensemble, rule: str, scale: Sequence[float] | None, codec: type[Codec]
+        cls, ensemble: Ensemble, rule: str, scale: Sequence[float] | None, codec: Codecs
     ) -> ToleranceSearch:
         """Check that rule and scale go together, and with the ensemble."""
         if rule not in RULES:
@@ -75,7 +78,15 @@ class ToleranceSearch:
                 "deviation over the training data; rule 'field' takes none"
             )
         n = len(ensemble.fields)
-        return cls(rule, (1.0,) * n if scale is None else positive_scale(scale, n), codec)
+        if not isinstance(codec, Mapping):
+            codecs = (codec,) * n
+        else:
+            if missing := [name for name in ensemble.field_names if name not in codec]:
+                raise ValueError(f"there is no codec for the field {missing[0]!r}")
+            codecs = tuple(codec[name] for name in ensemble.field_names)
+        if rule == "sample" and len(set(codecs)) > 1:
+            raise ValueError(f"rule 'sample' takes one codec for all fields, not {joined(codecs)}")
+        return cls(rule, (1.0,) * n if scale is None else positive_scale(scale, n), codecs)
 
     def __call__(self, samples: np.ndarray, values: np.ndarray) -> list[list[EncodedField]]:
         """Encode samples (T, n_fields, *shape) by model errors or tolerances (T, n_fields).
@@ -89,7 +100,7 @@ class ToleranceSearch:
         scale = np.array(self.scale)
         if self.rule == "fixed":
             return [
-                [self._within(field, bound) for field, bound in zip(sample, row, strict=True)]
+                list(map(_within, sample, self.codecs, row))
                 for sample, row in zip(samples, values * scale, strict=True)
             ]
         groups = [[i] for i in range(n)] if self.rule == "field" else [list(range(n))]
@@ -100,18 +111,29 @@ class ToleranceSearch:
             for g, group in enumerate(groups):
                 error = float(np.mean(row[group] / scale[group]))
                 guess = slope[g] * error or None
+                codec = self.codecs[group[0]]
                 found = find_sample_tolerance(
-                    sample[group], error, self.codec, scale=scale[group].tolist(), guess=guess
+                    sample[group], error, codec, scale=scale[group].tolist(), guess=guess
                 )
                 slope[g] = found.tolerance / found.error if found.error else 0.0
                 encoded[-1] += found.fields
         return encoded
 
-    def _within(self, field: np.ndarray, bound: float) -> EncodedField:
-        encoded = measure(field, self.codec(bound) if bound else self.codec.lossless())
-        if encoded.max_error > encoded.tolerance:  # finer than the codec can keep
-            encoded = measure(field, self.codec.lossless())
-        return encoded
+    def holds(self, encoded: Sequence[EncodedField], values: np.ndarray) -> bool:
+        """Whether a sample's mean errors are within the model errors (n_fields,) of its rule."""
+        if self.rule == "fixed":
+            return True
+        errors = np.array([f.error for f in encoded])
+        if self.rule == "field":
+            return bool((errors <= values).all())
+        return bool((errors / self.scale).mean() <= (values / self.scale).mean())
+
+
+def _within(field: np.ndarray, codec: type[Codec], bound: float) -> EncodedField:
+    encoded = measure(field, codec(bound) if bound else codec.lossless())
+    if encoded.max_error > encoded.tolerance:  # finer than the codec can keep
+        encoded = measure(field, codec.lossless())
+    return encoded
 
 
 def find_tolerances(
@@ -120,7 +142,7 @@ def find_tolerances(
     *,
     rule: str = "field",
     scale: Sequence[float] | None = None,
-    codec: type[Codec] = Zfp,
+    codec: Codecs = Zfp,
     executor: Executor | None = None,
 ) -> xr.Dataset:
     """Search every sample of an ensemble, in parallel over simulations; store nothing.
@@ -136,8 +158,8 @@ def find_tolerances(
         As in `ToleranceSearch`. A sample's model error is the mean over fields of error / scale.
     scale : sequence of float
         For ``"sample"`` and ``"fixed"``: the standard deviation of each field, for example.
-    codec : type
-        Makes a codec of a tolerance.
+    codec : type, or mapping of str to type
+        Makes a codec of a tolerance; the same one for all fields, or one for each by name.
     executor : concurrent.futures.Executor, optional
         Where the search runs; by default a pool of processes.
 

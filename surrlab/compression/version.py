@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any, ClassVar
 
 from surrlab._text import version_label
+from surrlab.compression.codecs import BETWEEN
 
 RULES = ("field", "sample", "fixed")
 """How tolerances are chosen: Algorithm 1 per field, per sample (as printed), or fixed."""
@@ -20,17 +21,20 @@ class Version:
     Parameters
     ----------
     codec : str
-        Name of the codec, as its ``config()["codec"]`` says it.
+        Name of the codec, as its ``config()["codec"]`` says it; of several, one for each field,
+        joined by ``+``.
     rule : {"field", "sample", "fixed"}
         How tolerances are chosen; ``"fixed"``: in standard deviations of each field.
     factor : float
         What the tolerances are multiplied by; for ``"fixed"`` the tolerance itself.
+    keep : tuple of str
+        Names of the totals that stay exact, as `compress` takes them.
 
     Raises
     ------
     ValueError
-        If there is no such rule, the factor is not a finite number above 0, or the codec's name
-        does not suit a folder.
+        If there is no such rule, the factor is not a finite number above 0, or the name of the
+        codec or of a total does not suit a folder.
 
     Examples
     --------
@@ -44,14 +48,21 @@ class Version:
     codec: str
     rule: str
     factor: float
+    keep: tuple[str, ...] = ()
 
     raw: ClassVar[Version]
 
     def __post_init__(self):
         if self.codec == "raw":
-            if self.rule or self.factor:
+            if self.rule or self.factor or self.keep:
                 raise ValueError(f"raw data have no rule {self.rule!r}, and no {self.factor}")
             return
+        if isinstance(self.keep, str):
+            raise ValueError(f"keep holds names of totals; it is not a name itself: {self.keep!r}")
+        object.__setattr__(self, "keep", tuple(self.keep))
+        for name in self.keep:
+            if not re.fullmatch(r"[\w.:+-]+", name) or self.keep.count(name) > 1:
+                raise ValueError(f"a total that is kept has a name, once, not {name!r}")
         if not re.fullmatch(r"[\w.+-]+", self.codec):
             raise ValueError(f"a codec has a name without spaces, not {self.codec!r}")
         if self.rule not in RULES:
@@ -73,28 +84,35 @@ class Version:
         rule = "" if self.rule == "field" else f"{self.rule} "
         fraction = Fraction(self.factor).limit_denominator(1000)
         exact = str(fraction) if float(fraction) == self.factor else repr(self.factor)
-        return f"{self.codec} {rule}×{exact}"
+        return f"{self.codec} {rule}×{exact}{self._kept(' keeping ', ', ')}"
+
+    def _kept(self, before: str, between: str) -> str:
+        return before + between.join(self.keep) if self.keep else ""
 
     @property
     def folder(self) -> str:
         """Name of its folder among a study's compressed ensembles."""
-        return f"{self.codec}-{self.rule}-x{self.factor!r}"
+        return f"{self.codec}-{self.rule}-x{self.factor!r}{self._kept('-keep-', '-')}"
 
     def label(self, ratio: float) -> str:
         """What figures call it, given its payload ratio."""
         if self.is_raw:
             return "raw"
-        codec = "" if self.codec == "zfp" else self.codec
-        return version_label(ratio, self.factor, self.rule, codec)
+        codec = "codecs by field" if BETWEEN in self.codec else self.codec
+        codec = "" if codec == "zfp" else codec
+        label = version_label(ratio, self.factor, self.rule, codec)
+        return label.removesuffix(")") + ", totals kept)" if self.keep else label
 
     def config(self) -> dict[str, Any]:
         """Return the version as JSON; `from_config` rebuilds it."""
-        return {"codec": self.codec, "rule": self.rule, "factor": self.factor}
+        kept = {"keep": list(self.keep)} if self.keep else {}
+        return {"codec": self.codec, "rule": self.rule, "factor": self.factor, **kept}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Version:
         """Return the version whose `config` this is."""
-        return cls(config["codec"], config["rule"], config["factor"])
+        keep = tuple(config.get("keep", ()))
+        return cls(config["codec"], config["rule"], config["factor"], keep)
 
 
 RAW = Version("raw", "", 0.0)

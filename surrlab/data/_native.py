@@ -18,7 +18,14 @@ from surrlab._files import DamagedError, check_file, check_types, read_json, sha
 from surrlab._hdf5 import own_dataset
 from surrlab.data.ensemble import Ensemble, Run
 from surrlab.data.fields import StoredChunk, check_values
-from surrlab.data.stored import FORMAT, Header, locate
+from surrlab.data.stored import (
+    FORMAT,
+    Header,
+    add_offsets,
+    locate,
+    missing_filters,
+    offsets_of,
+)
 
 MANIFEST = "ensemble.json"
 REQUEST = "request.json"
@@ -106,8 +113,16 @@ class NativeEnsemble(Ensemble):
                 dataset = self._dataset(file, name, simulation)
                 try:
                     fills[name] = _fills(dataset)
-                    arrays.append(dataset[step])
+                    values, n = dataset[step], len(self.run(simulation).times)
+                    if (offsets := offsets_of(file, name, n)) is not None:
+                        add_offsets(values, offsets[step])
+                    arrays.append(values)
                 except (OSError, RuntimeError, KeyError) as error:
+                    if lacking := missing_filters(dataset):
+                        raise OSError(
+                            f"{path}: field {name} needs the HDF5 filter {' and '.join(lacking)}, "
+                            "which this machine lacks: pip install --upgrade hdf5plugin"
+                        ) from error
                     raise _damaged(f"{path}: field {name}, time {when}: {error}") from error
         samples = np.stack(arrays, axis=-1 - self.grid.ndim).astype(self.dtype, copy=False)
         several = samples if samples.ndim > len(self.sample_shape) else samples[None]
@@ -134,8 +149,10 @@ class NativeEnsemble(Ensemble):
                 dataset = self._dataset(opened, name, run.simulation)
                 if _fills(dataset):
                     raise ValueError(f"{name} may hold fill values; Ensemble.read refuses them")
+                shifts = offsets_of(opened, name, len(run.times))
                 for step, offset, nbytes, filters in locate(dataset, self.dtype):
-                    yield StoredChunk(start + step, i, offset, nbytes, filters)
+                    shift = 0.0 if shifts is None else float(shifts[step])
+                    yield StoredChunk(start + step, i, offset, nbytes, filters, shift)
 
     def verify(self) -> None:
         """Read every file and compare its SHA-256 with the manifest.

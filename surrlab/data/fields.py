@@ -305,6 +305,8 @@ class StoredChunk(NamedTuple):
         Where its bytes begin in the file, and how many there are, a checksum included.
     filters : tuple
         What they passed through; none for raw bytes.
+    shift : float
+        What is added to each value once it is decoded, in the field's unit.
     """
 
     sample: int
@@ -312,6 +314,7 @@ class StoredChunk(NamedTuple):
     offset: int
     nbytes: int
     filters: Filters
+    shift: float = 0.0
 
 
 def check_values(

@@ -10,7 +10,8 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from surrlab._hdf5 import new_file
+from surrlab._files import DamagedError
+from surrlab._hdf5 import new_file, own_dataset
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.fields import (  # noqa: F401
     Field,
@@ -24,6 +25,37 @@ from surrlab.data.fields import (  # noqa: F401
 FORMAT = "surrlab-ensemble/2"
 TAKEN = ("sample", "simulation", "step", "time", "field", "input", "inputs")
 """What neither fields nor axes may be called: files and tables have them already."""
+
+
+OFFSET = "{}_offset"
+"""Name of the dataset ``(time,)`` of what is to be added to the stored values of a field."""
+OFFSET_NAMED = "offset_variable"
+"""Attribute of such a field that names that dataset."""
+
+
+def offsets_of(file: h5py.File, field: str, n: int) -> np.ndarray | None:
+    """What is to be added to the stored values of a field at each of n times; None if nothing is.
+
+    Raises
+    ------
+    DamagedError
+        If they are not n finite numbers.
+    """
+    if OFFSET_NAMED not in file[field].attrs:
+        return None
+    name = OFFSET.format(field)
+    values = own_dataset(file, name)[()]
+    if values.shape != (n,) or values.dtype != np.float32 or not np.isfinite(values).all():
+        raise DamagedError(
+            f"{file.filename}: {name} is {values.shape} {values.dtype}, not {n} finite float32"
+        )
+    return values
+
+
+def add_offsets(values: np.ndarray, offsets: np.ndarray) -> None:
+    """Add to fields (…, *grid.shape), in place, the offset of each (…)."""
+    added = np.reshape(offsets, np.shape(offsets) + (1,) * (values.ndim - np.ndim(offsets)))
+    np.add(values, added, out=values, where=added != 0)  # -0.0 stays what it is
 
 
 def locate(
@@ -125,6 +157,19 @@ def filters_of(dataset: h5py.Dataset, mask: int = 0) -> Filters:
         for i, (number, _, options, _) in enumerate(each)
         if not mask >> i & 1
     )
+
+
+def missing_filters(dataset: h5py.Dataset) -> list[str]:
+    """Names and numbers of the filters that a dataset needs and HDF5 does not find here."""
+    sources = dataset.virtual_sources() if dataset.is_virtual else ()
+    parts = [dataset.file[part.dset_name] for part in sources] or [dataset]
+    pipelines = [part.id.get_create_plist() for part in parts]
+    each = {p.get_filter(i)[::3] for p in pipelines for i in range(p.get_nfilters())}
+    return [
+        f"{name.decode().partition(':')[0]} (number {number})"
+        for number, name in sorted(each)
+        if not h5py.h5z.filter_avail(number)
+    ]
 
 
 def _planes(space: h5py.h5s.SpaceID, dataset: h5py.Dataset, n_lead: int) -> list[int]:

@@ -37,6 +37,8 @@ class Quantity:
         ``(..., *grid.shape)``, the simulation's parameters and the benchmark's constants by name.
     better : {"lower", "higher"}
         Direction of the error's score.
+    linear_in : str
+        Field in which it is linear, given the others: `compress(keep=…)` can then keep it exactly.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Quantity:
     unit: str
     function: Callable[[Fields, Numbers, Numbers, Grid], np.ndarray]
     better: str = "lower"
+    linear_in: str = ""
 
 
 _QUANTITIES: dict[str, Quantity] = {}
@@ -104,7 +107,8 @@ def _quantities(name: str, ensemble: Ensemble) -> list[Quantity]:
     if name.startswith(INTEGRAL) and field in ensemble.field_names:
         one = ensemble.fields[ensemble.index(field)]
         unit = " ".join(u for u in (one.unit, _volume_unit(ensemble.grid)) if u != "1") or "1"
-        return [Quantity(name, f"integral of {one.label}", unit, partial(_integral, field))]
+        whole = partial(_integral, field)
+        return [Quantity(name, f"integral of {one.label}", unit, whole, linear_in=field)]
     raise KeyError(
         f"{ensemble.name} names the quantity {name!r}, which nobody registered; there are "
         f"{', '.join(_QUANTITIES)}, and {INTEGRAL}<field> of {', '.join(ensemble.field_names)}"
@@ -240,13 +244,29 @@ def _jet_length(fields, parameters, constants, grid):
 
 
 for _one in (
-    Quantity("mass", "total mass", "g/cm", _mass),
-    Quantity("momentum_x", "total x-momentum", "g/{time}", partial(_momentum, 0)),
-    Quantity("momentum_y", "total y-momentum", "g/{time}", partial(_momentum, 1)),
+    Quantity("mass", "total mass", "g/cm", _mass, linear_in="density"),
+    *(
+        Quantity(
+            f"momentum_{axis}",
+            f"total {axis}-momentum",
+            "g/{time}",
+            partial(_momentum, component),
+            linear_in=f"velocity_{axis}",
+        )
+        for component, axis in enumerate("xy")
+    ),
     Quantity("thickness", "mixing-layer thickness", "cm", _thickness),
-    Quantity("copper_mass", "mass of copper", "g/cm", _copper_mass),
-    Quantity("copper_momentum_x", "x-momentum of copper", "g/{time}", partial(_copper_momentum, 0)),
-    Quantity("copper_momentum_y", "y-momentum of copper", "g/{time}", partial(_copper_momentum, 1)),
+    Quantity("copper_mass", "mass of copper", "g/cm", _copper_mass, linear_in="density"),
+    *(
+        Quantity(
+            f"copper_momentum_{axis}",
+            f"{axis}-momentum of copper",
+            "g/{time}",
+            partial(_copper_momentum, component),
+            linear_in=f"velocity_{axis}",
+        )
+        for component, axis in enumerate("xy")
+    ),
     Quantity("jet_length", "jet length", "cm", _jet_length),
 ):
     register_quantity(_one)

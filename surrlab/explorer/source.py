@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surrlab.compression.codecs import Codec, codec_class
+from surrlab.compression.codecs import Codec, codecs_by_field
 from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.compress import Ratios, ratios, table
 from surrlab.compression.search import find_tolerance
@@ -78,7 +78,7 @@ class StoredVersion:
     def order(self) -> tuple:
         """Sorts versions from the least compressed; unknown ones last."""
         one = self.version
-        return (0, one.codec, one.rule, one.factor) if one else (1, self.name)
+        return (0, one.codec, one.rule, one.factor, one.keep) if one else (1, self.name)
 
     @functools.cached_property
     def ratios(self) -> Ratios:
@@ -174,11 +174,10 @@ class ResultsView:
         low, high = self._samples.limits(simulation, name)
         return high - low
 
-    @property
-    def codec(self) -> type[Codec]:
-        """Class of the codec: that of the stored versions, zfp where there are none."""
+    def codec(self, name: str) -> type[Codec]:
+        """Class of a field's codec: that of the stored versions, zfp where there are none."""
         named = [one.version.codec for one in self.stored if one.version]
-        return codec_class(named[0]) if named else Zfp
+        return codecs_by_field(named[0], self.truth.field_names)[name] if named else Zfp
 
     def tolerances(self, simulation: int, step: int, name: str) -> dict[Version, float]:
         """Tolerance of a field in each stored version; a factor of 1 is Algorithm 1's own choice.
@@ -194,8 +193,10 @@ class ResultsView:
         error = self.model_error(simulation, step, name)
         if error is not None and not any(is_algorithm_1(version) for version in bounds):
             values = self._samples.read(simulation, step)[place]
-            chosen = Version(self.codec.name, "field", 1.0)
-            bounds[chosen] = find_tolerance(values, error, self.codec).tolerance
+            codec = self.codec(name)
+            bounds[Version(codec.name, "field", 1.0)] = find_tolerance(
+                values, error, codec
+            ).tolerance
         return bounds
 
     def _table(self, version: StoredVersion, simulation: int) -> np.ndarray:
@@ -254,7 +255,7 @@ class ResultsView:
             for one in self.stored
             if simulation in one.ensemble.simulations
         ]
-        codecs = codecs_for(self.codec, *limits, anchor, max(coarsest, default=0.0))
+        codecs = codecs_for(self.codec(name), *limits, anchor, max(coarsest, default=0.0))
         key = (simulation, step, name)
         return FieldSettings(field, codecs, tolerances, self._samples.cache, key)
 

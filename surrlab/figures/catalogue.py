@@ -40,6 +40,7 @@ FIGURES = {
     "generation_loss": FigureSpec("generation_loss", "3_generation_loss", data.generation_loss),
     "thresholds": FigureSpec("thresholds", "4_tolerance_search", data.thresholds),
     "compressed": FigureSpec("compressed_fields", "4_tolerance_search", images.compressed),
+    "codecs": FigureSpec("codecs", "4_tolerance_search", data.codecs),
     "tolerances": FigureSpec("tolerance_search", "4_tolerance_search", data.tolerances),
     "momentum_band_lossy": FigureSpec("curves", "5_lossy_training", _of_one(models.momentum_band)),
     "totals": FigureSpec("curves", "5_lossy_training", _of_one(models.totals)),

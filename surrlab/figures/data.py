@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from surrlab._text import percent, sentence, times, with_unit
+from surrlab._text import listing, percent, sentence, times, with_unit
 from surrlab.figures import style
-from surrlab.figures.style import add_caption, field_styles, subplots
+from surrlab.figures.style import add_caption, field_styles, subplot_grid, subplots
 
 
 def generation_loss(evaluation: xr.Dataset) -> Figure:
@@ -90,6 +90,57 @@ def _pooled_ratio(table: xr.Dataset, bound: xr.DataArray) -> float:
     """
     ratio = table["ratio"].where(table["error"].fillna(0) <= bound).max("setting").fillna(1)
     return float(1 / (1 / ratio).mean())
+
+
+def codecs(table: xr.Dataset) -> Figure:
+    """Rate against distortion of every codec, by field and together.
+
+    Parameters
+    ----------
+    table : Dataset
+        ``ratio_file``, ``l1`` and ``decode_mb_s`` (codec, target, field); ``target``, the allowed
+        L1 as part of the model's, of which ``l1`` is the part that was used. NaN: refused.
+    """
+    names, labels = table["codec"].values.tolist(), table["label"].values.tolist()
+    nbytes = 1 / table["ratio_file"]  # fields are equally large
+    pooled = [
+        (labels[i], nbytes.isel(field=i), table["l1"].isel(field=i)) for i in range(len(labels))
+    ]
+    pooled.append(("all fields", nbytes.mean("field", skipna=False), table["l1"].mean("field")))
+    title = "How many times smaller on disk, with how much error? Every codec on your own fields"
+    figure, axes = subplot_grid(title, 2.7, len(pooled))
+    for ax, (label, parts, used) in zip(axes, pooled, strict=True):
+        for k, (name, look) in enumerate(zip(names, field_styles(len(names)), strict=True)):
+            error = (used * table["target"]).sel(codec=name)
+            marker = style.MARKERS[k % len(style.MARKERS)]
+            ax.plot(error, 1 / parts.sel(codec=name), marker=marker, ms=4, label=name, **look)
+        ax.axvline(1, color="black", lw=1.0, label="model error")
+        ax.set_xscale("log", base=2)
+        ax.set_yscale("log", base=2)
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_major_formatter("{x:g}×")
+        ax.set_title(label, fontsize=10)
+        ax.set_xlabel("L1 error / model error", fontsize=9)
+        ax.set_ylabel("ratio on disk", fontsize=9)
+    at = int(np.abs(np.log(table["target"].values)).argmin())
+    one, speed = (
+        nbytes.isel(target=at),
+        1 / (1 / table["decode_mb_s"].isel(target=at)).mean("field"),
+    )
+    best = [names[int(i)] for i in one.fillna(np.inf).argmin("codec").values]
+    gains = {name: f"{float(1 / one.sel(codec=name).mean()):.1f}×" for name in names}
+    gains = {
+        name: f"{gain}, {float(speed.sel(codec=name)):.0f} MB/s"
+        for name, gain in gains.items()
+        if gain != "nan×"
+    }
+    winners = listing(dict(zip(labels, best, strict=True)))
+    share = float(table["target"][at])
+    caption = (
+        f"At {'' if share == 1 else f'{share:g} of '}the model's own error all fields together "
+        f"shrink, and are decoded on one core: {listing(gains)}. Fewest bytes on disk: {winners}."
+    )
+    return add_caption(figure, caption, columns=len(names) + 1)
 
 
 def tolerances(table: xr.Dataset) -> Figure:

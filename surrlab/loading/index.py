@@ -20,13 +20,13 @@ from surrlab.data.ensemble import Ensemble
 from surrlab.data.native import MANIFEST
 
 CACHE = "chunks.npz"
-_FORMAT = "surrlab-chunks/2"
-_STORED = [("offset", "i8"), ("nbytes", "i8"), ("encoding", "u2")]
+_FORMAT = "surrlab-chunks/3"
+_STORED = [("offset", "i8"), ("nbytes", "i8"), ("encoding", "u2"), ("shift", "f4")]
 _ENTRY = np.dtype([("file", "i4"), *_STORED])
 _ROW = np.dtype([("simulation", "i8"), ("step", "i8"), ("field", "i4"), *_STORED])
 _ARRAYS = ("rows", "paths", "stats", "counts")
-_PLACES = ("file", "offset", "nbytes", "encoding")
-_CHUNK = np.dtype([(name, "i8") for name in (*_PLACES, "slot", "entry")])
+_PLACES = ("file", "offset", "nbytes", "encoding", "shift")
+_CHUNK = np.dtype([(name, "i8") for name in (*_PLACES[:-1], "slot", "entry")] + [("shift", "f4")])
 
 Encoding = tuple[Codec, bool]
 """Codec of a chunk, and whether four bytes of a fletcher32 checksum follow the stream."""
@@ -95,8 +95,8 @@ class ChunkIndex:
         -------
         structured array (b * n_fields,)
             ``file``, the position in `paths`; ``offset`` and ``nbytes`` there; ``encoding``, the
-            position in `encodings`; ``slot``, where the field goes in an array (samples, fields);
-            and ``entry``, which `name` understands.
+            position in `encodings`; ``shift``, what is added to the values; ``slot``, where the
+            field goes in an array (samples, fields); and ``entry``, which `name` understands.
         """
         n = len(self.field_names)
         found = self._entries[samples].reshape(-1)
@@ -131,7 +131,7 @@ class ChunkIndex:
         """Put the rows of a file where they belong."""
         entries = np.zeros(len(rows), _ENTRY)
         entries["file"] = file
-        for name in ("offset", "nbytes", "encoding"):
+        for name, _ in _STORED:
             entries[name] = rows[name]
         self._entries[samples, rows["field"]] = entries
 
@@ -150,7 +150,8 @@ class ChunkIndex:
         path = self.paths[file]
         try:
             stored = list(ensemble.chunks(path))
-            encodings = {filters: hdf5_filters.codec_of(filters) for *_, filters in stored}
+            filters = {chunk.filters for chunk in stored}
+            encodings = {one: hdf5_filters.codec_of(one) for one in filters}
         except (OSError, ValueError) as error:
             kind = type(error) if isinstance(error, OSError) else NotInPlaceError
             text = str(error)
@@ -158,6 +159,7 @@ class ChunkIndex:
         rows = np.empty(len(stored), _ROW)
         for i, name in enumerate(("field", "offset", "nbytes"), 1):
             rows[name] = [chunk[i] for chunk in stored]
+        rows["shift"] = [chunk.shift for chunk in stored]
         rows["encoding"] = [self._number(encodings[chunk.filters]) for chunk in stored]
         samples = np.array([chunk.sample for chunk in stored], np.int64)
         rows["simulation"] = self.samples.simulation[samples]
@@ -201,7 +203,7 @@ class ChunkIndex:
             return False
         if (rows["encoding"] >= len(self.encodings)).any():
             return False
-        if not self._plausible(file, rows).all():
+        if not (self._plausible(file, rows).all() and np.isfinite(rows["shift"]).all()):
             return False
         samples = self._positions(rows)
         self._fill(file, samples[samples >= 0], rows[samples >= 0])

@@ -49,7 +49,7 @@ class SampleLoader:
     tensor made from it with ``torch.from_numpy``. Keep a reference until an asynchronous copy
     (``non_blocking=True``) has finished.
 
-    Memory does not grow with the number of simulations, but for 22 bytes per stored field: it is
+    Memory does not grow with the number of simulations, but for 26 bytes per stored field: it is
     `PREFETCH` + 2 batches (with what the caller keeps) and, for each thread, a read of
     `reader.READ` bytes or one chunk. A `cache` grows with the ensemble.
 

@@ -165,7 +165,7 @@ class ChunkReader(Reader):
             for here, addresses in parts:
                 part = chunks[here]
                 bad = self._decoder.decode(
-                    addresses, part["nbytes"], part["encoding"], part["slot"], out
+                    addresses, part["nbytes"], part["encoding"], part["slot"], out, part["shift"]
                 )
                 if bad >= 0:
                     raise self._explain(part[bad], int(addresses[bad]), out)

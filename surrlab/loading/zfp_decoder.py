@@ -67,6 +67,7 @@ class Decoder:
         chosen: np.ndarray,
         slots: np.ndarray,
         out: np.ndarray,
+        shifts: np.ndarray | None = None,
     ) -> int:
         """Decode chunks into the fields ``out[slots]``.
 
@@ -81,6 +82,8 @@ class Decoder:
             Where each goes.
         out : array (m, *shape) float32
             C-contiguous.
+        shifts : array (n,) float32, optional
+            What is added to each decoded field.
 
         Returns
         -------
@@ -88,14 +91,15 @@ class Decoder:
             Index of the first damaged chunk, or -1; call `explain` for the reason.
         """
         fields = out.reshape(-1, *self._sides)
-        bad = _decode(addresses, nbytes, self._rows, chosen, slots, fields, *self._bounds)
+        added = np.zeros(len(slots), np.float32) if shifts is None else shifts
+        bad = _decode(addresses, nbytes, self._rows, chosen, slots, fields, added, *self._bounds)
         others = np.flatnonzero(self._rows[chosen[:bad], 0] == _OTHER)
         try:
             for encoding in np.unique(chosen[others]):
                 codec, has_checksum = self.encodings[encoding]
                 group = others[chosen[others] == encoding].tolist()
                 streams = [_stream(addresses[i], nbytes[i], has_checksum) for i in group]
-                self._decode_many(codec, streams, [out[slots[i]] for i in group])
+                self._decode_many(codec, streams, [out[slots[i]] for i in group], added[group])
         except Exception:  # whatever a codec says of a damaged stream: find out which one
             for i in others.tolist():
                 try:
@@ -120,13 +124,22 @@ class Decoder:
         codec, has_checksum = self.encodings[encoding]
         self._decode_many(codec, [_stream(address, nbytes, has_checksum)], [out])
 
-    def _decode_many(self, codec: Codec, streams: list[bytes], outs: list[np.ndarray]) -> None:
-        if self.dtype == np.float32:
-            codec.decode_many(streams, outs)
+    def _decode_many(
+        self,
+        codec: Codec,
+        streams: list[bytes],
+        outs: list[np.ndarray],
+        shifts: Sequence[float] = (),
+    ) -> None:
+        narrow = self.dtype == np.float32
+        wide = outs if narrow else list(np.empty((len(outs), *self.shape), self.dtype))
+        codec.decode_many(streams, wide)
+        for values, shift in zip(wide, shifts, strict=False):
+            if shift:
+                values += shift
+        if narrow:
             return
-        wide = np.empty((len(outs), *self.shape), self.dtype)
-        codec.decode_many(streams, list(wide))
-        if np.abs(wide).max(initial=0) > np.finfo(np.float32).max:
+        if any(np.abs(values).max(initial=0) > np.finfo(np.float32).max for values in wide):
             raise ValueError("it holds values beyond the range of float32")
         for out, values in zip(outs, wide, strict=True):
             out[...] = values
@@ -207,7 +220,7 @@ def _trailing_zeros(_, word):
 
 
 @numba.njit(nogil=True, cache=True)
-def _decode(addresses, nbytes, rows, chosen, slots, out, low, high):
+def _decode(addresses, nbytes, rows, chosen, slots, out, shifts, low, high):
     # A copy of each stream begins and ends on words of eight bytes. Whatever a damaged one says,
     # it is not read beyond the longest that there can be, and a word.
     words = np.empty(high // 8 + 3, np.uint64)
@@ -227,6 +240,7 @@ def _decode(addresses, nbytes, rows, chosen, slots, out, low, high):
                 target.reshape(-1).view(np.uint8)
             ) != _word(data, 0):
                 return i
+            _add(target, shifts[i])
             continue
         if not low <= n <= high:
             return i
@@ -238,7 +252,16 @@ def _decode(addresses, nbytes, rows, chosen, slots, out, low, high):
             data[n : n + 4] = 0
         if _decode_field(words, exponent, target) > 64 * ((n + 7) // 8):
             return i
+        _add(target, shifts[i])
     return len(slots)
+
+
+@numba.njit(nogil=True, cache=True)
+def _add(out, shift):
+    if shift != 0:
+        for y in range(out.shape[0]):
+            for x in range(out.shape[1]):
+                out[y, x] += shift
 
 
 @numba.njit(nogil=True, cache=True)

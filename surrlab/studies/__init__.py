@@ -9,7 +9,10 @@ __all__ = attach(
     models="Model raw_models train_models evaluations histories",
     experiments=(
         "ensemble_table variability_study training_and_test_error curves generation_loss "
-        "mean_model_errors compressed ratios algorithm_1 tolerance_search by_field "
+        "mean_model_errors codec_race codec_name compressed ratios algorithm_1 tolerance_search "
+        "by_field stored_totals"
+    ),
+    _disk=(
         "storages timed_versions measure_rates measure_epochs loading_summary "
         "compress_trial_versions"
     ),

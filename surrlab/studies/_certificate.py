@@ -12,6 +12,7 @@ from typing import Any
 import xarray as xr
 
 from surrlab._files import SEAL, seal, write_json
+from surrlab.compression._totals import EXACT
 from surrlab.compression.compress import table as compression_table
 from surrlab.data.native import open_native
 from surrlab.evaluation.variability import LOOKS
@@ -67,22 +68,26 @@ def _recommended(study: Study, answer: dict[str, Any]) -> dict[str, Any] | None:
         return None
     chosen = versions(study)[answer["version"]]
     data = compressed(study, chosen)
-    tolerance = compression_table(data)["tolerance"]
-    ends = {
-        str(name): [float(of.min()), float(of.max())]
-        for name, of in zip(
-            tolerance["field"].values, tolerance.transpose("field", ...), strict=True
-        )
-    }
+    found = compression_table(data)
+    offsets = {}
+    if chosen.keep:
+        offsets = {"offsets": _ends(found["offset"]), "totals_within": EXACT}
     return {
         **chosen.config(),
+        **offsets,
         "folder": str(Path(data.name).resolve().relative_to(study.path.resolve())),
         "digest": data.digest,
         "ratio_payload": answer["ratio_payload"],
         "ratio_file": answer["ratio_file"],
         "bounds": answer["bounds"],
-        "tolerances": ends,
+        "tolerances": _ends(found["tolerance"]),
     }
+
+
+def _ends(values: xr.DataArray) -> dict[str, list[float]]:
+    """The least and the largest of each field's values."""
+    by_field = zip(values["field"].values, values.transpose("field", ...), strict=True)
+    return {str(name): [float(of.min()), float(of.max())] for name, of in by_field}
 
 
 def verify_certificate(path: Path) -> list[str]:

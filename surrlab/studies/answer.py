@@ -28,7 +28,7 @@ from surrlab.evaluation.evaluate import (
 from surrlab.evaluation.ladder import Ladder
 from surrlab.evaluation.variability import band_share
 from surrlab.evaluation.verdict import Verdict, verdict
-from surrlab.studies.experiments import compressed, ratios
+from surrlab.studies.experiments import compressed, ratios, version_at
 from surrlab.studies.models import (
     Model,
     evaluations,
@@ -46,8 +46,8 @@ STEP = 4
 def versions(study: Study) -> dict[str, Version]:
     """Return the versions of a study's ladder by name, from fine to coarse."""
     config = study.config
-    made = [Version(config.codec, "fixed", tolerance) for tolerance in config.fixed]
-    made += [Version(config.codec, config.rule, factor) for factor in config.factors]
+    made = [version_at(study, tolerance, "fixed") for tolerance in config.fixed]
+    made += [version_at(study, factor) for factor in config.factors]
     return {version.name: version for version in made}
 
 

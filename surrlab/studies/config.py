@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from surrlab.compression.codecs import AUTO, BETWEEN, codec_class
 from surrlab.compression.version import RULES
 from surrlab.simulation.pchip_impact import PchipImpact
 from surrlab.simulation.rayleigh_taylor import RayleighTaylor
@@ -44,7 +45,9 @@ class StudyConfig:
     rule : {"field", "sample", "fixed"}
         How tolerances are chosen.
     codec : str
-        Name of the codec.
+        Name of the codec; ``"auto"``: for each field the one of the fewest bytes on disk.
+    keep : tuple of str
+        Totals that stay exact in compressed data, as `compress` takes them.
     n_raw_models : int
         Raw models whose spread is the training variability; the answer trains more where its looks
         need them.
@@ -83,6 +86,7 @@ class StudyConfig:
     fixed: tuple[float, ...] = ()
     rule: str = "field"
     codec: str = "zfp"
+    keep: tuple[str, ...] = ()
     n_raw_models: int = 5
     first_seed: int = 0
     generation_seeds: tuple[int, ...] = (1, 2, 3)
@@ -276,8 +280,12 @@ def configured(config: StudyConfig, settings: Mapping[str, Any]) -> StudyConfig:
     """
     given = {name: value for name, value in settings.items() if value not in (None, "", [], {}, ())}
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
-    if isinstance(given.get("quantities"), str):
-        given["quantities"] = (given["quantities"],)
+    for name in ("quantities", "keep"):
+        if isinstance(given.get(name), str):
+            given[name] = (given[name],)
+    if given.get("codec", AUTO) != AUTO:
+        for name in given["codec"].split(BETWEEN):
+            codec_class(name)  # refuses here what would be refused after hours of training
     of_study, of_training = config.__dataclass_fields__, config.train.__dataclass_fields__
     for name in given:
         if name not in of_study and name not in of_training:

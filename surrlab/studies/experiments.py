@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from surrlab.compression.codecs import codec_class
+from surrlab.compression.codecs import AUTO, codec_class, codecs_by_field, joined
 from surrlab.compression.compress import Ratios, compress, search_and_compress
 from surrlab.compression.compress import ratios as measured_ratios
 from surrlab.compression.compress import table as compression_table
-from surrlab.compression.version import RAW, Version
+from surrlab.compression.race import CODECS, race, recommend
+from surrlab.compression.version import Version
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.native import Header
-from surrlab.data.open import open_ensemble
 from surrlab.evaluation.evaluate import predicted
-from surrlab.loading.bandwidth import Bandwidth
+from surrlab.evaluation.quantities import measure
 from surrlab.studies.models import (
     Model,
     evaluations,
@@ -39,17 +40,12 @@ from surrlab.studies.models import (
     training_errors_path,
 )
 from surrlab.studies.results import Study
-from surrlab.training.surrogate import Normaliser
-from surrlab.training.throughput import epoch_times, loading_rates
 
-FILE_SYSTEMS = {"file system 1": 145.65, "file system 2": 227.31, "file system 3": 746.7}
-"""MB/s that the paper's three file systems gave to training on raw data (Section VI-C)."""
+RACE = (1 / 4, 1.0, 4.0)
+"""L1 errors at which codecs are compared, as parts of the model's."""
 
-OWN, MEMORY = "your storage", "page cache"
-"""What a table calls the reader's storage, and what the operating system holds in memory."""
-
-TRIAL = (1e-3, 1e-2, 1e-1)
-"""Tolerances of a trial, in standard deviations of each field."""
+CHECKED = 4
+"""Simulations on which stored totals are held against the truth."""
 
 
 def ensemble_table(ensembles: Mapping[str, Ensemble]) -> pd.DataFrame:
@@ -156,6 +152,44 @@ def mean_model_errors(study: Study) -> xr.DataArray:
 # ------------------------------------------------------------------------------------- compression
 
 
+def codec_race(study: Study) -> xr.Dataset:
+    """Every codec at `RACE` of the model's error, on two training simulations: see `race`."""
+    errors, train_set = mean_model_errors(study), study.train_set
+    made_from = {
+        "training_digest": train_set.digest,
+        "model_errors": _hash(errors.values),
+        "codecs": list(CODECS),
+        "targets": list(RACE),
+    }
+
+    def run() -> xr.Dataset:
+        coords = {key: train_set.coords[key] for key in ("unit", "label")}
+        return race(train_set, targets=RACE, errors=errors).assign_coords(coords)
+
+    return study.results.table("codecs", made_from, run)
+
+
+def codec_name(study: Study) -> str:
+    """Name of a study's codec, or of those of its fields: ``"auto"`` is what the race finds.
+
+    At Algorithm 1's own error, each field takes the codec of the fewest bytes on disk.
+    """
+    if study.config.codec != AUTO:
+        return study.config.codec
+
+    def choose() -> str:
+        best = recommend(codec_race(study).sel(target=[1.0]))
+        return joined([codec_class(best[name]) for name in study.ensemble.field_names])
+
+    return study.once("codec", choose)
+
+
+def version_at(study: Study, factor: float = 1.0, rule: str = "") -> Version:
+    """Return the version of a study's codec, rule and totals at a tolerance factor."""
+    config = study.config
+    return Version(codec_name(study), rule or config.rule, factor, config.keep)
+
+
 def compressed(study: Study, version: Version) -> Ensemble:
     """Return the training side in a version.
 
@@ -168,7 +202,8 @@ def compressed(study: Study, version: Version) -> Ensemble:
 def _compressed(study: Study, version: Version) -> Ensemble:
     if version.is_raw:
         return study.train_set
-    codec, root = codec_class(version.codec), study.path / "compressed"
+    codec = codecs_by_field(version.codec, study.ensemble.field_names)
+    root = study.path / "compressed"
     scale = study.field_statistics["scale"]
 
     def at(tolerances: xr.DataArray, hashed: xr.DataArray) -> Ensemble:
@@ -180,6 +215,7 @@ def _compressed(study: Study, version: Version) -> Ensemble:
             codec=codec,
             executor=study.executor,
             version=version,
+            keep=version.keep,
         )
 
     if version.rule == "fixed":
@@ -195,8 +231,9 @@ def _compressed(study: Study, version: Version) -> Ensemble:
             codec=codec,
             executor=study.executor,
             version=version,
+            keep=version.keep,
         )
-    at_one = compressed(study, Version(version.codec, version.rule, 1.0))
+    at_one = compressed(study, replace(version, factor=1.0))
     return at(compression_table(at_one)["tolerance"] * version.factor, errors)
 
 
@@ -215,8 +252,7 @@ def ratios(study: Study, version: Version) -> Ratios:
 
 def algorithm_1(study: Study) -> Version:
     """Return the version at Algorithm 1's own tolerances."""
-    rule = study.config.rule if study.config.rule != "fixed" else "field"
-    return Version(study.config.codec, rule, 1.0)
+    return version_at(study, 1.0, "field" if study.config.rule == "fixed" else "")
 
 
 def tolerance_search(study: Study) -> xr.Dataset:
@@ -255,142 +291,30 @@ def by_field(found: xr.Dataset) -> pd.DataFrame:
     return xr.Dataset(columns).to_dataframe()[list(columns)]
 
 
-# ----------------------------------------------------------- does it pay on this disk? (Section VI)
-
-
-def storages(bandwidth: float = 0.0, latency: float = 0.0) -> dict[str, Bandwidth]:
-    """The paper's three, the reader's own (of so many MB/s and ms; 0: this disk), and memory."""
-    own = Bandwidth(1e6 * bandwidth, 1e-3 * latency) if bandwidth else Bandwidth(drop_cache=True)
-    paper = {name: Bandwidth(1e6 * speed) for name, speed in FILE_SYSTEMS.items()}
-    return {**paper, OWN: own, MEMORY: Bandwidth()}
-
-
-def timed_versions(study: Study, folders: Sequence[str] = ()) -> dict[str, Ensemble]:
-    """Return the same simulations raw and compressed, by name, from the least compressed.
-
-    The study's versions at and around Algorithm 1's tolerance (its finest, its own, its coarsest),
-    or, given folders of compressed ensembles, these and the study's own simulations.
-
-    Raises
-    ------
-    ValueError
-        If two of them hold other simulations.
-    """
-    if folders:
-        made = {Path(path).name: open_ensemble(path) for path in folders}
-        whole = study.ensemble
-    else:
-        config = study.config
-        factors = sorted({config.factors[0], 1.0, config.factors[-1]} & set(config.factors))
-        chosen = [Version(config.codec, config.rule, factor) for factor in factors]
-        made = {version.name: compressed(study, version) for version in chosen}
-        whole = study.train_set
-    first = next(iter(made.values()))
-    for ensemble in made.values():
-        if ensemble.simulations != first.simulations:
-            raise ValueError(f"{ensemble.name} holds other simulations than {first.name}")
-    order = sorted(made, key=lambda name: measured_ratios(made[name]).payload)
-    return {RAW.name: whole.select(first.simulations), **{name: made[name] for name in order}}
-
-
-def _payload_ratios(versions: Mapping[str, Ensemble]) -> dict:
-    payload = [1.0 if n == RAW.name else measured_ratios(e).payload for n, e in versions.items()]
-    return {"ratio": ("version", payload)}
-
-
-def compress_trial_versions(
-    ensemble: Ensemble, path: Path, *, n_simulations: int = 8
-) -> list[Path]:
-    """Compress some simulations to the tolerances `TRIAL`, each into a folder: no model needed.
-
-    Whether a model would notice is another question: `search_and_compress`.
-    """
-    some = ensemble.select(ensemble.simulations[:n_simulations])
-    scale = Normaliser.fit(some).field_scale
-    paths = [path / f"trial-{tolerance:g}" for tolerance in TRIAL]
-    for tolerance, made in zip(TRIAL, paths, strict=True):
-        bounds = xr.DataArray(tolerance * np.array(scale), {"field": list(some.field_names)})
-        compress(some, bounds, made)
-    return paths
-
-
-def measure_rates(study: Study, versions: Mapping, storages: Mapping) -> xr.Dataset:
-    """`loading_rates` with the study's batches, measured once."""
-    batch_size = study.config.train.batch_size
-    made_from = {
-        **_made_from(versions),
-        "storages": list(map(repr, storages.values())),
-        "batch_size": batch_size,
-    }
-
-    def measure() -> xr.Dataset:
-        table = loading_rates(versions, storages, batch_size=batch_size)
-        return table.assign_coords(_payload_ratios(versions))
-
-    return study.results.table("loading_rates", made_from, measure)
-
-
-def measure_epochs(
-    study: Study, versions: Mapping, storages: Mapping, processes: Sequence[int]
-) -> xr.Dataset:
-    """`epoch_times` of the study's network on the reader's storage, measured once."""
-    config, own = study.config.train, storages[OWN]
-    made_from = {
-        **_made_from(versions),
-        "own_storage": repr(own),
-        "training": repr(config),
-        "asked_processes": list(processes),
-    }
-
-    def measure() -> xr.Dataset:
-        table = epoch_times(versions, own, config, processes=processes)
-        return table.assign_coords(_payload_ratios(versions))
-
-    return study.results.table("epoch_times", made_from, measure)
-
-
-def _made_from(versions: Mapping[str, Ensemble]) -> dict:
-    return {"versions": [[name, e.name, e.digest] for name, e in versions.items()]}
-
-
-def loading_summary(rates: xr.Dataset, epochs: xr.Dataset) -> dict:
-    """Return what the two tables say in numbers and one sentence, for the most processes.
-
-    Of the compressed versions it is about the one whose epoch is shortest. Loading from it is never
-    faster than decoding, so it wins on storages that are slower than that, and than the network.
+def stored_totals(study: Study) -> pd.DataFrame:
+    """Totals of the training data as Algorithm 1 stores them, against the truth.
 
     Returns
     -------
-    dict
-        ``version`` and ``ratio``; ``epoch``, its time over raw's; ``stall`` and ``raw_stall``, the
-        share of an epoch in which the network waits; ``network`` and ``decode`` in MB/s of
-        uncompressed data; ``below``, the storage's MB/s below which compression wins; ``sentence``.
+    DataFrame
+        A row per quantity that `compress(keep=…)` could keep, one for each field: ``largest error``
+        of any sample of `CHECKED` simulations, as part of the quantity's largest value there, and
+        whether it is ``kept``.
     """
-    last = epochs.isel(processes=-1)
-    both, compute = last["both"].median("round"), float(last["compute"].median())
-    version = str(both.isel(version=slice(1, None)).idxmin().item())
-    ratio = float(epochs["ratio"].sel(version=version))
-    compressed, raw = float(both.sel(version=version)), float(both.sel(version=RAW.name))
-    memory = rates["rate"].sel(storage=MEMORY).median("round")
-    decode = float(memory.sel(version=version))
-    network = epochs.attrs["epoch_nbytes"] / compute / 1e6
-    below = min(network, decode) if decode < float(memory.sel(version=RAW.name)) else network
-    n, storage = int(last["processes"]), epochs.attrs["storage"]
-    binds = "the network keeps up" if below == network else "decoding binds"
-    return {
-        "version": version,
-        "ratio": ratio,
-        "epoch": compressed / raw,
-        "stall": max(0.0, 1 - compute / compressed),
-        "raw_stall": max(0.0, 1 - compute / raw),
-        "network": network,
-        "decode": decode,
-        "below": below,
-        "processes": n,
-        "storage": storage,
-        "sentence": (
-            f"On this storage ({storage}), compressed to {ratio:.1f}×, an epoch takes "
-            f"{compressed / raw:.2f} of raw's time with {n} process{'es' if n > 1 else ''}; below "
-            f"{below:.0f} MB/s compression wins (above it {binds})."
-        ),
-    }
+    data, truth = compressed(study, algorithm_1(study)), study.train_set
+    chosen = {q.linear_in: q for q in reversed(study.quantities.values()) if q.linear_in}
+    linear = {q.name: q for q in reversed(chosen.values())}
+    error, size = dict.fromkeys(linear, 0.0), dict.fromkeys(linear, 0.0)
+    for simulation in data.simulations[:CHECKED]:
+        stored, true = (
+            measure(linear, one, simulation, one.read_simulation(simulation))
+            for one in (data, truth)
+        )
+        for name in linear:
+            error[name] = max(error[name], float(np.abs(stored[name] - true[name]).max()))
+            size[name] = max(size[name], float(np.abs(true[name]).max()))
+    found = [error[name] / size[name] if size[name] else 0.0 for name in linear]
+    kept = [name in study.config.keep for name in linear]
+    index = pd.Index(list(linear), name="quantity")
+    columns = {"largest error": np.array(found, float), "kept": np.array(kept, bool)}
+    return pd.DataFrame(columns, index)

@@ -13,12 +13,12 @@ import pandas as pd
 import xarray as xr
 
 from surrlab._tables import write_table
-from surrlab.compression.codecs import codec_class
+from surrlab.compression.codecs import codecs_by_field
 from surrlab.compression.tolerances import find_tolerances
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation.evaluate import model_errors, scores
 from surrlab.studies.answer import answer, lossy_models, versions
-from surrlab.studies.experiments import compressed
+from surrlab.studies.experiments import codec_name, compressed
 from surrlab.studies.models import (
     Model,
     evaluations,
@@ -165,9 +165,8 @@ def _ratio(study: Study, errors: xr.DataArray) -> float:
     known = list(dict.fromkeys(errors["simulation"].values.tolist()))[:PROBED]
     some = study.train_set.select(known)
     chosen = errors.isel(sample=np.isin(errors["simulation"].values, known))
-    found = find_tolerances(
-        some, chosen, codec=codec_class(study.config.codec), executor=study.executor
-    )
+    codec = codecs_by_field(codec_name(study), some.field_names)
+    found = find_tolerances(some, chosen, codec=codec, executor=study.executor)
     return some.raw_nbytes / int(found["nbytes"].sum())
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 
 from surrlab.compression import search
-from surrlab.compression.codecs import codec_class
+from surrlab.compression.codecs import codecs_by_field
 from surrlab.compression.version import RAW
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation import metrics
 from surrlab.evaluation.evaluate import predicted
-from surrlab.studies.experiments import mean_model_errors
+from surrlab.studies.experiments import codec_name, mean_model_errors
 from surrlab.studies.models import stored_model
 from surrlab.studies.results import Study, read_table
 
@@ -74,7 +74,8 @@ def compressed_fields(
         ``fields`` (version, field, y, x); ``ratio`` (version), of all fields of the sample;
         ``loss`` (version, field), the mean error in standard deviations of the field.
     """
-    ensemble, codec_type = study.ensemble, codec_class(study.config.codec)
+    ensemble, codec = study.ensemble, codec_name(study)
+    codec_types = codecs_by_field(codec, ensemble.field_names).values()
     fields = list(fields or pictured_fields(ensemble))
 
     def encode() -> xr.Dataset:
@@ -83,7 +84,10 @@ def compressed_fields(
         spread, like = sample.std(axis=axes, dtype=np.float64), (sample[0].shape, sample.dtype)
         tried = {}
         for share in 2.0 ** np.arange(-12, 10, 0.25):
-            codecs = [codec_type(share * s) if s else codec_type.lossless() for s in spread]
+            codecs = [
+                codec_type(share * s) if s else codec_type.lossless()
+                for codec_type, s in zip(codec_types, spread, strict=True)
+            ]
             streams = [c.encode(field) for c, field in zip(codecs, sample, strict=True)]
             tried[sample.nbytes / sum(map(len, streams))] = list(zip(codecs, streams, strict=True))
         reached = np.array(list(tried))
@@ -107,7 +111,7 @@ def compressed_fields(
         "step": step,
         "targets": list(targets),
         "fields": fields,
-        "codec": study.config.codec,
+        "codec": codec,
     }
     return study.results.table("compressed_fields", made_from, encode)
 
@@ -121,7 +125,8 @@ def thresholds(study: Study, simulation: int, step: int) -> xr.Dataset:
         ``tolerance``, ``error`` and ``ratio`` (field, setting), from fine to coarse; the two
         thresholds ``roundoff`` (the rounding error of the stored type) and ``model_error`` (field).
     """
-    train_set, codec_type = study.train_set, codec_class(study.config.codec)
+    train_set, codec = study.train_set, codec_name(study)
+    codec_types = codecs_by_field(codec, train_set.field_names).values()
     position = train_set.position(simulation, step)
     model_error = mean_model_errors(study).isel(sample=position).values
 
@@ -131,11 +136,15 @@ def thresholds(study: Study, simulation: int, step: int) -> xr.Dataset:
         size = np.abs(sample).mean(axis=axes, dtype=np.float64)
         roundoff = np.finfo(sample.dtype).eps * size
         finest = float(roundoff[roundoff > 0].min())
-        coarsest = codec_type.expected_tolerance(float(model_error.max()), train_set.grid.ndim)
+        error, ndim = float(model_error.max()), train_set.grid.ndim
+        coarsest = max(one.expected_tolerance(error, ndim) for one in codec_types)
         # Factors of two: every setting of zfp, and enough of any other codec.
         n = math.ceil(math.log2(coarsest)) + 4 - math.floor(math.log2(finest))
         bounds = 2.0 ** (math.floor(math.log2(finest)) + np.arange(n))
-        found = [[search.measure(f, codec_type(b)) for b in bounds] for f in sample]
+        found = [
+            [search.measure(values, codec_type(b)) for b in bounds]
+            for codec_type, values in zip(codec_types, sample, strict=True)
+        ]
         dims = ("field", "setting")
         columns = {
             "tolerance": [[f.tolerance for f in row] for row in found],
@@ -154,7 +163,7 @@ def thresholds(study: Study, simulation: int, step: int) -> xr.Dataset:
         "simulation": simulation,
         "step": step,
         "model_error": model_error.tolist(),
-        "codec": study.config.codec,
+        "codec": codec,
     }
     return study.results.table("thresholds", made_from, sweep)
 

@@ -273,8 +273,8 @@ from concurrent.futures import ThreadPoolExecutor
 from surrlab.compression import compress, search_and_compress
 from surrlab.data.native import open_native
 
-def die(path, simulation, *_):
-    if simulation == 3:
+def die(path, ensemble, *_):
+    if ensemble.simulations == (3,):
         os.kill(os.getpid(), signal.SIGKILL)
 
 source, path, how = sys.argv[1:]

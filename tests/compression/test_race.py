@@ -1,5 +1,6 @@
 import importlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,9 +8,23 @@ import xarray as xr
 
 from surrlab import compression
 from surrlab.cli import main
-from surrlab.compression import race, recommend
+from surrlab.compression import (
+    Raw,
+    Sz3,
+    Version,
+    choose,
+    codecs_by_field,
+    race,
+    recommend,
+    register_codec,
+    search_and_compress,
+)
+from surrlab.compression import table as table_of
+from surrlab.compression.codecs import joined
+from surrlab.compression.hdf5_filters import codec_of
 from surrlab.data.ensemble import InMemoryEnsemble
 from surrlab.data.fields import Field
+from surrlab.loading import SampleLoader
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +94,97 @@ def test_the_command_prints_rows_and_a_recommendation(ensemble, table, capsys, m
     assert set(columns.split()) < set(found["rows"][0])
     assert main(line) == 0
     assert "fewest bytes on disk: density " in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------ a codec for each field
+
+
+def test_choose_takes_what_is_smallest_on_disk(ensemble):
+    """Where a codec is far better on one field, that field gets it and no other."""
+    chosen = choose(ensemble.select([1]), errors_of(ensemble, 0.05), n_simulations=1)
+    assert list(chosen) == list(ensemble.field_names)
+    found = race(ensemble.select([1]), targets=(1.0,), errors=errors_of(ensemble, 0.05))
+    for name, codec in chosen.items():
+        ratio = found["ratio_file"].sel(field=name, target=1.0)
+        assert float(ratio.sel(codec=codec.name)) == float(ratio.max())
+
+
+def errors_of(ensemble, share):
+    samples = np.concatenate([ensemble.read_simulation(s) for s in ensemble.simulations])
+    spread = share * samples.std(axis=(0, 2, 3), dtype=float)
+    return xr.DataArray(spread, {"field": list(ensemble.field_names)}, ["field"])
+
+
+MIXED = "zfp+sz3+sperr+bitround+zfp+sz3"
+
+
+@pytest.fixture(scope="module")
+def mixed(ensemble, tmp_path_factory):
+    path = tmp_path_factory.mktemp("mixed") / "x"
+    codec = codecs_by_field(MIXED, ensemble.field_names)
+    with ThreadPoolExecutor(1) as pool:
+        return search_and_compress(
+            ensemble.select([1, 4]), errors_of(ensemble, 0.05), path, codec=codec, executor=pool
+        )
+
+
+def test_every_field_is_stored_by_its_own_codec(ensemble, mixed):
+    assert mixed.metadata["request"]["codec"] == MIXED
+    of_field = dict.fromkeys(range(6), ())
+    for file in mixed.files:
+        for chunk in mixed.chunks(file):
+            codec, _ = codec_of(chunk.filters)
+            of_field[chunk.field] += () if isinstance(codec, Raw) else (codec.name,)
+    assert [set(names) for names in of_field.values()] == [{n} for n in MIXED.split("+")]
+    found, allowed = table_of(mixed), errors_of(ensemble, 0.05)
+    assert (found["error"] <= allowed).all() and (found["max_error"] <= found["tolerance"]).all()
+
+
+def test_each_field_is_what_its_codec_alone_would_store(ensemble, mixed, tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        alone = search_and_compress(
+            ensemble.select([1, 4]),
+            errors_of(ensemble, 0.05),
+            tmp_path / "x",
+            codec=Sz3,
+            executor=pool,
+        )
+    for name in ("velocity_x", "material"):
+        place = ensemble.index(name)
+        for simulation in (1, 4):
+            both = (e.read_simulation(simulation)[:, place] for e in (mixed, alone))
+            np.testing.assert_array_equal(*both)
+
+
+def test_the_loader_reads_mixed_codecs_in_place(mixed):
+    with SampleLoader(mixed, 16, seed=0, shuffle=False) as loader:
+        assert loader.reads_in_place
+        batches = np.concatenate([batch for _, batch in loader])
+    np.testing.assert_array_equal(batches, [mixed.read(i) for i in range(len(mixed.samples))])
+
+
+def test_names_of_several_codecs(ensemble):
+    fields = ensemble.field_names
+    by_field = codecs_by_field(MIXED, fields)
+    assert joined(list(by_field.values())) == MIXED and joined([Sz3] * 6) == "sz3"
+    assert set(codecs_by_field("sz3", fields).values()) == {Sz3}
+    version = Version(MIXED, "field", 1.0)
+    assert version.label(20) == "20.0× (codecs by field, tolerance ×1)"
+    assert Version.from_config(version.config()) == version and "/" not in version.folder
+    with pytest.raises(ValueError, match="names 2 codecs for 6 fields"):
+        codecs_by_field("zfp+sz3", fields)
+    with pytest.raises(KeyError, match="no codec is called 'zip'"):
+        codecs_by_field("zip", fields)
+    for name in ("a+b", "auto"):
+        with pytest.raises(ValueError, match="stands for several codecs"):
+            register_codec(type("Odd", (Sz3,), {"name": name}))
+
+
+def test_a_mapping_must_name_every_field_and_one_tolerance_takes_one_codec(ensemble, tmp_path):
+    one = ensemble.select([1])
+    with pytest.raises(ValueError, match="no codec for the field 'velocity_x'"):
+        search_and_compress(one, 0.1, tmp_path / "x", codec={"density": Sz3})
+    codec = codecs_by_field(MIXED, ensemble.field_names)
+    with pytest.raises(ValueError, match="rule 'sample' takes one codec"):
+        search_and_compress(one, 0.1, tmp_path / "x", codec=codec, rule="sample", scale=[1.0] * 6)
+    assert not (tmp_path / "x").exists()

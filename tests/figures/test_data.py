@@ -1,7 +1,14 @@
 """The figures of Section IV: what is drawn and said is what the table holds."""
 
 import numpy as np
-from synthetic import caption, generation_table, legend, threshold_table, tolerance_table
+from synthetic import (
+    caption,
+    generation_table,
+    legend,
+    race_table,
+    threshold_table,
+    tolerance_table,
+)
 
 from surrlab.figures import data
 
@@ -72,3 +79,20 @@ def test_tolerances_of_simulations_of_different_lengths():
     np.testing.assert_allclose(line.get_ydata()[7:], values[7:51])
     np.testing.assert_allclose(line.get_xdata()[:7], time[58:] + 0.1)
     assert "all 65 training samples" in caption(figure)
+
+
+def test_codecs_are_pooled_by_bytes_and_the_best_named():
+    table = race_table()
+    table["ratio_file"][2] = np.nan  # a codec that refuses the ensemble
+    figure = data.codecs(table)
+    assert [ax.get_title() for ax in figure.axes] == [*table["label"].values, "all fields"]
+    assert legend(figure) == [*table["codec"].values, "model error"]
+    ratio, used = (table[name].values for name in ("ratio_file", "l1"))
+    first, together = figure.axes[3].lines[1], figure.axes[-1].lines[0]
+    np.testing.assert_allclose(first.get_ydata(), ratio[1, :, 3])
+    np.testing.assert_allclose(first.get_xdata(), used[1, :, 3] * [0.25, 1, 4])
+    np.testing.assert_allclose(together.get_ydata(), 6 / (1 / ratio[0]).sum(-1))
+    best = table["codec"].values[np.nan_to_num(ratio[:, 1]).argmax(0)]
+    said = caption(figure)
+    assert f"density: {best[0]};" in said and f"material: {best[5]}." in said
+    assert f"zfp: {6 / (1 / ratio[0, 1]).sum():.1f}×" in said and "sperr" not in said

@@ -12,18 +12,18 @@ from synthetic import epoch_table
 from surrlab import cli, compression, studies, training
 from surrlab.data.open import open_ensemble
 from surrlab.loading.bandwidth import Bandwidth
-from surrlab.studies import experiments
+from surrlab.studies import _disk
 from surrlab.studies.config import get_preset
 from surrlab.training.throughput import epoch_times, loading_rates
 
-STORAGES = {**experiments.FILE_SYSTEMS, experiments.OWN: np.inf, experiments.MEMORY: np.inf}
+STORAGES = {**_disk.FILE_SYSTEMS, _disk.OWN: np.inf, _disk.MEMORY: np.inf}
 rate_table = partial(synthetic.rate_table, storages=STORAGES)
 
 
 @pytest.fixture(scope="module")
 def versions(ensemble, tmp_path_factory):
     path = tmp_path_factory.mktemp("throughput")
-    return experiments.compress_trial_versions(ensemble, path, n_simulations=4)
+    return _disk.compress_trial_versions(ensemble, path, n_simulations=4)
 
 
 @pytest.fixture
@@ -32,12 +32,12 @@ def study(ensemble, tmp_path):
 
 
 def test_a_trial_needs_no_model(ensemble, versions, study):
-    by_name = experiments.timed_versions(study, versions)
+    by_name = _disk.timed_versions(study, versions)
     assert list(by_name) == ["raw", "trial-0.001", "trial-0.01", "trial-0.1"]
     assert by_name["raw"].path == ensemble.path
     assert {e.simulations for e in by_name.values()} == {ensemble.simulations[:4]}
     scale = training.Normaliser.fit(by_name["raw"]).field_scale
-    for folder, part in zip(versions, experiments.TRIAL, strict=True):
+    for folder, part in zip(versions, _disk.TRIAL, strict=True):
         bound = compression.table(open_ensemble(folder))["tolerance"].max("sample")
         assert (bound.values <= part * np.array(scale)).all()
 
@@ -46,17 +46,17 @@ def test_two_versions_of_one_ratio_stay_two(ensemble, study, tmp_path):
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         compression.compress(ensemble.select([0, 1]), 0.1, folder)
-    assert list(experiments.timed_versions(study, folders)) == ["raw", "one", "two"]
+    assert list(_disk.timed_versions(study, folders)) == ["raw", "one", "two"]
 
 
 def test_versions_of_other_simulations_are_refused(ensemble, versions, study, tmp_path):
     other = compression.compress(ensemble.select([5]), 0.1, tmp_path / "other")
     with pytest.raises(ValueError, match="other holds other simulations than"):
-        experiments.timed_versions(study, [versions[0], other.path])
+        _disk.timed_versions(study, [versions[0], other.path])
 
 
 def test_no_storage_gives_raw_data_faster_than_it_is(ensemble, versions, study):
-    by_name = experiments.timed_versions(study, versions)
+    by_name = _disk.timed_versions(study, versions)
     slow = {"slow": Bandwidth(4e6), "memory": Bandwidth()}
     rates = loading_rates(by_name, slow, batch_size=16, rounds=2)
     assert rates["rate"].dims == ("storage", "version", "round") and rates.sizes["round"] == 2
@@ -66,7 +66,7 @@ def test_no_storage_gives_raw_data_faster_than_it_is(ensemble, versions, study):
 
 
 def test_an_epoch_is_at_least_its_data_and_its_computing(ensemble, versions, study):
-    by_name = experiments.timed_versions(study, versions)
+    by_name = _disk.timed_versions(study, versions)
     train, last = get_preset("smoke").train, list(by_name)[-1]
     two = {"raw": by_name["raw"], last: by_name[last]}
     handler = signal.getsignal(signal.SIGTERM)
@@ -81,19 +81,19 @@ def test_an_epoch_is_at_least_its_data_and_its_computing(ensemble, versions, stu
 
 
 def test_tables_are_measured_once(ensemble, versions, study, monkeypatch):
-    by_name = experiments.timed_versions(study, versions[:2])
+    by_name = _disk.timed_versions(study, versions[:2])
     tables = iter([rate_table(), epoch_table()])
-    monkeypatch.setattr(experiments, "loading_rates", lambda *_, **__: next(tables))
-    monkeypatch.setattr(experiments, "epoch_times", lambda *_, **__: next(tables))
-    storages = experiments.storages(120.0, 1.0)
-    assert storages[experiments.OWN] == Bandwidth(120e6, 1e-3) and list(storages) == list(STORAGES)
+    monkeypatch.setattr(_disk, "loading_rates", lambda *_, **__: next(tables))
+    monkeypatch.setattr(_disk, "epoch_times", lambda *_, **__: next(tables))
+    storages = _disk.storages(120.0, 1.0)
+    assert storages[_disk.OWN] == Bandwidth(120e6, 1e-3) and list(storages) == list(STORAGES)
     for _ in range(2):
-        rates = experiments.measure_rates(study, by_name, storages)
-        epochs = experiments.measure_epochs(study, by_name, storages, [1, 2])
+        rates = _disk.measure_rates(study, by_name, storages)
+        epochs = _disk.measure_epochs(study, by_name, storages, [1, 2])
     np.testing.assert_array_equal(rates["rate"], rate_table()["rate"])
     np.testing.assert_array_equal(epochs["both"], epoch_table()["both"])
     with pytest.raises(StopIteration):  # of another storage it would be measured again
-        experiments.measure_epochs(study, by_name, experiments.storages(), [1, 2])
+        _disk.measure_epochs(study, by_name, _disk.storages(), [1, 2])
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_tables_are_measured_once(ensemble, versions, study, monkeypatch):
 )
 def test_the_answer(memory, nbytes, below, why):
     """With two processes an epoch computes 2.2 s, and takes 5.5 s from raw, 2.2 s compressed."""
-    found = experiments.loading_summary(rate_table(memory), epoch_table(nbytes=nbytes))
+    found = _disk.loading_summary(rate_table(memory), epoch_table(nbytes=nbytes))
     assert (found["version"], found["ratio"]) == ("zfp ×2", 10.8) and found["processes"] == 2
     assert found["epoch"] == pytest.approx(0.4)
     assert found["raw_stall"] == pytest.approx(0.6) and found["stall"] == 0

@@ -242,8 +242,10 @@ def register_codec(cls: _C, h5_filter_id: int | None = None) -> _C:
     Raises
     ------
     ValueError
-        If another class has the name or the filter.
+        If another class has the name or the filter, or the name stands for several.
     """
+    if BETWEEN in cls.name or cls.name == AUTO:
+        raise ValueError(f"{cls.name!r} stands for several codecs: it cannot name one")
     # The same class again is a notebook's cell that ran twice: the newer one is meant.
     known = [_by_name.get(cls.name), _by_filter.get(h5_filter_id) if h5_filter_id else None]
     for other in known:
@@ -276,6 +278,34 @@ def codec_class(name: str) -> type[Codec]:
     if name not in _by_name:
         raise KeyError(f"no codec is called {name!r}; there are {', '.join(sorted(_by_name))}")
     return _by_name[name]
+
+
+AUTO = "auto"
+"""In place of a codec's name: for each field the one that `race.choose` finds."""
+BETWEEN = "+"
+"""Stands between the names of codecs where each field has its own."""
+
+
+def codecs_by_field(name: str, fields: Sequence[str]) -> dict[str, type[Codec]]:
+    """Class of each field's codec: of one name, or of one for each field as `joined` has them.
+
+    Raises
+    ------
+    KeyError
+        If no codec of such a name was registered.
+    ValueError
+        If there is neither one name nor one for each field.
+    """
+    classes = [codec_class(one) for one in name.split(BETWEEN)]
+    if len(classes) not in (1, len(fields)):
+        raise ValueError(f"{name!r} names {len(classes)} codecs for {len(fields)} fields")
+    return dict(zip(fields, classes * (len(fields) if len(classes) == 1 else 1), strict=True))
+
+
+def joined(codecs: Sequence[type[Codec]]) -> str:
+    """One name for the codecs of all fields: that of all, or theirs in the order of the fields."""
+    names = [codec.name for codec in codecs]
+    return names[0] if len(set(names)) == 1 else BETWEEN.join(names)
 
 
 def codec_from_config(config: dict[str, Any]) -> Codec:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import h5py
 import hdf5plugin
@@ -18,6 +19,7 @@ import numpy as np
 
 from surrlab.compression.codecs import Codec, checked, output_array
 
+_T = TypeVar("_T")
 _REVERSE = 0x0100  # H5Z_FLAG_REVERSE: decode
 _FUNCTION = ctypes.CFUNCTYPE(  # H5Z_func_t; ctypes lets go of the interpreter's lock meanwhile
     ctypes.c_size_t,
@@ -71,7 +73,8 @@ class FilterCodec(Codec):
         """
         values = self._prepared(checked(array).reshape(np.shape(array)))
         words = self._encoder(values)._words(values.shape, values.dtype)
-        stream = _call(self.library, 0, words, values.ctypes.data, values.nbytes)
+        address = values.ctypes.data
+        stream = _call(self.library, 0, words, address, values.nbytes, ctypes.string_at)
         if stream is None:
             raise ValueError(
                 f"the {self.library} filter of HDF5 refuses a {values.shape} {values.dtype} array "
@@ -88,19 +91,25 @@ class FilterCodec(Codec):
             `out` does not fit, or the stream is not one of an array like that.
         """
         out = output_array(out, shape, dtype)
-        data = bytes(data)
-        damage = self._damage(data, out.shape, out.dtype)
-        if not damage:
-            words = self._words(out.shape, out.dtype)
-            values = _call(self.library, _REVERSE, words, data, len(data))
-            if values is not None and len(values) == out.nbytes:
-                out.reshape(-1).view(np.uint8)[:] = np.frombuffer(values, np.uint8)
-                return out
-            damage = "the filter cannot decode it"
-        raise ValueError(
-            f"not a {self.name} stream of a {out.shape} {out.dtype} array: {len(data)} bytes, "
-            f"{damage}; it was truncated, damaged or mislabelled"
-        )
+        self.decode_many([data], [out])
+        return out
+
+    def decode_many(self, streams: Sequence, outs: Sequence[np.ndarray]) -> None:
+        """Decode each stream into the array at the same place of `outs`, as `decode`."""
+        words: dict[tuple, tuple[int, ...]] = {}
+        for stream, out in zip(streams, outs, strict=True):
+            data, like = bytes(stream), (out.shape, out.dtype)
+            damage = self._damage(data, *like)
+            if not damage:
+                if like not in words:
+                    words[like] = self._words(*like)
+                if _call(self.library, _REVERSE, words[like], data, len(data), _into(out)):
+                    continue
+                damage = "the filter cannot decode it"
+            raise ValueError(
+                f"not a {self.name} stream of a {out.shape} {out.dtype} array: {len(data)} bytes, "
+                f"{damage}; it was truncated, damaged or mislabelled"
+            )
 
     def _prepared(self, values: np.ndarray) -> np.ndarray:
         """What the filter encodes in place of `values`, C-contiguous; ValueError if it cannot."""
@@ -166,8 +175,29 @@ def _hdf5():
     return hdf5
 
 
-def _call(library: str, flags: int, words: tuple[int, ...], data, nbytes: int) -> bytes | None:
-    """What a filter makes of `nbytes` bytes at `data`; None if it refuses them."""
+def _into(out: np.ndarray) -> Callable[[ctypes.c_void_p, int], bool]:
+    """Copies what a filter made into an array; whether that fills it."""
+
+    def copy(buffer: ctypes.c_void_p, nbytes: int) -> bool:
+        if nbytes == out.nbytes:
+            ctypes.memmove(out.ctypes.data, buffer, nbytes)
+        return nbytes == out.nbytes
+
+    return copy
+
+
+def _call(
+    library: str,
+    flags: int,
+    words: tuple[int, ...],
+    data: bytes | int,
+    nbytes: int,
+    take: Callable[[ctypes.c_void_p, int], _T],
+) -> _T | None:
+    """What `take` makes of a filter's buffer and its length; None if the filter refuses.
+
+    The filter is given `nbytes` bytes of `data`, or at that address.
+    """
     function, hdf5 = _function(library), _hdf5()
     buffer = ctypes.c_void_p(hdf5.H5allocate_memory(max(nbytes, 1), False))
     size = ctypes.c_size_t(nbytes)
@@ -177,6 +207,6 @@ def _call(library: str, flags: int, words: tuple[int, ...], data, nbytes: int) -
         made = function(
             flags, len(words), options, nbytes, ctypes.byref(size), ctypes.byref(buffer)
         )
-        return ctypes.string_at(buffer, made) if made else None
+        return take(buffer, made) if made else None
     finally:
         hdf5.H5free_memory(buffer)
