@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 import surrlab
-from surrlab import _commands, cli
+from surrlab import _commands, _parser, cli
 from surrlab import _notebook_runner as notebooks
 from surrlab._files import write_json
 
@@ -230,9 +230,9 @@ def test_a_terminal_that_knows_ascii_only():
 def test_devices_and_machines_of_torchrun(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    args = cli._parser().parse_args(["train", "/", "/tmp/model"])
+    args = _parser.parser().parse_args(["train", "/", "/tmp/model"])
     assert (args.devices, args.num_nodes, args.strategy) == (4, 2, "ddp")
-    args = cli._parser().parse_args(["train", "/", "/tmp/model", "--devices", "0,1"])
+    args = _parser.parser().parse_args(["train", "/", "/tmp/model", "--devices", "0,1"])
     assert args.devices == "0,1"
 
 

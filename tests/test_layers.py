@@ -43,7 +43,8 @@ HOUSE = {  # wing or single module -> what it may import of surrlab, besides _la
     "_arguments": "",
     "_commands": "data simulation compression training evaluation studies figures "
     "_files _text _notebook_runner _arguments",
-    "cli": "_arguments _commands",
+    "_parser": "_arguments _commands",
+    "cli": "_parser",
 }
 ONLY_ROOM = {("evaluation", "training"): "evaluate"}  # the other rooms are arrays and statistics
 LATE = {
