@@ -38,11 +38,12 @@ def njit(*, cache: bool = True, **options: Any) -> Callable[[Callable], Any]:
         try:
             return numba.njit(cache=cache, **options)(function)
         except RuntimeError:  # "no locator available": nothing can be written where it looks
-            before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(cache_folder("numba"))
+            config: Any = numba.config
+            before = config.CACHE_DIR
+        config.CACHE_DIR = str(cache_folder("numba"))
         try:
             return numba.njit(cache=cache, **options)(function)
         finally:
-            numba.config.CACHE_DIR = before
+            config.CACHE_DIR = before
 
     return decorate

@@ -21,6 +21,7 @@ import numpy as np
 import xarray as xr
 
 from surrlab._files import DamagedError, read_whole, say_again, write_json
+from surrlab._injected import check_parameters
 from surrlab._locks import locked
 from surrlab._tables import read_table, write_table
 from surrlab.data.ensemble import Ensemble, held_out
@@ -367,10 +368,12 @@ def open_study(
     KeyError
         If there is no such preset, or setting.
     ValueError
-        If a setting makes no sense, or there are too few simulations.
+        If a setting makes no sense, there are too few simulations, or papermill gave a notebook a
+        parameter that it does not have.
     FileExistsError
         If the folder holds the results of another ensemble.
     """
+    check_parameters()
     source = Path(ensemble).expanduser() if ensemble else None
     root = Path(results).expanduser() if results else default_results()
     data = None if source is None else open_ensemble(source, card=card)
