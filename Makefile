@@ -27,9 +27,10 @@ browser: $(INSTALLED)
 faults: $(INSTALLED)
 	$(BIN)/python -m pytest -m faults --timeout 1200 --numprocesses 2 tests/faults
 
-# All notebooks as pages without code, the explorer among them; served to this machine alone.
+# All notebooks as pages without code, the explorer among them; served to this machine alone, to
+# whoever has the token, with nothing from elsewhere: notebooks/voila.json.
 explore: $(INSTALLED)
-	$(BIN)/voila notebooks
+	cd notebooks && $(abspath $(BIN))/voila .
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import hashlib
 import json
 import os
@@ -33,6 +34,8 @@ class DamagedError(OSError, ValueError):
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place only when the block ends well.
 
+    A file that would become what it is stays as it is, its time stamp included.
+
     Raises
     ------
     OSError
@@ -46,8 +49,9 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _fsync_folder(path.parent)
+        if not _equal(temporary, path):
+            os.replace(temporary, path)
+            _fsync_folder(path.parent)
     except OSError as error:
         if error.errno not in _FULL:
             raise
@@ -56,6 +60,16 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _equal(new: Path, old: Path) -> bool:
+    """Whether there is an old file, of the same bytes."""
+    try:
+        found = old.lstat()
+    except FileNotFoundError:
+        return False
+    same_size = stat.S_ISREG(found.st_mode) and found.st_size == new.stat().st_size
+    return same_size and filecmp.cmp(new, old, shallow=False)
 
 
 def _fsync_folder(path: Path) -> None:

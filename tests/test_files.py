@@ -111,6 +111,20 @@ def test_an_error_leaves_the_old_file(tmp_path):
     assert read_json(tmp_path / "a") == {"old": 1} and os.listdir(tmp_path) == ["a"]
 
 
+def test_what_would_not_change_is_left_as_it_is(tmp_path):
+    path = tmp_path / "a"
+    write_json(path, {"v": 1})
+    stamp = path.stat()
+    os.utime(path, ns=(1, 1))
+    write_json(path, {"v": 1})
+    assert path.stat().st_mtime_ns == 1 and path.stat().st_ino == stamp.st_ino
+    write_json(path, {"v": 2})
+    assert path.stat().st_mtime_ns > 1 and read_json(path) == {"v": 2}
+    (tmp_path / "link").symlink_to(path)
+    write_json(tmp_path / "link", {"v": 2})  # a link is no file of ours
+    assert not (tmp_path / "link").is_symlink()
+
+
 @pytest.fixture
 def small_disk():
     """Files of this process may have 4 kB."""

@@ -18,27 +18,29 @@ import surrlab
 
 PACKAGE = Path(surrlab.__file__).parent
 
-SMALL = "_lazy _text _files _locks _hdf5 _tables _parallel"
+SMALL = "_lazy _text _compiled _injected _files _locks _hdf5 _tables _parallel"
 HOUSE = {  # wing or single module -> what it may import of surrlab, besides _lazy and itself
     "_lazy": "",
     "_text": "",
     "_files": "",
+    "_compiled": "_files",
+    "_injected": "",
     "_locks": "_files",
     "_hdf5": "_files",
     "_tables": "_files",
     "_parallel": "",
     "data": "_files _hdf5 _locks _parallel",
-    "simulation": "data _files _parallel",
-    "compression": "data _files _hdf5 _parallel _text",
-    "loading": "data compression _files _parallel",
+    "simulation": "data _compiled _files _parallel",
+    "compression": "data _compiled _files _hdf5 _parallel _text",
+    "loading": "data compression _compiled _files _parallel",
     "training": "data loading _files _locks",
     "evaluation": "data training _files",
-    "studies": "data simulation compression loading training evaluation _files _locks "
-    "_parallel _tables _text",
+    "studies": "data simulation compression loading training evaluation _files _hdf5 "
+    "_injected _locks _parallel _tables _text",
     "figures": "_files _tables _text",
     # Changes of mass and momentum are quantities; the explorer asks the registry for them.
     "explorer": "data compression training evaluation.metrics evaluation.quantities "
-    "studies.results figures.style figures.charts _files _tables _text",
+    "studies.results figures.style figures.charts _files _injected _tables _text",
     "_notebook_runner": "_files",
     "_arguments": "",
     "_commands": "data simulation compression training evaluation studies figures "

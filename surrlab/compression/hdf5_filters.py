@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 
+from surrlab._compiled import njit
 from surrlab.compression.codecs import Codec, Raw, codec_from_filter
 
 FLETCHER32 = 3
@@ -55,7 +55,7 @@ def fletcher32(data) -> int:
     return _fletcher32(np.frombuffer(data, np.uint8))
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _fletcher32(data):  # uint8 (n,) -> uint32
     # Two sums modulo 65535 over big-endian 16-bit words. Within 2^16 words the second sum stays
     # below 2^48: one division a block instead of one a word.
@@ -72,7 +72,7 @@ def _fletcher32(data):  # uint8 (n,) -> uint32
     return np.uint32((_fold(second) << np.uint64(16)) | _fold(first))
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _fold(total):  # HDF5 folds carries: zero only for a sum of zeros, else 1 … 65535
     rest = total % np.uint64(65535)
     return np.uint64(65535) if rest == 0 and total > 0 else rest

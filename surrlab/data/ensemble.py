@@ -288,13 +288,7 @@ class Ensemble(ABC):
         ValueError
             If either side would be empty.
         """
-        n = len(self.simulations)
-        n_test = round(test_fraction * n)
-        if not 0 < n_test < n:
-            raise ValueError(
-                f"a test fraction of {test_fraction} leaves {n_test} of {n} simulations for "
-                "testing; both sides need at least one"
-            )
+        n_test = held_out(len(self.simulations), test_fraction)
         order = np.random.default_rng(seed).permutation(self.simulations)
         return self.select(sorted(order[n_test:])), self.select(sorted(order[:n_test]))
 
@@ -307,6 +301,17 @@ class Ensemble(ABC):
         from surrlab.data.labelled import to_xarray  # xarray takes half a second
 
         return to_xarray(self)
+
+
+def held_out(n: int, test_fraction: float) -> int:
+    """Number of n simulations that are held out; ValueError if either side would be empty."""
+    n_test = round(test_fraction * n)
+    if not 0 < n_test < n:
+        raise ValueError(
+            f"a test fraction of {test_fraction} leaves {n_test} of {n} simulations for testing; "
+            "both sides need at least one"
+        )
+    return n_test
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

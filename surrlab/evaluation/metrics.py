@@ -75,9 +75,10 @@ def psnr(
             f"peak must be the field's range over the ensemble, a positive number, not "
             f"{peak[bad][0]}; a field that never varies has no PSNR"
         )
-    error = np.square(np.subtract(prediction, truth, dtype=np.float64)).mean(_last(ndim))
+    error = np.subtract(prediction, truth, dtype=np.float64)
+    error /= np.expand_dims(peak, _last(ndim))  # first: the square of 1e300 is none
     with np.errstate(divide="ignore"):  # an error of zero is meant to become inf
-        return 10 * np.log10(peak**2 / error)
+        return -10 * np.log10(np.square(error, out=error).mean(_last(ndim)))
 
 
 def total_mass(

@@ -36,6 +36,8 @@ DECODED, ERROR = "#d97706", "#4a90d9"
 VERSION_COLORS = ("#3c9d5b", "#d97706", "#d6453d", "#a366c9", "#4a90d9")
 """Versions from the least compressed; legible on white and on black."""
 VERSION_DASHES = ((), (7, 3), (2, 3), (9, 3, 2, 3), (1, 2))
+_SQUARES = (1e-145, 1e150)
+"""Ranges of a field whose power float64 can say."""
 _MARGINS = (58, 12, 30, 38)  # left, right, top, bottom, in pixels
 
 
@@ -67,7 +69,8 @@ def spectrum_chart(view: FieldView) -> Chart:
     sample = view.sample
     k, power = view.spectra
     low, high = sample.limits
-    top = 10.0 ** math.ceil(2 * math.log10(high - low or 1.0) - 1)
+    size = high - low or 1.0
+    top = 10.0 ** math.ceil(2 * math.log10(size) - 1) if _SQUARES[0] < size < _SQUARES[1] else 1.0
     unit = "" if sample.field.unit in ("", "1") else f" ({sample.field.unit})²"
     return Chart(
         title="Which scales survive?",
@@ -83,7 +86,13 @@ def spectrum_chart(view: FieldView) -> Chart:
             Curve(k, power["difference"], "difference", ERROR, (2, 3)),
         ),
         summary="Power spectrum of the true and the decoded field and of their difference",
-        notice="" if power["truth"].any() else "This field has no scales: it is constant.",
+        notice=(
+            "Squares of its values are beyond float64: no spectrum."
+            if not _SQUARES[0] < size < _SQUARES[1]
+            else ""
+            if power["truth"].any()
+            else "This field has no scales: it is constant."
+        ),
     )
 
 
@@ -192,6 +201,7 @@ def _picture(title: str, values: np.ndarray, of, limits, label: str) -> Picture:
     x, y = of.grid.x, of.grid.y
     cmap = DIFFERENCE if limits[0] == -limits[1] and limits != of.limits else FIELD
     extent = (x.low, x.high, y.low, y.high)
+    values = np.asarray(values, np.float64)  # matplotlib takes the limits off in their own type
     return Picture(title, with_unit(label, of.field.unit), values, limits, cmap, extent)
 
 
@@ -233,7 +243,7 @@ def _pixels(axis: ChartAxis, start: float, end: float, values) -> np.ndarray:
     (low, high), values = axis.limits, np.asarray(values)
     if axis.log:
         low, high = math.log10(low), math.log10(high)
-        values = np.log10(np.maximum(values, 1e-300))
+        values = np.log10(np.maximum(values, 5e-324))
     return start + (end - start) * ((values - low) / (high - low)).clip(0, 1)
 
 

@@ -64,8 +64,10 @@ def png(values: np.ndarray, limits: tuple[float, float], cmap: str = FIELD) -> b
     b'\\x89PNG'
     """
     low, high = limits
-    scale = 255.999 / (high - low) if high > low else 0.0
-    shades = (values[::-1] - np.float32(low)) * np.float32(scale)
+    if 1e-30 < high - low < 1e30:
+        shades = (values[::-1] - np.float32(low)) * np.float32(255.999 / (high - low))
+    else:  # beyond what float32 can scale; the shades of a constant are those of its low end
+        shades = (values[::-1].astype(np.float64) - low) / ((high - low) or np.inf) * 255.999
     np.clip(shades, 0, 255, out=shades)
     picture = Image.fromarray(shades.astype(np.uint8), "L")
     picture.putpalette(_palette(cmap))

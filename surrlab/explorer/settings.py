@@ -52,7 +52,7 @@ def cached(cache: LRUCache, key: Hashable, make: Callable[[], Any]) -> Any:
 
 @functools.lru_cache(maxsize=256)  # most samples of a simulation have the same ones
 def codecs_for(
-    codec: type[Codec], low: float, high: float, anchor: float = 0.0, stored: float = 0.0
+    codec: type[Codec], low: float, high: float, anchor=0.0, stored=0.0, dtype="float32"
 ) -> tuple[Codec, ...]:
     """Codecs for a field with values from `low` to `high`: the lossless one, then fine to coarse.
 
@@ -62,10 +62,10 @@ def codecs_for(
         Class of the codecs.
     low, high : float
         Range of the field.
-    anchor : float
-        A tolerance that must be among them, if it is above 0.
-    stored : float
-        Coarsest tolerance that is stored of the simulation.
+    anchor, stored : float
+        A tolerance that must be among them, if it is above 0; the coarsest that is stored.
+    dtype : str
+        Of the field: no tolerance lets a decoded value leave it.
 
     Examples
     --------
@@ -76,6 +76,8 @@ def codecs_for(
     """
     # At 16 times the range nearly nothing is left: zfp's mean error is some 1/16 of its tolerance.
     coarsest = 16 * ((high - low) or abs(high) or 1.0)
+    largest = float(np.finfo(dtype).max)
+    coarsest = min(coarsest, max(largest - max(-low, high), largest * np.finfo(dtype).eps))
     one = codec(anchor or coarsest)
     while one.coarser().tolerance <= coarsest:
         one = one.coarser()
@@ -179,7 +181,7 @@ class Losses(NamedTuple):
 def measure(sample: SampleField, decoded: np.ndarray) -> list[Losses]:
     """What is lost in each of several decoded fields ``(n, ny, nx)``."""
     n, truth = len(decoded), sample.truth
-    linf = np.abs(decoded - truth).max(axis=(1, 2))
+    linf = np.abs(np.subtract(decoded, truth, dtype=np.float64)).max(axis=(1, 2))
     psnr = metrics.psnr(decoded, truth, sample.peak) if sample.peak else np.full(n, np.nan)
     after = {k: np.broadcast_to(v, n).tolist() for k, v in sample.evaluate(decoded).items()}
     totals = [
@@ -305,7 +307,7 @@ class FieldView:
     @functools.cached_property
     def difference(self) -> np.ndarray:
         """``decoded - truth``, (ny, nx)."""
-        return self.decoded - self.sample.truth
+        return np.subtract(self.decoded, self.sample.truth, dtype=np.float64)  # 3e38 - -3e38
 
     @property
     def share(self) -> float | None:
@@ -369,8 +371,9 @@ def spectrum(values: np.ndarray, dy: float, dx: float) -> tuple[np.ndarray, np.n
     """
     window, bins, weight, k = _bins(values.shape, dy, dx)
     values = (values - values.mean(dtype=np.float64)) * window
-    power = np.abs(scipy.fft.rfft2(values)) ** 2
-    total = np.bincount(bins, (power * weight).ravel(), minlength=len(k) + 1)
+    with np.errstate(all="ignore"):  # the square of 1e300 is none; the chart says so
+        power = np.abs(scipy.fft.rfft2(values)) ** 2
+        total = np.bincount(bins, (power * weight).ravel(), minlength=len(k) + 1)
     return k, total[1:]  # bin 0: the mean, which the window lets back in, and the corners
 
 

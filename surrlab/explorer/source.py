@@ -255,7 +255,8 @@ class ResultsView:
             for one in self.stored
             if simulation in one.ensemble.simulations
         ]
-        codecs = codecs_for(self.codec(name), *limits, anchor, max(coarsest, default=0.0))
+        coarsest = max(coarsest, default=0.0)
+        codecs = codecs_for(self.codec(name), *limits, anchor, coarsest, truth.dtype)
         key = (simulation, step, name)
         return FieldSettings(field, codecs, tolerances, self._samples.cache, key)
 

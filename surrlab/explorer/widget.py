@@ -18,6 +18,7 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from surrlab._files import replacing
+from surrlab._injected import check_parameters
 from surrlab.explorer import charts, html
 from surrlab.explorer.html import StatusLine
 from surrlab.explorer.pages import (
@@ -35,7 +36,8 @@ FIELDS, MODELS = "fields", "models"
 def explore(path: str | os.PathLike, *, ensemble: str | os.PathLike | None = None) -> Explorer:
     """Look into a folder: an ensemble, raw or compressed, or the results of a study.
 
-    What cannot be shown is said in the widget, never raised.
+    What cannot be shown is said in the widget, never raised; a parameter that papermill gave the
+    notebook, and that it does not have, is a ValueError.
 
     Parameters
     ----------
@@ -44,6 +46,7 @@ def explore(path: str | os.PathLike, *, ensemble: str | os.PathLike | None = Non
     ensemble : path, optional
         The raw ensemble, where a results folder does not hold it.
     """
+    check_parameters()
     return Explorer(path, ensemble=ensemble)
 
 

@@ -18,12 +18,12 @@ import ctypes
 import math
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from surrlab._compiled import njit
 from surrlab.compression import hdf5_filters
 from surrlab.compression.codecs import Codec, Raw, long_sides
 from surrlab.compression.codecs.zfp import Zfp
@@ -219,7 +219,7 @@ def _trailing_zeros(_, word):
     return types.uint64(types.uint64), generate
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _decode(addresses, nbytes, rows, chosen, slots, out, shifts, low, high):
     # A copy of each stream begins and ends on words of eight bytes. Whatever a damaged one says,
     # it is not read beyond the longest that there can be, and a word.
@@ -256,7 +256,7 @@ def _decode(addresses, nbytes, rows, chosen, slots, out, shifts, low, high):
     return len(slots)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _add(out, shift):
     if shift != 0:
         for y in range(out.shape[0]):
@@ -264,7 +264,7 @@ def _add(out, shift):
                 out[y, x] += shift
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _word(data, i):  # the little-endian number in four bytes
     word = np.uint32(0)
     for k in range(3, -1, -1):
@@ -272,7 +272,7 @@ def _word(data, i):  # the little-endian number in four bytes
     return word
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _decode_field(words, exponent, out):
     """Decode a stream of tolerance 2^exponent into ``out`` (ny, nx); the bits that it took."""
     ny, nx = out.shape
@@ -308,14 +308,14 @@ def _decode_field(words, exponent, out):
     return np.int64(position)
 
 
-@numba.njit(inline="always")
+@njit(cache=False, inline="always")
 def _peek(words, position):  # the next 64 bits
     one = np.uint64(1)
     i, shift = position >> np.uint64(6), position & np.uint64(63)
     return (words[i] >> shift) | ((words[i + one] << one) << (np.uint64(63) - shift))
 
 
-@numba.njit(inline="always")
+@njit(cache=False, inline="always")
 def _decode_planes(words, position, n_planes, block):
     """Bit planes of a block, the highest first, into its negabinary coefficients."""
     one, byte, end = np.uint64(1), np.uint64(255), np.uint64(15)
@@ -357,7 +357,7 @@ def _decode_planes(words, position, n_planes, block):
     return position
 
 
-@numba.njit(inline="always")
+@njit(cache=False, inline="always")
 def _lift(block, i, stride):  # zfp's inverse transform of four values, in 32 bits as there
     x, y, z, w = block[i], block[i + stride], block[i + 2 * stride], block[i + 3 * stride]
     y = np.int32(y + (w >> 1))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from surrlab._compiled import njit
 
 RHO, VX, VY, P, Y = range(5)  # where the evolved ρ, ρv_x, ρv_y, E and ρY or α stand, too
 SPEED = 5  # of mass through a face: kept with the fluxes of two materials
@@ -20,9 +21,9 @@ GHOSTS = 2  # a face needs two cells on each side
 LANES = 8  # faces done together: with a fixed count LLVM writes vector code
 
 # error_model="numpy" drops a test from every division; states are checked after every stage.
-compiled = njit(nogil=True, cache=True, error_model="numpy")
+compiled = njit(nogil=True, error_model="numpy")
 # LLVM deems a large function not worth inlining, and then its caller's loop stays scalar.
-inlined = njit(nogil=True, cache=True, error_model="numpy", inline="always")
+inlined = njit(nogil=True, error_model="numpy", inline="always")
 
 
 @compiled

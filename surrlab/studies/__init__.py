@@ -4,8 +4,8 @@ from surrlab._lazy import attach
 
 __all__ = attach(
     __name__,
-    config="StudyConfig PRESETS GALLERY get_preset",
-    results="Study Results open_study read_table default_results",
+    config="StudyConfig PRESETS GALLERY get_preset default_results",
+    results="Study Results open_study read_table",
     models="Model raw_models train_models evaluations histories",
     experiments=(
         "ensemble_table variability_study training_and_test_error curves generation_loss "

@@ -15,6 +15,7 @@ from surrlab.studies.answer import versions as versions
 from surrlab.studies.config import GALLERY as GALLERY
 from surrlab.studies.config import PRESETS as PRESETS
 from surrlab.studies.config import StudyConfig as StudyConfig
+from surrlab.studies.config import default_results as default_results
 from surrlab.studies.config import get_preset as get_preset
 from surrlab.studies.experiments import algorithm_1 as algorithm_1
 from surrlab.studies.experiments import by_field as by_field
@@ -46,6 +47,5 @@ from surrlab.studies.pictures import sample_predictions as sample_predictions
 from surrlab.studies.pictures import thresholds as thresholds
 from surrlab.studies.results import Results as Results
 from surrlab.studies.results import Study as Study
-from surrlab.studies.results import default_results as default_results
 from surrlab.studies.results import open_study as open_study
 from surrlab.studies.results import read_table as read_table

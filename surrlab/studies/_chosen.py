@@ -10,7 +10,7 @@ from typing import Any
 import loky
 
 from surrlab._files import read_whole, write_json
-from surrlab.data.ensemble import Ensemble
+from surrlab.data.ensemble import Ensemble, held_out
 from surrlab.studies.config import PRESETS, StudyConfig, configured
 from surrlab.training.architectures.generator import start_shape
 from surrlab.training.networks import NetworkConfig
@@ -23,23 +23,25 @@ MOST_TEST, MOST_EPOCHS, LEAST_STEPS = 120, 250, 16
 """Of a study of any ensemble: test simulations, the paper's epochs, steps in an epoch."""
 
 
-def suited(ensemble: Ensemble) -> StudyConfig:
-    """Return the numbers of a study of an ensemble that no preset was made for, but for epochs.
-
-    A fifth of the simulations is held out, at most `MOST_TEST`; an epoch has `LEAST_STEPS` steps or
-    more; the network is the paper's generator on this grid, as wide as that of ``quick``.
-
-    Raises
-    ------
-    ValueError
-        If there are too few simulations to hold any out.
-    """
+def check_enough(ensemble: Ensemble, settings: Mapping[str, Any]) -> None:
+    """Refuse with a ValueError an ensemble that has too few simulations for a study."""
     n = len(ensemble.simulations)
     if n < 4:
         raise ValueError(
             f"{ensemble.name} has {n} simulation{'s' * (n > 1)}; a study needs 4 or more: two to "
             "learn from, two to be judged on"
         )
+    if fraction := settings.get("test_fraction"):
+        held_out(n, fraction)
+
+
+def suited(ensemble: Ensemble) -> StudyConfig:
+    """Return the numbers of a study of an ensemble that no preset was made for, but for epochs.
+
+    A fifth of the simulations is held out, at most `MOST_TEST`; an epoch has `LEAST_STEPS` steps or
+    more; the network is the paper's generator on this grid, as wide as that of ``quick``.
+    """
+    n = len(ensemble.simulations)
     n_test = min(max(2, round(n / 5)), MOST_TEST)
     samples = len(ensemble.samples) * (n - n_test) / n
     batch_size = 1 << max(2, min(6, int(samples / LEAST_STEPS).bit_length() - 1))

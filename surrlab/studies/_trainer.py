@@ -32,6 +32,7 @@ from surrlab._files import (
     sha256,
     write_json,
 )
+from surrlab._hdf5 import new_file
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble, Run
 from surrlab.data.native import Header, NativeEnsemble, open_native
@@ -112,7 +113,7 @@ def write_data(trainer: Trainer, data: Ensemble, folder: Path, executor: Executo
         return path.absolute()
     path.mkdir(parents=True, exist_ok=True)
     names = {s: f"simulation_{s:06d}.h5" for s in data.simulations}
-    if not (path / "filelist.txt").exists():
+    if not (path / "filelist.txt").exists():  # written last
         tasks = [
             (_write_plain, (data.select([s]), path / name))
             for s, name in names.items()
@@ -132,7 +133,7 @@ def _write_native(data: Ensemble, path: Path) -> None:
 
 
 def _write_plain(data: Ensemble, path: Path) -> None:
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, new_file(temporary) as file:
         file["inputs"] = data.inputs
         file["fields"] = data.read_simulation(data.simulations[0])
         file.attrs["input_names"], file.attrs["field_names"] = data.input_names, data.field_names
@@ -143,7 +144,7 @@ def write_inputs(sides: Mapping[str, Ensemble], folder: Path) -> Path:
     rows = np.concatenate([sides[side].inputs for side in SIDES])
     path = folder / f"inputs-{hashlib.sha256(rows.tobytes()).hexdigest()[:16]}.h5"
     if not path.exists():
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        with replacing(path) as temporary, new_file(temporary) as file:
             file["inputs"] = rows
             file.attrs["input_names"] = sides[SIDES[0]].input_names
             for name in ("simulation", "step"):

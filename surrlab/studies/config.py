@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from surrlab.compression.codecs import AUTO, BETWEEN, codec_class
@@ -296,3 +297,10 @@ def configured(config: StudyConfig, settings: Mapping[str, Any]) -> StudyConfig:
         given["network"] = NetworkConfig(*([network] if isinstance(network, str) else network))
     train = replace(config.train, **{k: v for k, v in given.items() if k in of_training})
     return replace(config, **{"train": train} | {k: v for k, v in given.items() if k in of_study})
+
+
+def default_results() -> Path:
+    """Return where results go by default: the checkout's ``results``, else the working folder's."""
+    checkout = Path(__file__).resolve().parents[2]
+    inside = (checkout / "pyproject.toml").exists() and (checkout / "notebooks").exists()
+    return (checkout if inside else Path.cwd()) / "results"

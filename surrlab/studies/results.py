@@ -21,15 +21,16 @@ import numpy as np
 import xarray as xr
 
 from surrlab._files import DamagedError, read_whole, say_again, write_json
+from surrlab._injected import check_parameters
 from surrlab._locks import locked
 from surrlab._tables import read_table, write_table
-from surrlab.data.ensemble import Ensemble
+from surrlab.data.ensemble import Ensemble, held_out
 from surrlab.data.layouts.cards.extra import Given
 from surrlab.data.open import open_ensemble
 from surrlab.evaluation.quantities import INTEGRAL, Quantity, quantities_of
 from surrlab.simulation.generate import generate
 from surrlab.studies import _chosen
-from surrlab.studies.config import StudyConfig, configured, get_preset
+from surrlab.studies.config import StudyConfig, configured, default_results, get_preset
 
 FEW_CELLS = 100
 """Times that the range of a field may exceed that of nearly all its values before it is odd."""
@@ -330,13 +331,6 @@ class Study:
         return {}
 
 
-def default_results() -> Path:
-    """Return where results go by default: the checkout's ``results``, else the working folder's."""
-    checkout = Path(__file__).resolve().parents[2]
-    inside = (checkout / "pyproject.toml").exists() and (checkout / "notebooks").exists()
-    return (checkout if inside else Path.cwd()) / "results"
-
-
 def open_study(
     preset: str | StudyConfig | None = None,
     results: str | os.PathLike | None = None,
@@ -374,12 +368,17 @@ def open_study(
     KeyError
         If there is no such preset, or setting.
     ValueError
-        If a setting makes no sense.
+        If a setting makes no sense, there are too few simulations, or papermill gave a notebook a
+        parameter that it does not have.
+    FileExistsError
+        If the folder holds the results of another ensemble.
     """
+    check_parameters()
     source = Path(ensemble).expanduser() if ensemble else None
     root = Path(results).expanduser() if results else default_results()
-    if source is not None and not preset:
-        data = open_ensemble(source, card=card)
+    data = None if source is None else open_ensemble(source, card=card)
+    if source is not None and data is not None and not preset:
+        _chosen.check_enough(data, settings)
         path = root / source.resolve().name.partition(".")[0]
         path.mkdir(parents=True, exist_ok=True)
         Results(path).claim(data)
@@ -393,6 +392,9 @@ def open_study(
     config = preset if isinstance(preset, StudyConfig) else get_preset(preset or "quick")
     name = "study" if isinstance(preset, StudyConfig) else preset or "quick"
     config = configured(config, settings)
+    held_out(len(data.simulations) if data else config.n_simulations, config.test_fraction)
     path = root / name
     path.mkdir(parents=True, exist_ok=True)
+    if data is not None:
+        Results(path).claim(data)
     return Study(config, path, source, executor, name, card)

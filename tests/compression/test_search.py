@@ -299,3 +299,19 @@ def test_one_tolerance_for_a_sample_with_a_codec_of_any_tolerance():
         measure(f, Rounding(1.1 * found.tolerance * s)) for f, s in zip(sample, SCALE, strict=True)
     ]
     assert sum(m.error / s for m, s in zip(worse, SCALE, strict=True)) / 3 > 0.05 >= found.error
+
+
+@pytest.mark.parametrize("relative", [1e-2, 1e-4])
+@pytest.mark.parametrize(
+    ("size", "dtype"), [(1e-40, "f4"), (3e38, "f4"), (1e300, "f8"), (1e-310, "f8"), (1e-30, "f4")]
+)
+def test_the_largest_and_smallest_numbers_take_few_encodes(size, dtype, relative):
+    plain = smooth(1).astype("f8")
+    plain -= plain.mean()
+    field = (plain / np.abs(plain).max() * size).astype(dtype)
+    e = relative * float(np.abs(field.astype("f8")).mean())
+    found = find_tolerance(field, e)
+    decoded = found.codec.decode(found.stream, field.shape, field.dtype).astype("f8")
+    assert np.abs(decoded - field).mean() <= e and np.isfinite(decoded).all()
+    assert np.abs(decoded - field).max() <= found.tolerance
+    assert found.n_encodes <= 12

@@ -1,6 +1,7 @@
 """A real JupyterLab or voila on a free loopback port, and a real Chromium to look at it."""
 
 import contextlib
+import http.client
 import json
 import os
 import secrets
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -51,8 +53,8 @@ def browser():
 def workplace(folder, results):
     """The notebooks beside ``results/quick``, as the explorer's own parameter has it."""
     (folder / "notebooks").mkdir(parents=True)
-    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
-        shutil.copy(notebook, folder / "notebooks")
+    for file in (*(ROOT / "notebooks").glob("*.ipynb"), ROOT / "notebooks" / "voila.json"):
+        shutil.copy(file, folder / "notebooks")
     (folder / "results").mkdir()
     (folder / "results" / "quick").symlink_to(results)
     return folder / "notebooks"
@@ -75,15 +77,16 @@ def lab(notebooks, home):
 
 @contextlib.contextmanager
 def voila(notebooks, home):
-    """URL of the list that voila makes of a folder of notebooks, as ``make explore`` does."""
-    port = free_port()
-    command = [sys.executable, "-m", "voila", str(notebooks), "--no-browser", f"--port={port}"]
-    with serving([*command, "--Voila.ip=127.0.0.1"], home, f"http://127.0.0.1:{port}/"):
-        yield f"http://127.0.0.1:{port}/"
+    """URL of what voila makes of a folder of notebooks, as ``make explore`` does, and its token."""
+    token, port = secrets.token_hex(16), free_port()
+    command = [sys.executable, "-m", "voila", ".", "--no-browser", f"--port={port}"]
+    url = f"http://127.0.0.1:{port}/"
+    with serving([*command, f"--token={token}"], home, url, notebooks):
+        yield url, token
 
 
 @contextlib.contextmanager
-def serving(command, home, url):
+def serving(command, home, url, cwd=None):
     """A server that answers at `url`, its settings and its log in `home`; stopped at the end."""
     home.mkdir(parents=True, exist_ok=True)
     names = ("CONFIG", "DATA", "RUNTIME")
@@ -96,7 +99,7 @@ def serving(command, home, url):
     log = home / "server.log"
     with log.open("w") as out:
         server = subprocess.Popen(
-            command, env={**os.environ, **folders}, stdout=out, stderr=subprocess.STDOUT
+            command, env={**os.environ, **folders}, stdout=out, stderr=out, cwd=cwd
         )
         try:
             deadline = time.monotonic() + READY_SECONDS
@@ -121,6 +124,16 @@ def answers(url):
     except OSError:
         return False
     return True
+
+
+def status(url, host):
+    """What a server answers to whoever calls it by another name; no redirection is followed."""
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    with contextlib.closing(connection):
+        headers = {"Host": f"{host}:{parts.port}"}
+        connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
+        return connection.getresponse().status
 
 
 def free_port():

@@ -8,13 +8,13 @@ import time
 
 import numpy as np
 import pytest
-from browsing import ARTEFACTS, browser, lab, menu, run_all, voila, workplace
+from browsing import ARTEFACTS, browser, lab, menu, run_all, status, voila, workplace
 from hostile import hostile_ensemble
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
-# Voila's own page asks a network of the world for icons that the explorer does without.
-SILENT = re.compile(r"favicon|cdn\.jsdelivr\.net")
+# Voila's own page names a style sheet of the world's; its policy keeps the browser from asking.
+SILENT = re.compile(r"favicon|cdn\.jsdelivr\.net.*(Content Security Policy|violates)")
 
 
 @pytest.fixture(scope="module")
@@ -247,10 +247,14 @@ def test_names_from_a_strangers_folder_run_no_script(page, view, tmp_path):
 
 
 def test_voila_serves_the_explorer_without_a_notebook(chromium, notebooks, tmp_path):
-    complaints = []
-    with voila(notebooks, tmp_path) as url:
+    complaints, asked = [], []
+    with voila(notebooks, tmp_path) as (url, token):
+        for path in ("", "voila/render/explore.ipynb"):
+            assert status(url + path, "127.0.0.1") == 302  # to its page that asks for the token
+            assert status(f"{url}{path}?token={token}", "stranger.example") == 403
         page = chromium.new_page(viewport={"width": 1280, "height": 1000})
-        page.goto(url)  # voila's own list asks for kernels that it does not serve
+        page.on("response", lambda response: asked.append(response.url))
+        page.goto(f"{url}?token={token}")  # voila's own list asks for kernels it does not serve
         for path in notebooks.glob("*.ipynb"):
             page.get_by_text(path.name).wait_for()
         page.goto("about:blank")
@@ -264,4 +268,5 @@ def test_voila_serves_the_explorer_without_a_notebook(chromium, notebooks, tmp_p
         changed(lambda: numbers(view), before)
         artefact(page, "explorer-voila")
         page.close()
+        assert all(one.startswith((url, "data:", "blob:")) for one in asked)
     assert complaints == []

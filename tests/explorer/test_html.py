@@ -176,3 +176,41 @@ def test_tables_of_hostile_studies_are_text(studied, tmp_path):
     seen = " ".join(check(text).text for text in markup_of(view))
     assert "<script>alert(2)</script>" in seen
     view.figure().canvas.draw()
+
+
+def shades(picture):
+    return matplotlib.image.imread(io.BytesIO(picture))[..., :3]
+
+
+@pytest.mark.parametrize("share", [None, 0.01])
+@pytest.mark.parametrize(
+    ("size", "dtype"), [(1e-40, "f4"), (3e38, "f4"), (1e300, "f8"), (1e-310, "f8")]
+)
+def test_the_largest_and_smallest_numbers_have_the_colours_and_numbers_of_others(
+    size, dtype, share
+):
+    """No square, no range and no scale of them leaves what floats can say: warnings are errors."""
+    y, x = np.mgrid[-1:1:48j, -1:1:16j]
+    plain = np.sin(3 * x) * np.cos(4 * y) * x
+    values = (plain / np.abs(plain).max() * size).astype(dtype)
+    typical = None if share is None else share * size
+    view = explorer.explore_field(values, model_error=typical)
+    assert view.message == ""
+    expected = page.png(plain, (plain.min(), plain.max()))
+    off = np.abs(shades(view.fields.images["truth"].value) - shades(expected))
+    assert off.max() < 0.02  # of 1: a shade
+    for setting in range(view.fields.setting.max + 1):
+        view.fields.setting.value = setting
+        assert view.message == ""
+        one = view.fields.view()
+        assert np.isfinite(one.decoded).all()
+        assert one.losses.linf <= one.tolerance or size < 1e-38  # where zfp keeps no bound
+        errors = np.abs(one.decoded / np.float64(size) - values / np.float64(size))
+        assert one.losses.l1 / size == pytest.approx(errors.mean(), rel=1e-3)
+        if errors.any():
+            ptp = float(np.ptp(values / np.float64(size)))
+            psnr = 10 * np.log10(ptp**2 / np.square(errors).mean())
+            assert one.losses.psnr == pytest.approx(psnr, abs=0.01)
+    for text in markup_of(view):
+        assert not {"nan", "inf"} & set(check(text).text.lower().split())
+    view.figure().savefig(io.BytesIO(), format="png")

@@ -113,6 +113,14 @@ def test_a_study_needs_simulations(tmp_path):
     waves(tmp_path / "few", [2, 2, 3])
     with pytest.raises(ValueError, match="few has 3 simulations; a study needs 4 or more"):
         surrlab.open_study(None, tmp_path, tmp_path / "few")
+    with pytest.raises(ValueError, match=r"fraction of 0\.9 leaves 3 of 3 simulations for test"):
+        surrlab.open_study("smoke", tmp_path, tmp_path / "few", test_fraction=0.9)
+    waves(tmp_path / "some", [2, 2, 3, 3])
+    with pytest.raises(ValueError, match=r"fraction of 0\.1 leaves 0 of 4 simulations for test"):
+        surrlab.open_study(None, tmp_path, tmp_path / "some", test_fraction=0.1)
+    with pytest.raises(ValueError, match=r"fraction of 0\.2 leaves 0 of 1 simulations for test"):
+        surrlab.open_study("smoke", tmp_path, n_simulations=1)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["few", "some"]  # nothing written
 
 
 def test_no_parameters_and_quantities_of_a_module(tmp_path, monkeypatch):

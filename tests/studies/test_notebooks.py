@@ -12,7 +12,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from surrlab import _injected
 from surrlab import _notebook_runner as notebooks
+from surrlab.studies.config import default_results
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
@@ -294,3 +296,38 @@ def test_a_user_s_startup_files_and_looks_stay_out(tmp_path, monkeypatch):
     width = "assert matplotlib.rcParams['lines.linewidth'] == 1.5"
     source = write(tmp_path / "b.ipynb", look, width)
     notebooks.run(source, tmp_path / "a.ipynb", {}, timeout=60)
+
+
+@pytest.mark.parametrize("name", ["1_ensemble", "explore"])
+def test_plain_papermill_from_anywhere(name, tmp_path):
+    """An unknown parameter, of which papermill only warns, is refused by the notebook itself."""
+    command = [sys.executable, "-m", "papermill", FOLDER / f"{name}.ipynb", tmp_path / "out.ipynb"]
+    done = subprocess.run(
+        [*command, "-k", "python3", "-p", "presett", "smoke"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode != 0
+    assert "ValueError: this notebook has no parameter 'presett'; it has" in done.stderr
+    assert os.listdir(tmp_path) == ["out.ipynb"]
+
+
+def test_parameters_that_a_notebook_has(monkeypatch):
+    cells = ["", PARAMETERS, '# Parameters\npreset = "smoke"\n', "pressed = 1"]
+    shell = type("Shell", (), {"user_ns": {"In": cells}})
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    _injected.check_parameters()
+    cells[2] += "pre = 3\n"
+    with pytest.raises(ValueError, match="this notebook has no parameter 'pre'; it has preset, k"):
+        _injected.check_parameters()
+    cells[2] = "pre = 3  # typed by hand"
+    _injected.check_parameters()
+    shell.user_ns = {}
+    _injected.check_parameters()
+
+
+def test_results_go_to_the_checkout_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert default_results() == ROOT / "results"

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import xarray as xr
+from ragged import write_ensemble
 
 import surrlab
 from surrlab import studies
@@ -41,6 +42,20 @@ def test_results_belong_to_one_ensemble(ensemble, tmp_path):
     other = ensemble.select(ensemble.simulations[:4])
     with pytest.raises(FileExistsError, match="holds the results of another ensemble"):
         study.results.claim(other)
+
+
+def test_a_second_ensemble_under_one_folder_is_refused_at_opening(tmp_path):
+    """With a preset and without one; what the first one left stays as it is."""
+    paths = [tmp_path / name / "runs" for name in ("a", "b")]
+    for path, last in zip(paths, (3, 4), strict=True):
+        write_ensemble(path, lengths=(2, 3, 2, last))
+    for preset in ("smoke", None):
+        surrlab.open_study(preset, tmp_path / "results", paths[0], epochs=1)
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(FileExistsError, match=r"holds the results of another ensemble \(.*/a/"):
+            surrlab.open_study(preset, tmp_path / "results", paths[1], epochs=1)
+        assert sorted(tmp_path.rglob("*")) == before
+        surrlab.open_study(preset, tmp_path / "results", paths[0], epochs=1)
 
 
 def test_another_split_or_seed_never_meets_stale_tables(ensemble, tmp_path):
