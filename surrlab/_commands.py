@@ -179,7 +179,7 @@ def train(args: argparse.Namespace) -> None:
 
 def compress(args: argparse.Namespace) -> None:
     """Compress an ensemble to a model's error."""
-    from surrlab.compression.codecs import AUTO, Codec, codec_class
+    from surrlab.compression.codecs import AUTO, codec_class, codecs_by_field
     from surrlab.compression.compress import ratios, search_and_compress
     from surrlab.compression.race import choose
     from surrlab.compression.tolerances import from_frame
@@ -202,12 +202,11 @@ def compress(args: argparse.Namespace) -> None:
         ensemble = open_ensemble(args.ensemble)
         errors = model_errors(load(folder), ensemble)["model_error"]
     errors = errors * args.factor
-    codec: type[Codec] | dict[str, type[Codec]]
     if args.codec == AUTO:
         codec = choose(ensemble, errors)
         print("fewest bytes: " + ", ".join(f"{field} {one.name}" for field, one in codec.items()))
     else:
-        codec = codec_class(args.codec)
+        codec = codecs_by_field(args.codec, ensemble.field_names)
     made = search_and_compress(
         ensemble, errors, path, codec=codec, views=args.views, keep=args.keep
     )
@@ -224,8 +223,7 @@ def export(args: argparse.Namespace) -> None:
     print(f"{args.path}: {made.linked} files linked, {made.written} written ", end="")
     print(f"({made.nbytes / 1e6:.2f} MB)")
     if made.without:
-        print(f"Not kept in them: {', '.join(made.without)}. A file's <field>_offset, one number")
-        print("for each time, is still to be added to its field.")
+        print(f"Not kept: {', '.join(made.without)}. <field>_offset (time) is still to be added.")
     print("A trainer that never heard of the codec needs, in its environment:")
     print('HDF5_PLUGIN_PATH=$(python -c "import hdf5plugin; print(hdf5plugin.PLUGIN_PATH)")')
     print('and xarray, which would take these files for netCDF4\'s, engine="h5netcdf"')
@@ -233,6 +231,8 @@ def export(args: argparse.Namespace) -> None:
 
 def race(args: argparse.Namespace) -> None:
     """Compare the codecs on an ensemble, and name the best for each field."""
+    import loky
+
     from surrlab.compression.race import race as race_codecs
     from surrlab.compression.race import recommend
     from surrlab.data.open import open_ensemble
@@ -249,6 +249,10 @@ def race(args: argparse.Namespace) -> None:
     for codec, reason in json.loads(table.attrs["refused"]).items():
         print(f"{codec} refuses: {reason}")
     print("fewest bytes on disk: " + ", ".join(f"{f} {codec}" for f, codec in best.items()))
+    if args.bandwidth:
+        best = recommend(table, args.bandwidth, loky.cpu_count())
+        each = ", ".join(f"{f} {codec}" for f, codec in best.items())
+        print(f"fastest to load at {args.bandwidth:g} MB/s on all cores: {each}")
 
 
 def bench(args: argparse.Namespace) -> None:

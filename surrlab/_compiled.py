@@ -13,7 +13,8 @@ from surrlab._files import cache_folder
 os.environ.pop("NUMBA_DISABLE_JIT", None)
 import numba
 
-if numba.config.DISABLE_JIT:  # numba itself is in pieces then
+_config: Any = numba.config
+if _config.DISABLE_JIT:  # numba itself is in pieces then
     raise ImportError(
         "numba was imported with NUMBA_DISABLE_JIT set, and surrlab's decoder and solver have to "
         "be compiled: unset it"
@@ -38,12 +39,11 @@ def njit(*, cache: bool = True, **options: Any) -> Callable[[Callable], Any]:
         try:
             return numba.njit(cache=cache, **options)(function)
         except RuntimeError:  # "no locator available": nothing can be written where it looks
-            config: Any = numba.config
-            before = config.CACHE_DIR
-        config.CACHE_DIR = str(cache_folder("numba"))
+            before = _config.CACHE_DIR
+        _config.CACHE_DIR = str(cache_folder("numba"))
         try:
             return numba.njit(cache=cache, **options)(function)
         finally:
-            config.CACHE_DIR = before
+            _config.CACHE_DIR = before
 
     return decorate

@@ -21,7 +21,8 @@ def check_parameters() -> None:
     """
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    _, own, injected, *_ = (*(shell.user_ns.get("In", ()) if shell else ()), "", "", "")
+    typed: list[str] = list(shell.user_ns.get("In", ())) if shell else []
+    _, own, injected, *_ = (*typed, "", "", "")
     if injected.startswith(MARK):
         known = _assigned(own)
         for name in _assigned(injected):

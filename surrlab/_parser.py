@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import surrlab
 from surrlab import _arguments, _commands
@@ -205,18 +205,9 @@ def parser() -> argparse.ArgumentParser:
     compress.add_argument(
         "--codec", default="zfp", help="zfp, sz3, sperr …; auto: by field, what takes least"
     )
-    compress.add_argument(
-        "--keep",
-        type=_arguments.names,
-        default=(),
-        help="totals that stay exact: mass,momentum_x,momentum_y or integral_FIELD",
-    )
-    compress.add_argument(
-        "--views",
-        type=_arguments.names,
-        default=(),
-        help="professor: files show LLNL professor's layout, too",
-    )
+    names: dict[str, Any] = {"type": _arguments.names, "default": ()}
+    compress.add_argument("--keep", **names, help="totals that stay exact: mass,integral_FIELD …")
+    compress.add_argument("--views", **names, help="professor: files show its layout, too")
 
     card = command("card", _commands.card, "what an ensemble's files do not say, to fill in")
     card.add_argument("ensemble", type=_arguments.existing, help="in any layout")
@@ -244,6 +235,9 @@ def parser() -> argparse.ArgumentParser:
         type=_arguments.number(1e-6, 10),
         default=(0.01, 0.02, 0.05),
         help="L1 errors in standard deviations of each field; default: 0.01 0.02 0.05",
+    )
+    race.add_argument(
+        "--bandwidth", type=_arguments.number(1e-3), help="MB/s of a storage: what loads fastest?"
     )
     race.add_argument("--simulations", type=_arguments.whole(1), default=2, help="default: 2")
     race.add_argument("--json", action="store_true", help="print everything as JSON")

@@ -122,6 +122,7 @@ def place(tmp_path, monkeypatch):
         ("compress folder folder new --factor 0", "must be a number from 1e-06 to 1e+06, not 0"),
         ("compress folder folder new --factor nan", "must be a number from 1e-06 to 1e+06"),
         ("compress folder nowhere new", "nowhere does not exist"),
+        ("compress folder folder new --keep mass,,x", "must be names such as a,b, each of them"),
         ("compress folder folder", "name a model or --errors, and the folder of the compressed"),
         ("compress folder folder new --errors file", "name a model or --errors, and the folder"),
         ("compress folder new --errors nowhere", "nowhere does not exist"),

@@ -109,8 +109,18 @@ def race(
     )
 
 
-def recommend(table: xr.Dataset) -> dict[str, str]:
+def recommend(table: xr.Dataset, bandwidth: float | None = None, cores: int = 1) -> dict[str, str]:
     """The codec of each field that takes the fewest bytes on disk, over all targets of a `race`.
+
+    Parameters
+    ----------
+    table : Dataset
+        From `race`.
+    bandwidth : float, optional
+        MB/s of a storage. What counts then is the time of loading from there, the longer of reading
+        and decoding; fewer bytes where that is the same.
+    cores : int
+        That decode.
 
     Raises
     ------
@@ -120,7 +130,13 @@ def recommend(table: xr.Dataset) -> dict[str, str]:
     nbytes = (1 / table["ratio_file"]).mean("target", skipna=False)
     if bool(nbytes.isnull().all()):
         raise ValueError(f"no codec takes this ensemble: {table.attrs['refused']}")
-    best = nbytes.fillna(np.inf).argmin("codec")
+    cost = nbytes.fillna(np.inf)
+    if bandwidth is not None:
+        decoding = (1 / table["decode_mb_s"]).mean("target") / cores
+        reading = nbytes / bandwidth
+        seconds = reading.where(reading > decoding, decoding).fillna(np.inf)
+        cost = nbytes.where(seconds <= 1.02 * seconds.min("codec"), np.inf)  # timing has noise
+    best = cost.argmin("codec")
     return {
         str(f): str(table["codec"].values[i])
         for f, i in zip(table["field"].values, best.values, strict=True)

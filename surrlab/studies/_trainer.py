@@ -103,7 +103,7 @@ def write_data(trainer: Trainer, data: Ensemble, folder: Path, executor: Executo
         whole = isinstance(data, NativeEnsemble) and open_native(data.path).runs == data.runs
         if kept := data.metadata.get("request", {}).get("keep"):
             whole = False  # a program that reads the fields alone would miss their offsets
-            print(f"data for the trainer are decoded, so that {', '.join(kept)} stay exact")
+            print(f"{data.name} is decoded for the trainer, so that {', '.join(kept)} stay exact")
         if isinstance(data, NativeEnsemble) and whole:
             return data.path.absolute()
         header = Header.of(data)

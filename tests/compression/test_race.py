@@ -24,6 +24,7 @@ from surrlab.compression.codecs import joined
 from surrlab.compression.hdf5_filters import codec_of
 from surrlab.data.ensemble import InMemoryEnsemble
 from surrlab.data.fields import Field
+from surrlab.data.native import open_native
 from surrlab.loading import SampleLoader
 
 
@@ -94,6 +95,24 @@ def test_the_command_prints_rows_and_a_recommendation(ensemble, table, capsys, m
     assert set(columns.split()) < set(found["rows"][0])
     assert main(line) == 0
     assert "fewest bytes on disk: density " in capsys.readouterr().out
+    assert main([*line, "--bandwidth", "146"]) == 0
+    assert "fastest to load at 146 MB/s on all cores: " in capsys.readouterr().out
+
+
+def test_a_slow_storage_asks_for_few_bytes_and_a_fast_one_for_fast_decoding(table):
+    dims = ("codec", "target", "field")
+    values = np.broadcast_to(np.reshape([10.0, 20.0, 15.0, 20.0], (4, 1, 1)), (4, 2, 6))
+    speed = np.broadcast_to(np.reshape([800.0, 200.0, 300.0, 100.0], (4, 1, 1)), (4, 2, 6))
+    made = table.assign(ratio_file=(dims, values), decode_mb_s=(dims, speed))
+    named = table["codec"].values.tolist()
+    for bandwidth, cores, best in (
+        (None, 1, 1),  # the fewest bytes; of equals the first
+        (1.0, 1, 1),  # 20 MB/s of data: all decode faster than that
+        (15.0, 1, 2),  # 150, 200 (decoding), 225 and 100
+        (1e4, 1, 0),
+        (15.0, 4, 1),  # four cores decode 800 MB/s: reading decides again
+    ):
+        assert set(recommend(made, bandwidth, cores).values()) == {named[best]}, bandwidth
 
 
 # ------------------------------------------------------------------------ a codec for each field
@@ -188,3 +207,19 @@ def test_a_mapping_must_name_every_field_and_one_tolerance_takes_one_codec(ensem
     with pytest.raises(ValueError, match="rule 'sample' takes one codec"):
         search_and_compress(one, 0.1, tmp_path / "x", codec=codec, rule="sample", scale=[1.0] * 6)
     assert not (tmp_path / "x").exists()
+
+
+def test_the_command_chooses_and_keeps(ensemble, tmp_path, capsys):
+    errors = tmp_path / "errors.csv"
+    rows = ["simulation," + ",".join(ensemble.field_names)]
+    rows += [f"{s},0.02,0.02,0.02,0.02,0.02,0.02" for s in ensemble.simulations]
+    errors.write_text("\n".join(rows))
+    line = ["compress", str(ensemble.path), "--errors", str(errors), str(tmp_path / "x")]
+    assert main([*line, "--codec", "auto", "--keep", "mass,integral_energy"]) == 0
+    said = capsys.readouterr().out
+    request = open_native(tmp_path / "x").metadata["request"]
+    assert request["keep"] == ["mass", "integral_energy"] and request["codec"] != "auto"
+    names = request["codec"].split("+")
+    assert f"fewest bytes: density {names[0]}, velocity_x " in said and "payload" in said
+    assert main([*line[:-1], str(tmp_path / "y"), "--keep", "thickness"]) == 1
+    assert "'thickness' cannot be kept" in capsys.readouterr().err

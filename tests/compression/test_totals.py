@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from surrlab import compression
+from surrlab.cli import main
 from surrlab.compression import BitRound, Sperr, Sz3, Version, Zfp, _views
 from surrlab.compression._totals import EXACT, Totals
 from surrlab.data.ensemble import InMemoryEnsemble
@@ -249,10 +250,12 @@ def test_damaged_offsets_are_named(both, tmp_path):
         SampleLoader(damaged, 7, seed=0)
 
 
-def test_an_export_says_what_it_lacks(both, tmp_path):
+def test_an_export_says_what_it_lacks(both, tmp_path, capsys):
     kept = both[1]
     made = _views.export(kept, tmp_path / "out")
     assert made.without == MASS and _views.export(both[0], tmp_path / "plain").without == ()
     with h5py.File(tmp_path / "out" / "simulation_000004.h5") as file:
         said = file["fields"].attrs["comment"]
         assert said.startswith("to be added: density_offset, ") and "pressure" not in said
+    assert main(["export", str(kept.path), str(tmp_path / "again"), "--as", "professor"]) == 0
+    assert "Not kept: mass, momentum_x, momentum_y. <field>_offset" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from waves import waves
 
 import surrlab
 from surrlab import studies
+from surrlab.compression import compress
 from surrlab.data.open import open_ensemble
 from surrlab.evaluation import evaluate, model_errors
 from surrlab.studies._trainer import Predictions, Trainer, train_elsewhere, write_data, write_inputs
@@ -134,6 +135,19 @@ def test_native_data_are_the_compressed_files_themselves(study, answer, pool, tm
     stamp = (tmp_path / f"native-{study.train_set.digest}/ensemble.json").stat().st_mtime_ns
     again = write_data(trainer, study.train_set, tmp_path, pool)
     assert (again / "ensemble.json").stat().st_mtime_ns == stamp
+
+
+def test_native_data_hold_the_totals_that_were_kept(ensemble, pool, tmp_path, capsys):
+    """Files with offsets beside their fields are decoded: a program would read the fields alone."""
+    one = ensemble.select([1])
+    kept = compress(one, 0.1, tmp_path / "kept", keep=("mass",), executor=pool)
+    data = write_data(Trainer(COMMAND, "native"), kept, tmp_path, pool)
+    assert data != kept.path and "so that mass stay exact" in capsys.readouterr().out
+    with h5py.File(data / "simulation_00001.h5") as file:
+        density = file["density"][:]
+    np.testing.assert_array_equal(density, kept.read_simulation(1)[:, 0])
+    truth = one.read_simulation(1)[:, 0].sum((1, 2), dtype=float)
+    np.testing.assert_allclose(density.sum((1, 2), dtype=float), truth, rtol=1e-7)
 
 
 @pytest.mark.parametrize(
