@@ -133,8 +133,8 @@ def recommend(table: xr.Dataset, bandwidth: float | None = None, cores: int = 1)
     cost = nbytes.fillna(np.inf)
     if bandwidth is not None:
         decoding = (1 / table["decode_mb_s"]).mean("target") / cores
-        reading = nbytes / bandwidth
-        seconds = reading.where(reading > decoding, decoding).fillna(np.inf)
+        slower = xr.apply_ufunc(np.maximum, nbytes / bandwidth, decoding)
+        seconds = slower.fillna(np.inf)
         cost = nbytes.where(seconds <= 1.02 * seconds.min("codec"), np.inf)  # timing has noise
     best = cost.argmin("codec")
     return {
