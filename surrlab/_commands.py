@@ -123,7 +123,7 @@ def figures(args: argparse.Namespace) -> None:
     from surrlab.studies.experiments import ensemble_table
 
     folder = args.results / args.preset
-    drawn, missing = catalogue.draw_all(folder)
+    drawn, missing = catalogue.draw_all(folder, formats=args.format)
     print(f"{folder / 'figures'}: {', '.join(drawn)}")
     for reason in missing:
         print(f"not drawn: {reason}")

@@ -126,6 +126,9 @@ def parser() -> argparse.ArgumentParser:
         "figures", _commands.figures, "a study's figures again, from its tables", preset="which"
     )
     figures.add_argument(
+        "--format", type=_arguments.names, default=("png",), help="such as png,svg,pdf"
+    )
+    figures.add_argument(
         "--results", type=_arguments.folder, default=Path("results"), help="default: results"
     )
 

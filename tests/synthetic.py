@@ -339,6 +339,24 @@ def bars(figure):
     return [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
 
 
+def network_table():
+    """Layers of a network that doubles its grid four times."""
+    rows = {
+        "kind": ["Linear", *3 * ["ConvTranspose2d"]],
+        "shape": ["384", "64 × 6 × 2", "32 × 12 × 4", "6 × 24 × 8"],
+        "parameters": [1920, 98304, 32768, 3072],
+    }
+    table = xr.Dataset({name: ("layer", values) for name, values in rows.items()})
+    return table.assign_attrs(network="generator", inputs='["density_ratio", "time"]')
+
+
+def pipeline_table():
+    """Raw data, and a tenth of them."""
+    rows = {"MB": [60.2, 5.5], "MB_s": [280.0, np.nan], "ratio_file": [1.0, 10.9]}
+    table = xr.Dataset({name: ("workflow", values) for name, values in rows.items()})
+    return table.assign_attrs(version="zfp ×1")
+
+
 def extra_tables():
     """Of ``surrlab study --extra``: a row for each training set, and for each number of epochs."""
     sentence = "In the 3.1 MB of 58 compressed simulations there is room for 3 raw ones."
@@ -361,6 +379,8 @@ def extra_tables():
 
 
 TABLES = {
+    "network": network_table(),
+    "pipeline": pipeline_table(),
     **extra_tables(),
     "evolution": evolution_table(("density", "velocity_y"), columns=5),
     "history": history_table(),

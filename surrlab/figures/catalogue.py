@@ -7,16 +7,17 @@ later and without the ensemble, the models or any computing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import xarray as xr
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from surrlab._files import replacing
 from surrlab._tables import read_table
-from surrlab.figures import data, images, loading, models
+from surrlab.figures import _diagrams, data, images, loading, models
 from surrlab.figures.style import NothingToDraw
 
 
@@ -50,6 +51,8 @@ FIGURES = {
     "verdict": FigureSpec("verdicts", "5_lossy_training", models.verdict),
     "throughput": FigureSpec("loading_rates", "6_loading", loading.throughput),
     "epoch_time": FigureSpec("epoch_times", "6_loading", loading.epoch_time),
+    "network": FigureSpec("network", "7_figures", _diagrams.network),
+    "pipeline": FigureSpec("pipeline", "7_figures", _diagrams.pipeline),
 }
 """Every figure of a study by the name of its file, in the order of the notebooks."""
 
@@ -60,7 +63,15 @@ EXTRAS = {
 """Figures of ``surrlab study --extra``, whose name stands in the notebook's place."""
 
 
-def draw(results: str | os.PathLike, name: str) -> Figure:
+FORMATS: dict[str, dict[str, Any]] = {
+    "png": {"dpi": 110},
+    "svg": {"metadata": {"Date": None}},
+    "pdf": {"metadata": {"CreationDate": None}},
+}
+"""How each kind of file is written: the same table gives the same bytes."""
+
+
+def draw(results: str | os.PathLike, name: str, *, formats: Sequence[str] = ("png",)) -> Figure:
     """Draw a figure from its saved table, store it as ``figures/<name>.png``, and return it.
 
     Parameters
@@ -69,6 +80,8 @@ def draw(results: str | os.PathLike, name: str) -> Figure:
         Folder of a study.
     name : str
         One of `FIGURES`, or of `EXTRAS`.
+    formats : sequence of str
+        Kinds of files, each stored under its ending: png, svg, pdf.
 
     Raises
     ------
@@ -82,6 +95,8 @@ def draw(results: str | os.PathLike, name: str) -> Figure:
         If the table lacks what the figure needs.
     """
     known = FIGURES | EXTRAS
+    if unknown := set(formats) - set(FORMATS):
+        raise ValueError(f"figures are {', '.join(FORMATS)}, not {min(unknown)}")
     if name not in known:
         raise KeyError(f"there is no figure {name!r}; there are {', '.join(known)}")
     spec = known[name]
@@ -102,14 +117,17 @@ def draw(results: str | os.PathLike, name: str) -> Figure:
         raise NothingToDraw(f"{name}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{name}: {path}: {error}") from error
-    image = path.parent / "figures" / f"{name}.png"
-    image.parent.mkdir(exist_ok=True)
-    with replacing(image) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    folder = path.parent / "figures"
+    folder.mkdir(exist_ok=True)
+    for kind in formats:
+        with replacing(folder / f"{name}.{kind}") as temporary, rc_context({"svg.hashsalt": name}):
+            figure.savefig(temporary, format=kind, **FORMATS[kind])
     return figure
 
 
-def draw_all(results: str | os.PathLike) -> tuple[list[str], list[str]]:
+def draw_all(
+    results: str | os.PathLike, *, formats: Sequence[str] = ("png",)
+) -> tuple[list[str], list[str]]:
     """Draw every figure whose table is there; return their names, and why others are missing.
 
     Raises
@@ -121,7 +139,7 @@ def draw_all(results: str | os.PathLike) -> tuple[list[str], list[str]]:
     of_extras = [name for name in EXTRAS if (Path(results) / f"{EXTRAS[name].table}.nc").exists()]
     for name in [*FIGURES, *of_extras]:
         try:
-            draw(results, name)
+            draw(results, name, formats=formats)
             drawn.append(name)
         except (FileNotFoundError, ValueError) as error:
             missing.append(str(error))

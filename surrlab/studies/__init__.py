@@ -16,8 +16,9 @@ __all__ = attach(
         "storages timed_versions measure_rates measure_epochs loading_summary "
         "compress_trial_versions"
     ),
-    pictures="evolution compressed_fields thresholds sample_predictions",
+    pictures="evolution compressed_fields thresholds sample_predictions network_layers pipeline",
     answer="answer lossy_training lossy_models versions verdict_table generation_verdict",
     _certificate="certify verify_certificate",
+    _claims="claims beside",
     extras="EXTRAS extra equal_bytes convergence proxy",
 )

@@ -1,5 +1,7 @@
 from surrlab.studies._certificate import certify as certify
 from surrlab.studies._certificate import verify_certificate as verify_certificate
+from surrlab.studies._claims import beside as beside
+from surrlab.studies._claims import claims as claims
 from surrlab.studies._disk import compress_trial_versions as compress_trial_versions
 from surrlab.studies._disk import loading_summary as loading_summary
 from surrlab.studies._disk import measure_epochs as measure_epochs
@@ -43,6 +45,8 @@ from surrlab.studies.models import raw_models as raw_models
 from surrlab.studies.models import train_models as train_models
 from surrlab.studies.pictures import compressed_fields as compressed_fields
 from surrlab.studies.pictures import evolution as evolution
+from surrlab.studies.pictures import network_layers as network_layers
+from surrlab.studies.pictures import pipeline as pipeline
 from surrlab.studies.pictures import sample_predictions as sample_predictions
 from surrlab.studies.pictures import thresholds as thresholds
 from surrlab.studies.results import Results as Results

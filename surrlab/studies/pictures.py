@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +12,16 @@ import xarray as xr
 
 from surrlab.compression import search
 from surrlab.compression.codecs import codecs_by_field
-from surrlab.compression.version import RAW
+from surrlab.compression.version import RAW, Version
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation import metrics
 from surrlab.evaluation.evaluate import predicted
-from surrlab.studies.experiments import codec_name, mean_model_errors
-from surrlab.studies.models import stored_model
+from surrlab.studies._disk import MEMORY
+from surrlab.studies.experiments import codec_name, compressed, mean_model_errors, ratios
+from surrlab.studies.models import folder, raw_models, stored_model
 from surrlab.studies.results import Study, read_table
+from surrlab.training.networks import layers
+from surrlab.training.surrogate import load
 
 N_PICTURED = 3
 """Fields that pictures show where they show some."""
@@ -225,3 +229,67 @@ def _pictures(
     }
     pictures = {"fields": ((row, "field", y.name, x.name), samples[:, places])}
     return xr.Dataset(pictures, {**rows, **axes, **of_field}, attributes)
+
+
+def network_layers(study: Study) -> xr.Dataset:
+    """The layers that learn of the first raw model (Fig. 1), in the order in which data flow.
+
+    Returns
+    -------
+    Dataset
+        ``kind``, ``shape`` (in words) and ``parameters`` (layer); attributes ``network`` and
+        ``inputs``. Of a model that surrlab did not train nothing is known: no rows.
+    """
+    (model,) = raw_models(study, study.config.seeds(1))
+    path = folder(study, model)
+
+    def describe() -> xr.Dataset:
+        rows, name = [], study.config.trainer
+        if not name:
+            loaded = load(path, trust=True)
+            rows = layers(loaded.network, len(study.ensemble.input_names))
+            name = str(study.config.train.network.name)
+        rows = [row for row in rows if row["name"] and "Norm" not in row["kind"]]
+        columns = {
+            "kind": [row["kind"] for row in rows],
+            "shape": [" × ".join(map(str, row["shape"])) for row in rows],
+            "parameters": [row["parameters"] for row in rows],
+        }
+        table = xr.Dataset({key: ("layer", values) for key, values in columns.items()})
+        return table.assign_attrs(network=name, inputs=json.dumps(study.ensemble.input_names))
+
+    return study.results.table("network", {"model": path.name}, describe)
+
+
+def pipeline(study: Study, version: Version) -> xr.Dataset:
+    """What both workflows of Fig. 2 store and read: raw fields, and files of a version.
+
+    Returns
+    -------
+    Dataset
+        ``MB`` on disk, ``ratio_file`` and ``MB_s`` (workflow), the rate of batches from memory
+        where notebook 6 has measured it; attribute ``version``.
+    """
+    small = compressed(study, version)
+    nbytes = [small.raw_nbytes, small.file_nbytes or small.raw_nbytes]
+    rates = study.path / "loading_rates.nc"
+    made_from = {
+        "ensemble_digest": study.ensemble.digest,
+        "compressed_digest": small.digest,
+        "rates": rates.exists(),
+        "version": version.name,
+    }
+
+    def measure() -> xr.Dataset:
+        speed = [np.nan, np.nan]
+        if rates.exists():
+            memory = read_table(rates)["rate"].sel(storage=MEMORY).median("round")
+            speed = [
+                float(memory.sel(version=name)) if name in memory["version"].values else np.nan
+                for name in (RAW.name, version.name)
+            ]
+        columns = {"MB": [n / 1e6 for n in nbytes], "MB_s": speed}
+        columns["ratio_file"] = [1.0, ratios(study, version).file]
+        return xr.Dataset({key: ("workflow", values) for key, values in columns.items()})
+
+    return study.results.table("pipeline", made_from, measure)

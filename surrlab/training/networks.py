@@ -207,3 +207,36 @@ def generator(
     """
     arguments = {"start": start, "max_features": max_features, "min_features": min_features}
     return NetworkConfig("generator", arguments)
+
+
+def layers(network: nn.Module, n_inputs: int) -> list[dict[str, Any]]:
+    """Return what a network is made of, in the order in which data flow.
+
+    Returns
+    -------
+    list of dict
+        For every module that holds weights of its own: ``name``, ``kind``, ``shape`` of what it
+        returns, without the batch, and number of ``parameters``.
+    """
+    found: list[dict[str, Any]] = []
+
+    def note(name: str) -> Callable[..., None]:
+        def seen(module: nn.Module, _: Any, output: Any) -> None:
+            n = sum(weights.numel() for weights in module.parameters(recurse=False))
+            shape = list(output.shape[1:]) if isinstance(output, torch.Tensor) else []
+            kind = type(module).__name__
+            found.append({"name": name, "kind": kind, "shape": shape, "parameters": n})
+
+        return seen
+
+    own = [(n, m) for n, m in network.named_modules() if any(True for _ in m.parameters(False))]
+    handles = [module.register_forward_hook(note(name)) for name, module in own]
+    training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, n_inputs))
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+    return found

@@ -41,6 +41,9 @@ def test_every_figure_of_the_notebooks_is_in_the_list_and_the_other_way_round():
         assert not re.search(r"savefig|figures\w*\.", code)  # there is no other way to draw
         for name in re.findall(r'study\.figure\("(\w+)"\)', code):
             called[name] = notebook.stem
+        for names in re.findall(r"for name in \((.*?),?\):", code):  # the paper's, all together
+            for name in names.replace('"', "").split(", "):
+                called.setdefault(name, notebook.stem)
     assert list(called) == list(FIGURES)
     assert called == {name: spec.notebook for name, spec in FIGURES.items()}
 
@@ -100,6 +103,23 @@ def test_the_command_names_what_it_does_not_draw(tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.splitlines()[0] == f"{results / 'figures'}: history, verdict"
     assert said.count("\nnot drawn: ") == len(FIGURES) - 2
+
+
+def test_other_formats_hold_the_same_figure_to_the_byte(results, capsys):
+    kinds = ("svg", "pdf")
+    draw(results, "verdict", formats=kinds)
+    paths = [results / "figures" / f"verdict.{kind}" for kind in kinds]
+    before = [path.read_bytes() for path in paths]
+    assert before[0].startswith(b"<?xml") and before[1].startswith(b"%PDF")
+    arguments = ["figures", "--results", str(results.parent), "--format", "png,svg,pdf"]
+    assert cli.main(arguments) == 0
+    assert [path.read_bytes() for path in paths] == before
+    assert len(list((results / "figures").glob("*.svg"))) == len(FIGURES) + len(catalogue.EXTRAS)
+    for kind in kinds:  # other tests count what lies there
+        for path in (results / "figures").glob(f"*.{kind}"):
+            path.unlink()
+    with pytest.raises(ValueError, match="figures are png, svg, pdf, not gif"):
+        draw(results, "verdict", formats=("gif",))
 
 
 def test_a_figure_that_is_not_in_the_list(tmp_path):

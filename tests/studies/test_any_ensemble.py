@@ -47,7 +47,7 @@ def results(path, tmp_path_factory):
 
 
 def test_notebooks_run_through_on_any_ensemble(results):
-    assert len(list(results.glob("[0-9]_*.html"))) == 6
+    assert len(list(results.glob("[0-9]_*.html"))) == 7
     summary = json.loads((results / "summary.json").read_text())
     assert summary["answer"]["sentence"].endswith(".")
     assert summary["chosen"]["epochs"] == 2 and summary["chosen"]["test_simulations"] == 2

@@ -21,7 +21,7 @@ from surrlab.training import (
     run_id,
 )
 from surrlab.training.architectures.generator import start_shape
-from surrlab.training.networks import _factories, check_output
+from surrlab.training.networks import _factories, check_output, layers
 
 
 # A network of one's own: this class and the line below it.
@@ -339,3 +339,12 @@ def test_arguments_that_make_no_network_are_refused(name, arguments, match):
 def test_features_are_positive(wrong):
     with pytest.raises(ValueError, match=f"positive, not .*{next(iter(wrong.values()))}"):
         generator(**wrong).build(4, 6, (24, 8))
+
+
+def test_layers_are_listed_with_what_they_return_and_their_weights():
+    network = generator(start=(3, 1), max_features=32, min_features=16).build(4, 6, (24, 8))
+    found = [row for row in layers(network, 4) if row["kind"] == "ConvTranspose2d"]
+    assert [row["shape"] for row in found] == [[32, 3, 1], [32, 6, 2], [16, 12, 4], [6, 24, 8]]
+    own = sum(p.numel() for p in network.parameters())
+    assert sum(row["parameters"] for row in layers(network, 4)) == own
+    assert network.training and not network._forward_hooks
