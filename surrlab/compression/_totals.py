@@ -120,7 +120,7 @@ class Totals:
                     break
             else:  # not even of the truth itself
                 names = ", ".join(one.name for one in self.quantities)
-                raise ValueError(f"{ensemble.name}: {names} cannot be kept: one is not a number")
+                raise ValueError(f"{names} cannot be kept: one is not a number")
         return kept
 
     def _shifted(
