@@ -6,7 +6,7 @@ On each grid: 8 simulations of 51 samples, a network of the `quick` presets' wid
 (40 epochs; two seeds up to 48 x 16), and of 4 simulations every field compressed to the models' own
 mean error on it: with each codec, with the codecs that a race chooses, and with these and the
 totals kept. The law is a straight line through Rayleigh-Taylor's log ratios against log cells.
-Ensembles and models in FOLDER are made once.
+What is in FOLDER is not made again: ensembles, models, and the numbers of a grid.
 """
 
 import contextlib
@@ -78,6 +78,13 @@ def off(names, truth, stored):
 
 
 def measured(scenario, shape, folder):
+    known = folder / f"sizes-{scenario.__name__}-{shape[0]}.json"
+    if not known.exists():
+        known.write_text(json.dumps(measure_grid(scenario, shape, folder)))
+    return json.loads(known.read_text())
+
+
+def measure_grid(scenario, shape, folder):
     path = folder / f"{scenario.__name__}-{shape[0]}"
     with ThreadPoolExecutor() as executor:
         numbers = {"n_simulations": SIMULATIONS, "shape": shape, "seed": 1}

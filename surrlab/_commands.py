@@ -56,11 +56,10 @@ def study(args: argparse.Namespace) -> None:
     of_notebooks = set().union(*plan.values())
     settings = {name: value for name, value in chosen.items() if name not in of_notebooks}
     same = "seeds_max budget_minutes network quantities minutes trainer trainer_layout keep"
-    for name in same.split():
-        if (value := getattr(args, name)) is not None:
-            settings[name] = value
-    named = {"looks": args.seeds, "factors": args.levels, "codec": args.codec, "rule": args.rule}
-    settings |= {name: value for name, value in named.items() if value is not None}
+    asked = {name: getattr(args, name) for name in same.split()}
+    asked |= {"looks": args.seeds, "factors": args.levels, "codec": args.codec, "rule": args.rule}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    settings |= json.loads(json.dumps(asked))  # papermill would write a tuple as text
     if args.margin:
         settings["margins"] = _pairs(args.margin)
     if args.card:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EXACT = 1e-7
 """Error of a kept total, as part of what it would be if all of its field had one sign."""
 _SWEEPS = 4  # over the quantities: one may read the field that another one corrects
-_FINER, _ROUNDS = 0.8, 10  # a sample whose offsets would break a bound is encoded finer
+_FINER = (*(0.8**k for k in range(11)), 0.0)  # where an offset would break a bound; 0: lossless
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,26 @@ class Totals:
             Encodes again.
         values : array (T, n_fields)
             Model errors or tolerances that were asked for.
+
+        Raises
+        ------
+        ValueError
+            If a total of the truth is not a number.
         """
         kept = []
         for sample, row, allowed in zip(samples, encoded, values, strict=True):
-            found, factor = self._shifted(ensemble, sample, row), 1.0
-            while found is None or not encode.holds(found, allowed):
-                factor = factor * _FINER if factor > _FINER**_ROUNDS else 0.0
-                (again,) = encode(sample[None], factor * allowed[None])
-                n = [a.n_encodes + b.n_encodes for a, b in zip(row, again, strict=True)]
-                row = [replace(f, n_encodes=k) for f, k in zip(again, n, strict=True)]
+            for factor in _FINER:
+                if factor < 1:
+                    (again,) = encode(sample[None], factor * allowed[None])
+                    n = [a.n_encodes + b.n_encodes for a, b in zip(row, again, strict=True)]
+                    row = [replace(f, n_encodes=k) for f, k in zip(again, n, strict=True)]
                 found = self._shifted(ensemble, sample, row)
-            kept.append(found)
+                if found is not None and encode.holds(found, allowed):
+                    kept.append(found)
+                    break
+            else:  # not even of the truth itself
+                names = ", ".join(one.name for one in self.quantities)
+                raise ValueError(f"{names} cannot be kept: one is not a number")
         return kept
 
     def _shifted(
@@ -166,7 +175,7 @@ class Totals:
                 if abs(lacking) <= EXACT * abs(size - zero):
                     continue
                 done = False
-                if response:
+                if response and np.isfinite(lacking):
                     offsets[i] += lacking / response
                     shifted[name] = (stored[i] + offsets[i])[None].astype(np.float64)
             if done:

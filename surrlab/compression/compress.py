@@ -37,6 +37,7 @@ from surrlab.compression.tolerances import (
     as_dataset,
     as_rows,
     broadcast_to_ensemble,
+    naming_refusals,
     read_finite,
 )
 from surrlab.compression.version import Version
@@ -233,9 +234,10 @@ def _write(
     """Write the file of a single simulation and read it back."""
     (run,), header = ensemble.runs, native.Header.of(ensemble)
     samples = read_finite(ensemble, run.simulation)
-    encoded = encode(samples, values)
-    if totals.quantities:
-        encoded = totals.keep(ensemble, samples, encoded, encode, values)
+    with naming_refusals(f"{ensemble.name}: simulation {run.simulation}"):
+        encoded = encode(samples, values)
+        if totals.quantities:
+            encoded = totals.keep(ensemble, samples, encoded, encode, values)
     with new_file(path) as file:
         native.describe(file, header, run)
         for i, field in enumerate(header.fields):

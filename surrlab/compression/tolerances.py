@@ -7,8 +7,9 @@ samples.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -59,11 +60,14 @@ class ToleranceSearch:
         (``"fixed"``): its standard deviation. ``"field"`` has ones.
     codecs : tuple of type
         Each makes a codec of a tolerance, for one field.
+    names : tuple of str
+        Of the fields, for messages.
     """
 
     rule: str
     scale: tuple[float, ...]
     codecs: tuple[type[Codec], ...]
+    names: tuple[str, ...]
 
     @classmethod
     def of(
@@ -86,7 +90,8 @@ class ToleranceSearch:
             codecs = tuple(codec[name] for name in ensemble.field_names)
         if rule == "sample" and len(set(codecs)) > 1:
             raise ValueError(f"rule 'sample' takes one codec for all fields, not {joined(codecs)}")
-        return cls(rule, (1.0,) * n if scale is None else positive_scale(scale, n), codecs)
+        scale = (1.0,) * n if scale is None else positive_scale(scale, n)
+        return cls(rule, scale, codecs, ensemble.field_names)
 
     def __call__(self, samples: np.ndarray, values: np.ndarray) -> list[list[EncodedField]]:
         """Encode samples (T, n_fields, *shape) by model errors or tolerances (T, n_fields).
@@ -95,26 +100,34 @@ class ToleranceSearch:
         -------
         list of list of EncodedField
             ``encoded[step][field]``.
+
+        Raises
+        ------
+        ValueError
+            If a codec refuses a field, which is named with its time step.
         """
-        n = samples.shape[1]
-        scale = np.array(self.scale)
+        n, scale = samples.shape[1], np.array(self.scale)
+        encoded: list[list[EncodedField]] = []
         if self.rule == "fixed":
-            return [
-                list(map(_within, sample, self.codecs, row))
-                for sample, row in zip(samples, values * scale, strict=True)
-            ]
+            for step, (sample, row) in enumerate(zip(samples, values * scale, strict=True)):
+                encoded.append([])
+                for i, name in enumerate(self.names):
+                    with naming_refusals(f"time {step}, field {name}"):
+                        encoded[-1].append(_within(sample[i], self.codecs[i], row[i]))
+            return encoded
         groups = [[i] for i in range(n)] if self.rule == "field" else [list(range(n))]
         slope = [0.0] * len(groups)  # tolerance per error, at the step before
-        encoded: list[list[EncodedField]] = []
-        for sample, row in zip(samples, values, strict=True):
+        for step, (sample, row) in enumerate(zip(samples, values, strict=True)):
             encoded.append([])
             for g, group in enumerate(groups):
                 error = float(np.mean(row[group] / scale[group]))
                 guess = slope[g] * error or None
-                codec = self.codecs[group[0]]
-                found = find_sample_tolerance(
-                    sample[group], error, codec, scale=scale[group].tolist(), guess=guess
-                )
+                codec, part = self.codecs[group[0]], scale[group].tolist()
+                name = self.names[g] if self.rule == "field" else "of the sample"
+                with naming_refusals(f"time {step}, field {name}"):
+                    found = find_sample_tolerance(
+                        sample[group], error, codec, scale=part, guess=guess
+                    )
                 slope[g] = found.tolerance / found.error if found.error else 0.0
                 encoded[-1] += found.fields
         return encoded
@@ -127,6 +140,15 @@ class ToleranceSearch:
         if self.rule == "field":
             return bool((errors <= values).all())
         return bool((errors / self.scale).mean() <= (values / self.scale).mean())
+
+
+@contextmanager
+def naming_refusals(where: str) -> Iterator[None]:
+    """A ValueError within the block says where it arose."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _within(field: np.ndarray, codec: type[Codec], bound: float) -> EncodedField:
@@ -180,7 +202,9 @@ def find_tolerances(
 
 def _rows(search: ToleranceSearch, ensemble: Ensemble, errors) -> tuple[int, np.ndarray]:
     (simulation,) = ensemble.simulations
-    return simulation, as_rows(search(read_finite(ensemble, simulation), errors))
+    samples = read_finite(ensemble, simulation)
+    with naming_refusals(f"{ensemble.name}: simulation {simulation}"):
+        return simulation, as_rows(search(samples, errors))
 
 
 def read_finite(ensemble: Ensemble, simulation: int) -> np.ndarray:

@@ -234,6 +234,15 @@ def test_a_quantity_that_is_not_linear_is_found_out(some, pool, tmp_path, regist
     assert (abs((back**3 - truth**3).sum((1, 2))) <= scale).all()
 
 
+def test_a_total_that_is_no_number_is_refused(some, pool, tmp_path, registry):
+    def ratio(fields, parameters, constants, grid):
+        return fields["energy"].sum((-2, -1)) * np.float64("nan")
+
+    register_quantity(Quantity("ratio", "ratio", "1", ratio, linear_in="energy"))
+    with pytest.raises(ValueError, match="ratio cannot be kept: one is not a number"):
+        compression.compress(some.select([1]), 0.1, tmp_path / "x", keep=("ratio",), executor=pool)
+
+
 def test_damaged_offsets_are_named(both, tmp_path):
     kept = both[1]
     copy = tmp_path / "copy"

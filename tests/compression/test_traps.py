@@ -15,6 +15,7 @@ import pytest
 from surrlab import compression
 from surrlab.compression import BitRound, Sperr, Sz3, Zfp
 from surrlab.compression.codecs import Raw
+from surrlab.data.ensemble import InMemoryEnsemble
 from surrlab.data.native import open_native
 from surrlab.loading import SampleLoader
 
@@ -138,6 +139,29 @@ def test_lossless_changes_nothing(codec):
     assert Sperr.lossless() == Raw()
     with pytest.raises(ValueError, match="above 0"):
         Sperr(0)
+
+
+@pytest.mark.parametrize("rule", ["field", "fixed"])
+def test_a_field_that_a_codec_refuses_is_named(ensemble, tmp_path, rule):
+    one = ensemble.select([1])
+    samples = one.read_simulation(1).astype(np.float64)
+    samples[7, 3, 0, :2] = 3e29, -3e29
+    far = InMemoryEnsemble.like(one, [samples], "far apart")
+    scale = {"scale": [1.0] * 6} if rule == "fixed" else {}
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(
+            ValueError, match="far apart: simulation 1: time 7, field pressure: it cannot be"
+        ):
+            compression.find_tolerances(far, 0.1, codec=Picky, rule=rule, executor=pool, **scale)
+
+
+class Picky(Zfp):
+    """A codec that refuses large values."""
+
+    def encode(self, array):
+        if np.abs(array).max() > 1e29:
+            raise ValueError("it cannot be")
+        return super().encode(array)
 
 
 # ------------------------------------------------------------------------------- damaged streams

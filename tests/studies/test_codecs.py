@@ -42,7 +42,7 @@ SMALL = {
     "looks": (2,),
     "n_raw_models": 2,
     "generation_seeds": (1,),
-    "n_test_simulations": 0,
+    "n_test_simulations": 2,
     "factors": (1.0, 4.0),
 }
 TOTALS = ("mass", "momentum_x", "momentum_y")
@@ -86,7 +86,7 @@ def test_totals_that_are_not_kept_are_measured(tmp_path):
         study = studies.open_study("smoke", tmp_path, executor=pool, **SMALL)
         totals = studies.stored_totals(study)
     assert totals.index.tolist() == list(TOTALS) and not totals["kept"].any()
-    assert totals["largest error"].between(1e-5, 0.5)[["mass", "momentum_y"]].all()
+    assert (totals["largest error"][["mass", "momentum_y"]] > 1e-5).all()
 
 
 def test_a_codec_that_nobody_registered_is_refused_at_once(tmp_path):
