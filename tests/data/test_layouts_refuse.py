@@ -12,6 +12,7 @@ import pytest
 from surrlab._files import cache_folder
 from surrlab.data import open as opening
 from surrlab.data.open import open_ensemble
+from surrlab.loading import SampleLoader
 
 
 @pytest.fixture(autouse=True)
@@ -203,6 +204,37 @@ def test_what_was_never_written(listed, chunks, said):
             fields[:2] = 1
     with pytest.raises(ValueError, match=rf"run_1\.h5: fields {said}"):
         open_ensemble(listed)
+
+
+@pytest.mark.parametrize("chunks", [None, (1, 3, 12, 7)])
+def test_what_lies_beyond_the_end_of_its_file(tmp_path, chunks):
+    """A writer was killed: HDF5 opens the file, and each way of reading notices."""
+    listed, _ = foreign.professor(tmp_path / "it")
+    file = listed / "run_1.h5"
+    with h5py.File(file) as old:
+        inputs, fields = old["inputs"][:], old["fields"][:]
+    with h5py.File(file, "w") as f:
+        f["inputs"] = inputs
+        f.create_dataset("fields", data=fields, chunks=chunks)
+        f.flush()
+        at = f["fields"].id.get_offset() or f["fields"].id.get_chunk_info(3).byte_offset
+    contents = bytearray(file.read_bytes()[: at + 40])
+    assert contents[40:48] == file.stat().st_size.to_bytes(8, "little")  # the end that it knows
+    contents[40:48] = len(contents).to_bytes(8, "little")
+    file.write_bytes(contents)
+    for read in (lambda e: e.read_simulation(1), lambda e: list(SampleLoader(e, 4, seed=0))):
+        with pytest.raises((OSError, ValueError), match=r"run_1\.h5"):
+            read(open_ensemble(listed))
+
+
+def test_a_place_that_was_kept_and_not_filled_is_said(listed):
+    with h5py.File(listed / "run_1.h5", "r+") as f:
+        f["fields"][2:, 1] = 0
+    ensemble = open_ensemble(listed)
+    said = r"run_1\.h5: simulation 1, field field_1 is zero from step 2 of 4 on: was all of it wr"
+    with pytest.warns(UserWarning, match=said):
+        ensemble.read_simulation(1)
+    ensemble.read_simulation(0)
 
 
 def test_types_that_no_float_holds(listed):

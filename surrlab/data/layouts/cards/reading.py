@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -133,7 +134,23 @@ class CardEnsemble(Ensemble):
     def read_simulation(self, simulation: int) -> np.ndarray:
         """Return all samples of a simulation in time, ``(T, n_fields, *grid.shape)``."""
         run = self.run(simulation)
-        return self._read(run, 0, len(run.times))
+        samples = self._read(run, 0, len(run.times))
+        if not self.checksums:
+            self._warn_of_zeros(run, samples)
+        return samples
+
+    def _warn_of_zeros(self, run: Run, samples: np.ndarray) -> None:
+        """Warn where a field ends with zeros: a file's place may have been kept, and not filled."""
+        for i, name in enumerate(self.field_names):
+            if samples[-1, i].any() or not samples[0, i].any():
+                continue
+            n = int(np.flatnonzero(samples[:, i].reshape(len(samples), -1).any(axis=1))[-1]) + 1
+            part = self.parts[run.simulation][-1]
+            warnings.warn(
+                f"{self.folder / self.file_names[part.file]}: simulation {run.simulation}, field "
+                f"{name} is zero from step {n} of {len(samples)} on: was all of it written?",
+                stacklevel=3,
+            )
 
     def _read(self, run: Run, first: int, end: int) -> np.ndarray:
         samples = np.empty((end - first, *self.sample_shape), self.dtype)

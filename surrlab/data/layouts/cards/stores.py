@@ -127,6 +127,8 @@ def dataset(file: Any, name: str, path: Path, folder: Path) -> Any:
     ------
     KeyError
         If the file has no such array.
+    OSError
+        If it is damaged.
     ValueError
         If a link, an external or a virtual dataset leads to a file outside the folder, or to none.
     """
@@ -138,7 +140,10 @@ def dataset(file: Any, name: str, path: Path, folder: Path) -> Any:
                 _check_inside(path, link.filename, name, folder)
     if name not in file:
         raise KeyError(f"{path} has no {name!r}; it has {', '.join(file)}")
-    found = file[name]
+    try:
+        found = file[name]
+    except KeyError as error:  # it is there
+        raise OSError(f"{path}: {name} is damaged ({error.args[0]})") from error
     if isinstance(found, h5py.Dataset):
         others = [one[0] for one in found.external or ()]
         others += [one.file_name for one in found.virtual_sources()] if found.is_virtual else []
