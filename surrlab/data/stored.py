@@ -166,7 +166,7 @@ def missing_filters(dataset: h5py.Dataset) -> list[str]:
     pipelines = [part.id.get_create_plist() for part in parts]
     each = {p.get_filter(i)[::3] for p in pipelines for i in range(p.get_nfilters())}
     return [
-        f"{name.decode().partition(':')[0]} (number {number})"
+        f"{name.decode().partition(':')[0]} (number {number})".strip()
         for number, name in sorted(each)
         if not h5py.h5z.filter_avail(number)
     ]
