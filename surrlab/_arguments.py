@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from argparse import ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +102,14 @@ def ascending(kind: Callable[[str], Any]) -> Callable[[str], tuple]:
         return tuple(value if isinstance(value, int) else float(value) for value in values)
 
     return check
+
+
+def pairs(texts: Iterable[str]) -> dict[str, str]:
+    """What ``NAME=VALUE`` texts say, by name."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"write SCORE=VALUE, such as l1=5%, not {text!r}")
+        found[name.strip()] = value.strip()
+    return found

@@ -47,6 +47,7 @@ def study(args: argparse.Namespace) -> None:
     from surrlab import _notebook_runner as notebooks
     from surrlab.data.open import open_ensemble
     from surrlab.studies.extras import EXTRAS, extra
+    from surrlab.studies.pictures import check_pictured
     from surrlab.studies.results import open_study
 
     if unknown := set(args.extra) - set(EXTRAS):
@@ -61,7 +62,7 @@ def study(args: argparse.Namespace) -> None:
     asked = {name: value for name, value in asked.items() if value is not None}
     settings |= json.loads(json.dumps(asked))  # papermill would write a tuple as text
     if args.margin:
-        settings["margins"] = _pairs(args.margin)
+        settings["margins"] = _arguments.pairs(args.margin)
     if args.card:
         settings["card"] = str(args.card.resolve())
     students = settings.get("generation_seeds")
@@ -72,7 +73,7 @@ def study(args: argparse.Namespace) -> None:
     _importable_from_here()
     given: dict[str, Any] = {"preset": args.preset or "", "results": str(args.results.resolve())}
     if args.ensemble:
-        open_ensemble(args.ensemble, card=settings.get("card"))  # refuses what is none
+        check_pictured(open_ensemble(args.ensemble, card=settings.get("card")))
         given["ensemble"] = str(args.ensemble.resolve())
     opened = open_study(**given, **settings)  # refuses what is no number of a study
     if opened.config.trainer:
@@ -87,6 +88,13 @@ def study(args: argparse.Namespace) -> None:
         print(f"\n{name}\n{table.to_string(float_format='{:.4g}'.format)}")
         print(textwrap.fill(table.attrs.get("sentence", ""), 88))
     print(f"figures, tables and executed notebooks: {opened.path}")
+
+
+def import_(args: argparse.Namespace) -> None:
+    """Write an ensemble in surrlab's own layout."""
+    from surrlab.data.open import import_ensemble
+
+    print(import_ensemble(args.ensemble, args.path, card=args.card))
 
 
 def card(args: argparse.Namespace) -> None:
@@ -288,8 +296,8 @@ def verdict(args: argparse.Namespace) -> int:
         found = judge(
             read_scores(args.raw),
             read_scores(args.lossy),
-            margins={**_pairs(args.margin)},
-            better=_pairs(args.better),
+            margins={**_arguments.pairs(args.margin)},
+            better=_arguments.pairs(args.better),
             confidence=args.confidence,
             looks=_looks(args.looks) if args.looks else LOOKS,
         )
@@ -351,16 +359,6 @@ def _looks(text: str) -> tuple[int, ...]:
         return tuple(int(look) for look in text.split(","))
     except ValueError:
         raise ValueError(f"looks are numbers of seeds, such as 3,5,8,12, not {text!r}") from None
-
-
-def _pairs(texts: Iterable[str]) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise ValueError(f"write SCORE=VALUE, such as l1=5%, not {text!r}")
-        pairs[name.strip()] = value.strip()
-    return pairs
 
 
 def _parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:

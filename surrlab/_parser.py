@@ -212,6 +212,11 @@ def parser() -> argparse.ArgumentParser:
     compress.add_argument("--keep", **names, help="totals that stay exact: mass,integral_FIELD …")
     compress.add_argument("--views", **names, help="professor: files show its layout, too")
 
+    copy = command("import", _commands.import_, "an ensemble in any layout, once more in ours, raw")
+    copy.add_argument("ensemble", type=_arguments.existing, help="in any layout")
+    copy.add_argument("path", type=_arguments.new_folder, help="a new folder, or one begun before")
+    copy.add_argument("--card", type=_arguments.existing, help="JSON: what its files do not say")
+
     card = command("card", _commands.card, "what an ensemble's files do not say, to fill in")
     card.add_argument("ensemble", type=_arguments.existing, help="in any layout")
 

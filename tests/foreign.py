@@ -57,6 +57,11 @@ def well(folder):
         with h5py.File(folder / "data" / split / f"flow_{viscosity}.hdf5", "w") as f:
             f.attrs.update({"dataset_name": "flow", "n_trajectories": 2, "n_spatial_dims": 2})
             f.attrs.update({"simulation_parameters": ["viscosity"], "viscosity": viscosity})
+            f.attrs["grid_type"] = "cartesian"
+            f.create_group("boundary_conditions")
+            f["scalars/viscosity"] = np.float32(viscosity)
+            f["scalars/viscosity"].attrs.update(fixed)
+            f["scalars"].attrs["field_names"] = ["viscosity"]
             for name, values in (("time", two[0][1]), ("y", np.arange(NY)), ("x", np.arange(NX))):
                 f[f"dimensions/{name}"] = np.float32(values)
                 f[f"dimensions/{name}"].attrs.update(fixed)

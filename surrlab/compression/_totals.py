@@ -136,6 +136,7 @@ class Totals:
         found = list(row)
         for i in np.flatnonzero(offsets).tolist():
             error = np.abs(np.subtract(stored[i] + offsets[i], sample[i], dtype=np.float64))
+            error = error if ensemble.valid is None else error[ensemble.valid[i]]
             mean, most, offset = float(error.mean()), float(error.max()), float(offsets[i])
             found[i] = replace(row[i], error=mean, max_error=most, offset=offset)
             # The two are equal where all errors have one sign, but for a float32's last digit.
@@ -166,9 +167,10 @@ class Totals:
             done = True
             for one in self.quantities:
                 name, i = one.linear_in, ensemble.index(one.linear_in)
+                inside = 1.0 if ensemble.valid is None else ensemble.valid[i]
                 zero, response, size = (
                     _total(one, ensemble, {**shifted, name: values})
-                    for values in (0 * truth[name], 0 * truth[name] + 1, np.abs(truth[name]))
+                    for values in (0 * truth[name], 0 * truth[name] + inside, np.abs(truth[name]))
                 )
                 response -= zero
                 lacking = _total(one, ensemble, truth) - _total(one, ensemble, shifted)
@@ -177,14 +179,16 @@ class Totals:
                 done = False
                 if response and np.isfinite(lacking):
                     offsets[i] += lacking / response
-                    shifted[name] = (stored[i] + offsets[i])[None].astype(np.float64)
+                    shifted[name] = ((stored[i] + offsets[i]) * inside)[None].astype(np.float64)
             if done:
                 return offsets
         return None
 
 
 def _by_name(ensemble: Ensemble, sample: np.ndarray) -> dict[str, np.ndarray]:
-    """Fields (1, *shape) of a sample, in float64."""
+    """Fields (1, *shape) of a sample, in float64; 0 in masked cells."""
+    if ensemble.valid is not None:
+        sample = np.where(ensemble.valid, sample, 0)
     return dict(zip(ensemble.field_names, sample[:, None].astype(np.float64), strict=True))
 
 

@@ -342,7 +342,7 @@ def _verify(
 
     The handle that wrote would answer from its cache, with the raw values.
     """
-    where = f"{path}: simulation {ensemble.simulations[0]}"
+    where, valid = f"{path}: simulation {ensemble.simulations[0]}", ensemble.valid
     stored = []
     with h5py.File(path, "r") as file:
         for i, name in enumerate(ensemble.field_names):
@@ -352,6 +352,7 @@ def _verify(
             for step, back in enumerate(values):
                 promised = encoded[step][i]
                 error = np.abs(np.subtract(back, samples[step, i], dtype=np.float64))
+                error = error if valid is None else error[valid[i]]
                 if not (
                     error.max() <= promised.bound
                     and math.isclose(error.mean(), promised.error, rel_tol=1e-9)

@@ -21,7 +21,7 @@ from surrlab.compression.codecs import Codec, codec_class
 from surrlab.compression.compress import search_and_compress
 from surrlab.compression.compress import table as table_of
 from surrlab.compression.hdf5_filters import codec_of
-from surrlab.compression.tolerances import broadcast_to_ensemble
+from surrlab.compression.tolerances import broadcast_to_ensemble, read_finite
 from surrlab.data.ensemble import Ensemble
 
 CODECS = ("zfp", "sz3", "sperr", "bitround")
@@ -84,10 +84,11 @@ def race(
         raise ValueError("a race needs a codec, a target and a simulation at least")
     places = np.linspace(0, len(ensemble.simulations) - 1, n_simulations).round().astype(int)
     some = ensemble.select([ensemble.simulations[i] for i in np.unique(places)])
-    truth = np.concatenate([some.read_simulation(s) for s in some.simulations])
+    truth = np.concatenate([read_finite(some, s) for s in some.simulations])
     names = list(some.field_names)
     if errors is None:
-        spread = truth.std(axis=(0, *range(2, truth.ndim)), dtype=np.float64)
+        inside = True if some.valid is None else some.valid
+        spread = truth.std(axis=(0, *range(2, truth.ndim)), dtype=np.float64, where=inside)
         errors = xr.DataArray(spread, {"field": names}, ["field"])
     allowed = broadcast_to_ensemble(errors, some, "model error")
     shape = (len(classes), len(targets), len(names))
@@ -166,7 +167,7 @@ def _measure(
     `truth` is (n_samples, n_fields, *shape), `errors` and `allowed` (n_samples, n_fields) the same
     L1 errors with labels and without.
     """
-    n_samples, n_fields = truth.shape[:2]
+    (n_samples, n_fields), valid = truth.shape[:2], ensemble.valid
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as pool:
         path = Path(folder) / codec.name
         made = search_and_compress(ensemble, errors, path, codec=codec, executor=pool)
@@ -183,7 +184,8 @@ def _measure(
                     one.decode_many([data[: len(data) - 4 * has_checksum]], [field])
                     decode[chunk.field] += time.thread_time() - start
                     error = np.subtract(field, truth[chunk.sample, chunk.field], dtype=np.float64)
-                    bias[chunk.field] += abs(error.mean()) / n_samples
+                    inside = True if valid is None else valid[chunk.field]
+                    bias[chunk.field] += abs(error.mean(where=inside)) / n_samples
                     stored[chunk.field] += chunk.nbytes
         structure = ((made.file_nbytes or 0) - stored.sum()) / n_fields
     encode = np.zeros(n_fields)

@@ -86,11 +86,15 @@ class EncodedSample:
     n_encodes: int
 
 
-def measure(field: np.ndarray, codec: Codec) -> EncodedField:
-    """Encode and decode a field once: its mean and largest absolute error, and the stream."""
+def measure(field: np.ndarray, codec: Codec, valid: np.ndarray | None = None) -> EncodedField:
+    """Encode and decode a field once: its mean and largest absolute error, and the stream.
+
+    Errors are those of the cells ``valid`` (*shape); by default of all.
+    """
     stream = codec.encode(field)
     error = np.subtract(codec.decode(stream, field.shape, field.dtype), field, dtype=np.float64)
     np.abs(error, out=error)
+    error = error if valid is None else error[valid]
     return EncodedField(codec, float(error.mean()), float(error.max()), stream)
 
 
@@ -100,6 +104,7 @@ def find_tolerance(
     codec: type[Codec] = Zfp,
     *,
     guess: float | None = None,
+    valid: np.ndarray | None = None,
 ) -> EncodedField:
     """Largest tolerance t with mean |decoded - field| ≤ e and max |decoded - field| ≤ t.
 
@@ -126,6 +131,8 @@ def find_tolerance(
     guess : float, optional
         Tolerance to start from, such as the previous time step's. It changes `n_encodes`, and the
         result only where the error does not grow with the tolerance.
+    valid : bool array (*shape), optional
+        Cells whose errors count; by default all.
 
     Raises
     ------
@@ -139,7 +146,8 @@ def find_tolerance(
     >>> found.tolerance, found.error <= 0.01, found.max_error <= found.tolerance
     (0.125, True, True)
     """
-    return _search([field], [1.0], model_error, codec, guess).fields[0]
+    kept = None if valid is None else valid[None]
+    return _search([field], [1.0], model_error, codec, guess, kept).fields[0]
 
 
 def find_sample_tolerance(
@@ -149,6 +157,7 @@ def find_sample_tolerance(
     *,
     scale: Sequence[float],
     guess: float | None = None,
+    valid: np.ndarray | None = None,
 ) -> EncodedSample:
     """The paper's Algorithm 1 to the letter: one tolerance for all fields of a normalised sample.
 
@@ -169,13 +178,16 @@ def find_sample_tolerance(
         Of each field, in its unit: its standard deviation over the training data, for example.
     guess : float, optional
         Normalised tolerance to start from.
+    valid : bool array (n_fields, *shape), optional
+        Cells whose errors count; by default all.
 
     Raises
     ------
     TypeError, ValueError
         As `find_tolerance`; or if the scales are not positive, or not one a field.
     """
-    return _search(list(sample), positive_scale(scale, len(sample)), model_error, codec, guess)
+    scales = positive_scale(scale, len(sample))
+    return _search(list(sample), scales, model_error, codec, guess, valid)
 
 
 def _search(
@@ -184,28 +196,32 @@ def _search(
     model_error: float,
     codec: type[Codec],
     guess: float | None,
+    valid: np.ndarray | None = None,
 ) -> EncodedSample:
     """Find the largest t at which the tolerances t · scale hold for all fields together."""
     if not 0 <= model_error < math.inf:
         raise ValueError(f"a model error is a finite number ≥ 0, not {model_error}")
     fields = [checked(values) for values in fields]
+    kept = [None if valid is None else valid[i].reshape(f.shape) for i, f in enumerate(fields)]
     ndim, expected = fields[0].ndim, codec.expected_tolerance(model_error, fields[0].ndim)
     # From `low` on a bound can hold, for some field; from `high` on nothing is left of any.
     low, high, zeros, spacings = math.inf, codec.snap(expected), 0.0, []
-    for values, scale in zip(fields, scales, strict=True):
+    for values, scale, cells in zip(fields, scales, kept, strict=True):
         peak, unit = float(np.abs(values).max()), codec.snap(scale)
         # No bound can be kept below the spacing of the largest values: those fields go lossless.
         spacings.append(max(float(np.finfo(values.dtype).eps) * peak, _SMALLEST))
         if peak:
             low = min(low, max(_up(codec, codec.snap(spacings[-1])) / unit, _SMALLEST))
         high = max(high, codec.erasing_tolerance(peak, ndim) / unit)
-        zeros += float(np.abs(values).mean(dtype=np.float64)) / scale
+        counted = values if cells is None else values[cells]
+        zeros += float(np.abs(counted).mean(dtype=np.float64)) / scale
 
     def attempt(t: float) -> tuple[bool, EncodedSample]:
         each = []
-        for values, scale, spacing in zip(fields, scales, spacings, strict=True):
+        for values, scale, spacing, cells in zip(fields, scales, spacings, kept, strict=True):
             bound = codec.snap(t * scale)
-            each.append(measure(values, codec(bound) if bound > spacing else codec.lossless()))
+            one = codec(bound) if bound > spacing else codec.lossless()
+            each.append(measure(values, one, cells))
         error = sum(f.error / scale for f, scale in zip(each, scales, strict=True)) / len(each)
         holds = error <= model_error and all(f.max_error <= f.tolerance for f in each)
         return holds, EncodedSample(t, error, tuple(each), 1)

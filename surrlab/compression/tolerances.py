@@ -27,6 +27,7 @@ from surrlab.compression.search import (
     positive_scale,
 )
 from surrlab.compression.version import RULES
+from surrlab.data._masks import filled
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.fields import check_values
 
@@ -62,12 +63,15 @@ class ToleranceSearch:
         Each makes a codec of a tolerance, for one field.
     names : tuple of str
         Of the fields, for messages.
+    valid : bool array (n_fields, *shape), optional
+        Cells whose errors count; by default all.
     """
 
     rule: str
     scale: tuple[float, ...]
     codecs: tuple[type[Codec], ...]
     names: tuple[str, ...]
+    valid: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -91,7 +95,7 @@ class ToleranceSearch:
         if rule == "sample" and len(set(codecs)) > 1:
             raise ValueError(f"rule 'sample' takes one codec for all fields, not {joined(codecs)}")
         scale = (1.0,) * n if scale is None else positive_scale(scale, n)
-        return cls(rule, scale, codecs, ensemble.field_names)
+        return cls(rule, scale, codecs, ensemble.field_names, ensemble.valid)
 
     def __call__(self, samples: np.ndarray, values: np.ndarray) -> list[list[EncodedField]]:
         """Encode samples (T, n_fields, *shape) by model errors or tolerances (T, n_fields).
@@ -112,8 +116,9 @@ class ToleranceSearch:
             for step, (sample, row) in enumerate(zip(samples, values * scale, strict=True)):
                 encoded.append([])
                 for i, name in enumerate(self.names):
+                    kept = None if self.valid is None else self.valid[i]
                     with naming_refusals(f"time {step}, field {name}"):
-                        encoded[-1].append(_within(sample[i], self.codecs[i], row[i]))
+                        encoded[-1].append(_within(sample[i], self.codecs[i], row[i], kept))
             return encoded
         groups = [[i] for i in range(n)] if self.rule == "field" else [list(range(n))]
         slope = [0.0] * len(groups)  # tolerance per error, at the step before
@@ -123,10 +128,11 @@ class ToleranceSearch:
                 error = float(np.mean(row[group] / scale[group]))
                 guess = slope[g] * error or None
                 codec, part = self.codecs[group[0]], scale[group].tolist()
+                kept = None if self.valid is None else self.valid[group]
                 name = self.names[g] if self.rule == "field" else "of the sample"
                 with naming_refusals(f"time {step}, field {name}"):
                     found = find_sample_tolerance(
-                        sample[group], error, codec, scale=part, guess=guess
+                        sample[group], error, codec, scale=part, guess=guess, valid=kept
                     )
                 slope[g] = found.tolerance / found.error if found.error else 0.0
                 encoded[-1] += found.fields
@@ -151,10 +157,12 @@ def naming_refusals(where: str) -> Iterator[None]:
         raise ValueError(f"{where}: {error}") from error
 
 
-def _within(field: np.ndarray, codec: type[Codec], bound: float) -> EncodedField:
-    encoded = measure(field, codec(bound) if bound else codec.lossless())
+def _within(
+    field: np.ndarray, codec: type[Codec], bound: float, valid: np.ndarray | None
+) -> EncodedField:
+    encoded = measure(field, codec(bound) if bound else codec.lossless(), valid)
     if encoded.max_error > encoded.tolerance:  # finer than the codec can keep
-        encoded = measure(field, codec.lossless())
+        encoded = measure(field, codec.lossless(), valid)
     return encoded
 
 
@@ -208,7 +216,9 @@ def _rows(search: ToleranceSearch, ensemble: Ensemble, errors) -> tuple[int, np.
 
 
 def read_finite(ensemble: Ensemble, simulation: int) -> np.ndarray:
-    """One simulation's samples ``(T, n_fields, *shape)``; what stands for no value is refused.
+    """One simulation's samples ``(T, n_fields, *shape)`` for a codec, with masks filled in.
+
+    What else stands for no value is refused.
 
     Raises
     ------
@@ -218,8 +228,8 @@ def read_finite(ensemble: Ensemble, simulation: int) -> np.ndarray:
     samples = ensemble.read_simulation(simulation)
     files = ensemble.select([simulation]).files
     where = f"{files[0] if files else ensemble.name}: simulation {simulation}"
-    check_values(samples, ensemble.field_names, where)
-    return samples
+    check_values(samples, ensemble.field_names, where, valid=ensemble.valid)
+    return filled(samples, ensemble.valid)
 
 
 def broadcast_to_ensemble(values: Errors, ensemble: Ensemble, what: str) -> np.ndarray:

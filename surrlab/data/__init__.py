@@ -7,5 +7,5 @@ __all__ = attach(
     fields="Field Axis Grid Run Samples",
     ensemble="Ensemble InMemoryEnsemble",
     native="NativeEnsemble",
-    open="card_template open_ensemble register_layout",
+    open="card_template import_ensemble open_ensemble register_layout",
 )

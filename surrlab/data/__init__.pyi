@@ -7,5 +7,6 @@ from surrlab.data.fields import Run as Run
 from surrlab.data.fields import Samples as Samples
 from surrlab.data.native import NativeEnsemble as NativeEnsemble
 from surrlab.data.open import card_template as card_template
+from surrlab.data.open import import_ensemble as import_ensemble
 from surrlab.data.open import open_ensemble as open_ensemble
 from surrlab.data.open import register_layout as register_layout

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from surrlab._files import DamagedError, check_file, check_types, read_json, sha256, write_json
 from surrlab._hdf5 import own_dataset
+from surrlab.data._masks import blank
 from surrlab.data.ensemble import Ensemble, Run
 from surrlab.data.fields import StoredChunk, check_values
 from surrlab.data.stored import (
@@ -127,7 +128,9 @@ class NativeEnsemble(Ensemble):
         samples = np.stack(arrays, axis=-1 - self.grid.ndim).astype(self.dtype, copy=False)
         several = samples if samples.ndim > len(self.sample_shape) else samples[None]
         first = 0 if isinstance(step, slice) else step
-        check_values(several, self.field_names, f"{path}: simulation {simulation}", fills, first)
+        blank(several, self.valid)  # a view: compressed files hold anything there
+        where = f"{path}: simulation {simulation}"
+        check_values(several, self.field_names, where, fills, first, valid=self.valid)
         return samples
 
     def _dataset(self, file: h5py.File, name: str, simulation: int) -> h5py.Dataset:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from surrlab import _files
+from surrlab.data._masks import valid_cells
 from surrlab.data.fields import Axis, Field, Grid, Run, Samples, StoredChunk
 
 if TYPE_CHECKING:
@@ -63,19 +64,12 @@ class Ensemble(ABC):
 
     @abstractmethod
     def read(self, sample: int) -> np.ndarray:
-        """Return one sample, ``(n_fields, *grid.shape)``, in native float32 or float64.
-
-        Parameters
-        ----------
-        sample : int
-            Position in `samples` of this view.
+        """Return one sample, ``(n_fields, *grid.shape)``, as float32 or float64; masks are NaN.
 
         Raises
         ------
-        IndexError
-            If there is no such sample.
-        KeyError
-            If its file lacks a field.
+        IndexError, KeyError
+            If there is no such sample, or its file lacks a field.
         OSError
             If it cannot be read, or fails its checksum.
         """
@@ -109,6 +103,11 @@ class Ensemble(ABC):
         return None
 
     @property
+    def fills(self) -> tuple[tuple[float, ...], ...] | None:
+        """Numbers that stand for no value in each stored field; None if masks hold anything."""
+        return None
+
+    @property
     def failed(self) -> dict[int, str]:
         """Simulations without samples, and why they failed."""
         return {}
@@ -133,6 +132,11 @@ class Ensemble(ABC):
     def field_names(self) -> tuple[str, ...]:
         """Names of the fields, in the order of a sample's first axis."""
         return tuple(field.name for field in self.fields)
+
+    @cached_property
+    def valid(self) -> np.ndarray | None:
+        """Cells that hold values, ``(n_fields, *grid.shape)``; None if no field has a mask."""
+        return valid_cells(self.fields, self.grid.shape)
 
     @cached_property
     def simulations(self) -> tuple[int, ...]:
@@ -248,7 +252,7 @@ class Ensemble(ABC):
         Equal ensembles have equal digests, wherever they lie and whenever they were written.
         """
         identity = [
-            [[field.name, field.unit] for field in self.fields],
+            [[f.name, f.unit, *filter(None, [f.mask])] for f in self.fields],
             self.grid.config(),
             [self.input_names, self.input_units],
             [[r.simulation, r.parameters, r.times, self.contents(r)] for r in self.runs],

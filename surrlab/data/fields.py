@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -35,6 +35,8 @@ class Field:
         What people read; by default the name with spaces.
     static : bool
         Whether the field is the same at all times of all simulations.
+    mask : str
+        Cells that never hold a value, as `surrlab.data._masks.pack` writes them; none by default.
 
     Examples
     --------
@@ -46,11 +48,17 @@ class Field:
     unit: str = "1"
     label: str = ""
     static: bool = False
+    mask: str = field(default="", repr=False)
 
     def __post_init__(self):
         _check_name("a field", self.name)
         if not self.label:
             object.__setattr__(self, "label", self.name.replace("_", " "))
+
+    def config(self) -> dict[str, Any]:
+        """Return the field as JSON: ``Field(**config)`` rebuilds it."""
+        found = asdict(self)
+        return found if self.mask else {k: v for k, v in found.items() if k != "mask"}
 
 
 @dataclass(frozen=True)
@@ -317,6 +325,14 @@ class StoredChunk(NamedTuple):
     shift: float = 0.0
 
 
+def no_value(values: np.ndarray, fill: Sequence[float] = ()) -> np.ndarray:
+    """Which values stand for none: NaN, from `MISSING` on, masked, or one of `fill`."""
+    bad = ~(np.abs(np.ma.getdata(values)) < MISSING) | np.ma.getmaskarray(values)
+    for one in fill:
+        bad |= np.ma.getdata(values) == np.asarray(one, values.dtype)
+    return bad
+
+
 def check_values(
     samples: Any,
     names: Sequence[str],
@@ -324,6 +340,7 @@ def check_values(
     fills: Mapping[str, Sequence[float]] | None = None,
     first: int = 0,
     times: Sequence[float] = (),
+    valid: np.ndarray | None = None,
 ) -> None:
     """Refuse what codecs and networks would take for numbers: NaN, Inf, fill values, masks.
 
@@ -341,6 +358,8 @@ def check_values(
         Time step of the first sample.
     times : sequence of float, optional
         The simulation's times, from step 0 on, for the message; otherwise it gives the step alone.
+    valid : bool array (n_fields, *grid.shape), optional
+        Cells that hold values in every sample, the others in none; by default all do.
 
     Raises
     ------
@@ -353,22 +372,25 @@ def check_values(
         # NaN fails either comparison, and passes through min and max.
         whole = not values.size or (values.max() < MISSING and values.min() > -MISSING)
         fill = [f for f in (fills or {}).get(name, ()) if not np.isnan(f)]
-        if whole and not fill and not masked:
+        inside = True if valid is None else valid[i]
+        if whole and not fill and not masked and np.all(inside):
             continue
-        bad = ~(np.abs(np.ma.getdata(values)) < MISSING) | np.ma.getmaskarray(values)
-        for one in fill:
-            bad |= np.ma.getdata(values) == np.asarray(one, values.dtype)
-        if bad.any():
-            time = int(np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))[0])
+        bad = no_value(values, fill)
+        lost, found = bad & inside, ~bad & ~np.asarray(inside)
+        for wrong in (lost, found):
+            if not wrong.any():
+                continue
+            time = int(np.flatnonzero(wrong.any(axis=tuple(range(1, wrong.ndim))))[0])
             step = first + time
             when = f"{times[step]:g} (step {step})" if len(times) else step
-            value = np.ma.getdata(values)[time][bad[time]][0]
-            what = f"stand for no value ({value:.4g})"
-            if not np.isfinite(value):
-                what = "are NaN or infinite"
+            value = np.ma.getdata(values)[time][wrong[time]][0]
+            what = f"that stand for no value ({value:.4g}); fill them in, or leave the field out"
+            if wrong is found:
+                what = f"({value:.4g}) in cells that hold none elsewhere: its mask is not constant"
+            elif not np.isfinite(value):
+                what = "that are NaN or infinite; fill them in, or leave the field out"
             elif np.ma.getmaskarray(values)[time].any():
-                what = "are masked"
+                what = "that are masked; fill them in, or leave the field out"
             raise ValueError(
-                f"{where}, time {when}, field {name} holds {int(bad[time].sum())} values "
-                f"that {what}; fill them in, or leave the field out"
+                f"{where}, time {when}, field {name} holds {int(wrong[time].sum())} values {what}"
             )

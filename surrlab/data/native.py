@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from surrlab.data._native import (
     load_manifest,
     read_manifest,
 )
+from surrlab.data.ensemble import Ensemble
 from surrlab.data.fields import Run
 from surrlab.data.stored import FORMAT, Header, describe, label_axes, write_simulation  # noqa: F401
 
@@ -59,6 +61,40 @@ def open_native(path: str | os.PathLike) -> NativeEnsemble:
 
 
 # -------------------------------------------------------------------------------------- writing
+
+
+def copy(
+    ensemble: Ensemble, path: str | os.PathLike, *, executor: Executor | None = None
+) -> NativeEnsemble:
+    """Write an ensemble of any layout once more: raw, a field of a sample in one piece.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        What is read; one side of a split, too.
+    path : path
+        The folder. A copy that was interrupted goes on.
+    executor : concurrent.futures.Executor, optional
+        Where simulations are copied; by default a pool of processes.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds other contents.
+    ValueError
+        If a field holds what stands for no value.
+    """
+    runs = {run.simulation: run for run in ensemble.runs}
+    writers = {s: partial(_copy_simulation, ensemble.select([s])) for s in runs}
+    request = {"copy_of": ensemble.digest}
+    header = Header.of(ensemble)
+    return build(path, header, request, runs, writers, executor=executor, label="copy")
+
+
+def _copy_simulation(ensemble: Ensemble, path: Path) -> None:
+    (run,) = ensemble.runs
+    samples = ensemble.read_simulation(run.simulation)
+    write_simulation(path, Header.of(ensemble), run, samples)
 
 
 def build(

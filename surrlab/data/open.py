@@ -6,20 +6,23 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from surrlab._files import cache_folder, read_json, write_json
+from surrlab.data._native import NativeEnsemble
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.layouts import npz, pdebench, professor, pyro, well, xarray, zarr
 from surrlab.data.layouts.cards.card import Card
 from surrlab.data.layouts.cards.extra import Extra, Given, check_keys, load_extra
 from surrlab.data.layouts.cards.reading import CardEnsemble
-from surrlab.data.native import is_native, open_native
+from surrlab.data.native import copy, is_native, open_native
 
 CACHE = "card.json"
-_VERSION = 1
+_VERSION = 2
 """Of what a remembered card means."""
 
 
@@ -43,13 +46,19 @@ def _open_by_card(name: str, path: Path, extra: Extra) -> Ensemble:
     return CardEnsemble.from_card(path, folder, read_card(path, name, extra))
 
 
+def _open_native(path: Path, extra: Extra) -> Ensemble:
+    if told := set(extra) - {"layout"}:
+        raise ValueError(f"{path} is surrlab's own: a card may not say {', '.join(sorted(told))}")
+    return open_native(path)
+
+
 FOREIGN = {
     one.__name__.rsplit(".", 1)[-1]: one
     for one in (professor, well, xarray, zarr, pdebench, npz, pyro)
 }
 """Modules of foreign layouts, by name."""
 _LAYOUTS: dict[str, Layout] = {
-    "native": Layout(is_native, lambda path, extra: open_native(path)),
+    "native": Layout(is_native, _open_native),
     **{name: Layout(one.recognises, partial(_open_by_card, name)) for name, one in FOREIGN.items()},
 }
 
@@ -115,6 +124,42 @@ def open_ensemble(
     extra = load_extra(path, card) if path.exists() else {}
     name = _layout_of(path, layout or extra.get("layout"))
     return _LAYOUTS[name].open(path, extra)
+
+
+def import_ensemble(
+    path: str | os.PathLike,
+    out: str | os.PathLike,
+    layout: str | None = None,
+    card: Given = None,
+    *,
+    executor: Executor | None = None,
+) -> NativeEnsemble:
+    """Write somebody's ensemble in surrlab's own layout, raw: every field of it is read in place.
+
+    Parameters
+    ----------
+    path, layout, card
+        As `open_ensemble` takes them.
+    out : path
+        Folder of the copy; an interrupted one goes on.
+    executor : concurrent.futures.Executor, optional
+        Where simulations are copied; by default a pool of processes.
+
+    Raises
+    ------
+    ValueError
+        If nobody says what fields, units, axes or times are: a copy would make guesses of them for
+        good. Or as `open_ensemble`.
+    FileExistsError
+        If the folder holds anything else.
+    """
+    ensemble = open_ensemble(path, layout, card)
+    if unknown := ensemble.metadata.get("unknown"):
+        raise ValueError(
+            f"{path}: no file says {', '.join(unknown)}; say it in a surrlab.json beside the data "
+            f"or with --card (`surrlab card {path}` prints one to fill in), then import"
+        )
+    return copy(ensemble, out, executor=executor)
 
 
 def card_template(
@@ -183,6 +228,8 @@ def read_card(path: Path, name: str, extra: Extra) -> Card:
         if str(path) in str(error):
             raise
         raise ValueError(f"{path}: {error}") from error
+    folder = path if path.is_dir() else path.parent
+    card = replace(card, fields=CardEnsemble.from_card(path, folder, card).with_masks().fields)
     try:
         write_json(cache, {"key": key, "card": card.config()})
     except OSError:

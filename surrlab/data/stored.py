@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from surrlab._files import DamagedError
 from surrlab._hdf5 import new_file, own_dataset
+from surrlab.data._masks import blank, unpack, valid_cells
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.fields import (  # noqa: F401
     Field,
@@ -23,6 +24,8 @@ from surrlab.data.fields import (  # noqa: F401
 )
 
 FORMAT = "surrlab-ensemble/2"
+MASKS = "_masks"
+"""Group of a file with an array of 0 and 1 for each field that has a mask: 1 where no value is."""
 TAKEN = ("sample", "simulation", "step", "time", "field", "input", "inputs")
 """What neither fields nor axes may be called: files and tables have them already."""
 
@@ -239,6 +242,7 @@ class Header:
             raise ValueError(f"the last input must be 'time'; the inputs are {list(self.inputs)}")
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"fields are float32 or float64, not {self.dtype}")
+        valid_cells(self.fields, self.grid.shape)
 
     @classmethod
     def of(cls, ensemble: Ensemble) -> Self:
@@ -250,7 +254,7 @@ class Header:
     def config(self) -> dict[str, Any]:
         """Return the header as JSON; `from_config` rebuilds it."""
         return {
-            "fields": [asdict(f) for f in self.fields],
+            "fields": [f.config() for f in self.fields],
             "grid": self.grid.config(),
             "inputs": self.inputs,
             "dtype": self.dtype,
@@ -286,7 +290,8 @@ def write_simulation(path: Path, header: Header, run: Run, samples: np.ndarray) 
     Raises
     ------
     ValueError
-        If a field holds what stands for no value, or the samples are of another shape.
+        If a field holds what stands for no value where it has no mask, or a value where it has one,
+        or the samples are of another shape.
     """
     names = [one.name for one in header.fields]
     expected = (len(run.times), len(header.fields), *header.grid.shape)
@@ -295,7 +300,10 @@ def write_simulation(path: Path, header: Header, run: Run, samples: np.ndarray) 
             f"{path.name}: samples of simulation {run.simulation} are {samples.shape}, "
             f"not {expected} (times, fields, {', '.join(header.grid.names)})"
         )
-    check_values(samples, names, f"{path.name}: simulation {run.simulation}")
+    valid = valid_cells(header.fields, header.grid.shape)
+    check_values(samples, names, f"{path.name}: simulation {run.simulation}", valid=valid)
+    if valid is not None:
+        samples = blank(np.array(samples, header.dtype), valid)
     with new_file(path) as file:
         describe(file, header, run)
         for i, one in enumerate(header.fields):
@@ -320,6 +328,9 @@ def describe(file: h5py.File, header: Header, run: Run) -> None:
     file.attrs["parameter_units"] = list(header.inputs.values())[:-1] or h5py.Empty("S1")
     file.attrs["field_names"] = [f.name for f in header.fields]
     file.attrs["field_units"] = [f.unit for f in header.fields]
+    for one in header.fields:
+        if one.mask:
+            _small(file, f"{MASKS}/{one.name}", unpack(one.mask, header.grid.shape).astype("u1"))
     scales = [("time", run.times, header.inputs["time"])]
     scales += [(axis.name, axis.points, axis.unit) for axis in header.grid.axes]
     for name, values, unit in scales:

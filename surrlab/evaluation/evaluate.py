@@ -22,7 +22,7 @@ VERSION = 5
 
 
 def predicted(model: Surrogate | Ensemble, truth: Ensemble, simulation: int) -> np.ndarray:
-    """Return what a model makes of one simulation, ``(T, n_fields, *grid.shape)``.
+    """Return what a model makes of one simulation, ``(T, n_fields, *grid.shape)``; masks are NaN.
 
     Raises
     ------
@@ -40,8 +40,15 @@ def predicted(model: Surrogate | Ensemble, truth: Ensemble, simulation: int) -> 
                 f"simulation {simulation} has other parameters or times in {model.name} than in "
                 f"{truth.name}"
             )
-        return model.read_simulation(simulation)
-    return predict(model, truth.inputs[np.array(truth.of(simulation))])
+        samples = model.read_simulation(simulation)
+    else:
+        samples = predict(model, truth.inputs[np.array(truth.of(simulation))])
+    return samples if truth.valid is None else np.where(truth.valid, samples, np.nan)
+
+
+def _counted(ensemble: Ensemble) -> np.ndarray | bool:
+    """Cells whose errors count, as `metrics` takes them."""
+    return True if ensemble.valid is None else ensemble.valid
 
 
 def model_errors(model: Surrogate | Ensemble, ensemble: Ensemble) -> xr.Dataset:
@@ -62,9 +69,9 @@ def model_errors(model: Surrogate | Ensemble, ensemble: Ensemble) -> xr.Dataset:
     """
     if isinstance(model, Surrogate):
         model.require(ensemble)
-    ndim = ensemble.grid.ndim
+    ndim, counted = ensemble.grid.ndim, _counted(ensemble)
     errors = [
-        metrics.l1(predicted(model, ensemble, s), ensemble.read_simulation(s), ndim)
+        metrics.l1(predicted(model, ensemble, s), ensemble.read_simulation(s), ndim, counted)
         for s in ensemble.simulations
     ]
     return xr.Dataset(
@@ -109,14 +116,15 @@ def evaluate(
     curve = benchmark.get("curve") if benchmark.get("curve") in followed else None
     spread = statistics["high"] - statistics["low"]
     scored = statistics.get("scored", spread > 0).values
-    peak = np.where(scored, spread, 1.0)
+    peak, counted = np.where(scored, spread, 1.0), _counted(ensemble)
     rows, correlations = [], []
     for simulation in ensemble.simulations:
         truth = ensemble.read_simulation(simulation)
         prediction = predicted(model, ensemble, simulation)
-        row = {"l1": metrics.l1(prediction, truth, ndim)}
+        row = {"l1": metrics.l1(prediction, truth, ndim, counted)}
         peaks = np.broadcast_to(peak, row["l1"].shape)
-        row["psnr"] = np.where(scored, metrics.psnr(prediction, truth, peaks, ndim), np.nan)
+        psnr = metrics.psnr(prediction, truth, peaks, ndim, counted)
+        row["psnr"] = np.where(scored, psnr, np.nan)
         row["normalised_l1"] = (row["l1"] / statistics["scale"].values)[:, scored].mean(axis=1)
         for prefix, samples in (("", prediction), ("truth_", truth)):
             measured = quantities.measure(followed, ensemble, simulation, samples)

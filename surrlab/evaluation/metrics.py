@@ -7,6 +7,8 @@ must not drown in the summation of 200,000 float32 cells.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -15,7 +17,9 @@ def _last(ndim: int) -> tuple[int, ...]:
     return tuple(range(-ndim, 0))
 
 
-def l1(prediction: ArrayLike, truth: ArrayLike, ndim: int = 2) -> np.ndarray:
+def l1(
+    prediction: ArrayLike, truth: ArrayLike, ndim: int = 2, where: Any = True
+) -> np.ndarray:  # (..., *shape) twice -> (...)
     """Mean absolute error of a field, in the field's own unit: the model error of Algorithm 1.
 
     Parameters
@@ -24,6 +28,8 @@ def l1(prediction: ArrayLike, truth: ArrayLike, ndim: int = 2) -> np.ndarray:
         Leading axes broadcast, so that one truth serves the predictions of many models.
     ndim : int
         Number of axes of the grid, the last ones.
+    where : array_like of bool (..., *shape)
+        Cells that count; by default all.
 
     Returns
     -------
@@ -33,12 +39,15 @@ def l1(prediction: ArrayLike, truth: ArrayLike, ndim: int = 2) -> np.ndarray:
     --------
     >>> float(l1(np.full((4, 4), 3.0), np.full((4, 4), 1.0)))
     2.0
+    >>> float(l1(np.array([[3.0, np.nan]]), np.ones((1, 2)), where=[[True, False]]))
+    2.0
     """
-    return np.abs(np.subtract(prediction, truth, dtype=np.float64)).mean(_last(ndim))
+    error = np.abs(np.subtract(prediction, truth, dtype=np.float64))
+    return np.mean(error, _last(ndim), where=where)
 
 
 def psnr(
-    prediction: ArrayLike, truth: ArrayLike, peak: ArrayLike, ndim: int = 2
+    prediction: ArrayLike, truth: ArrayLike, peak: ArrayLike, ndim: int = 2, where: Any = True
 ) -> np.ndarray:  # (..., *shape) twice, peak (...) -> (...) in dB
     """Peak signal-to-noise ratio, in dB; identical fields give ``inf``.
 
@@ -51,6 +60,8 @@ def psnr(
         field would be no yardstick: a fluid at rest has none.
     ndim : int
         Number of axes of the grid, the last ones.
+    where : array_like of bool (..., *shape)
+        Cells that count; by default all.
 
     Returns
     -------
@@ -78,7 +89,7 @@ def psnr(
     error = np.subtract(prediction, truth, dtype=np.float64)
     error /= np.expand_dims(peak, _last(ndim))  # first: the square of 1e300 is none
     with np.errstate(divide="ignore"):  # an error of zero is meant to become inf
-        return -10 * np.log10(np.square(error, out=error).mean(_last(ndim)))
+        return -10 * np.log10(np.mean(np.square(error, out=error), _last(ndim), where=where))
 
 
 def total_mass(

@@ -34,7 +34,8 @@ class Quantity:
         What people read; ``{time}`` in a unit stands for the ensemble's unit of time.
     function : callable
         ``(fields, parameters, constants, grid) -> (...)`` float64, with fields by name
-        ``(..., *grid.shape)``, the simulation's parameters and the benchmark's constants by name.
+        ``(..., *grid.shape)`` (0 in masked cells), the simulation's parameters and the benchmark's
+        constants by name.
     better : {"lower", "higher"}
         Direction of the error's score.
     linear_in : str
@@ -170,6 +171,8 @@ def measure(
     ValueError
         If it is not one number per sample, or does not hold on such a grid.
     """
+    if ensemble.valid is not None:  # sums leave them out
+        samples = np.where(ensemble.valid, samples, 0)
     fields = {name: samples[:, i] for i, name in enumerate(ensemble.field_names)}
     values = ensemble.run(simulation).parameters
     parameters = dict(zip(ensemble.input_names[:-1], values, strict=True))

@@ -17,6 +17,7 @@ import xarray as xr
 
 from surrlab._tables import read_table
 from surrlab.compression.version import Version
+from surrlab.data._masks import blank
 from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
 from surrlab.data.fields import Field, Grid
 from surrlab.data.open import open_ensemble
@@ -176,7 +177,11 @@ class SampleReader:
         """
         if simulation not in self._limits:
             samples = map(self.ensemble.read, self.ensemble.of(simulation))
-            ends = np.array([(s.min(axis=(1, 2)), s.max(axis=(1, 2))) for s in samples])
+            valid = True if self.ensemble.valid is None else self.ensemble.valid
+            among = {"axis": (1, 2), "where": valid}
+            ends = np.array([
+                (s.min(initial=np.inf, **among), s.max(initial=-np.inf, **among)) for s in samples
+            ])  # fmt: skip
             self._limits[simulation] = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
         low, high = (float(v[self.ensemble.index(name)]) for v in self._limits[simulation])
         if not math.isfinite(high - low):
@@ -309,7 +314,7 @@ class TrainedModels:
         limits = samples.limits(simulation, name)
         panels = {TRUTH: samples.read(simulation, step)[place]}
         for panel, model in self.models.items():
-            panels[panel] = self.predict(model, simulation, step)[place]
+            panels[panel] = blank(self.predict(model, simulation, step), self.test_set.valid)[place]
         return ModelView(
             title=samples.title(simulation, step),
             field=self.test_set.fields[place],

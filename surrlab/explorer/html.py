@@ -58,7 +58,7 @@ def escape(text: str) -> str:
 
 
 def png(values: np.ndarray, limits: tuple[float, float], cmap: str = FIELD) -> bytes:
-    """A field ``(ny, nx)`` as PNG of nx × ny pixels, row 0 at the bottom.
+    """A field ``(ny, nx)`` as PNG of nx × ny pixels, row 0 at the bottom; NaN is transparent.
 
     >>> png(np.eye(3), (0, 1))[:4]
     b'\\x89PNG'
@@ -68,11 +68,14 @@ def png(values: np.ndarray, limits: tuple[float, float], cmap: str = FIELD) -> b
         shades = (values[::-1] - np.float32(low)) * np.float32(255.999 / (high - low))
     else:  # beyond what float32 can scale; the shades of a constant are those of its low end
         shades = (values[::-1].astype(np.float64) - low) / ((high - low) or np.inf) * 255.999
+    blank, options = np.isnan(shades), {}
     np.clip(shades, 0, 255, out=shades)
+    if blank.any():
+        shades, options = np.where(blank, 255, np.minimum(shades, 254)), {"transparency": 255}
     picture = Image.fromarray(shades.astype(np.uint8), "L")
     picture.putpalette(_palette(cmap))
     out = io.BytesIO()
-    picture.save(out, "PNG", compress_level=1)
+    picture.save(out, "PNG", compress_level=1, **options)
     return out.getvalue()
 
 

@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.fft
 from cachetools import LRUCache
 
 from surrlab.compression.codecs import Codec, checked
 from surrlab.compression.version import Version
+from surrlab.data._masks import filled
 from surrlab.data.fields import Field, Grid
 from surrlab.evaluation import metrics
 from surrlab.evaluation.quantities import Quantity
+from surrlab.explorer._spectrum import spectrum
 
 N_TOLERANCES = 21
 """From a few units of rounding error to the loss of nearly everything."""
@@ -112,7 +113,8 @@ class SampleField:
     Parameters
     ----------
     title, field, truth, grid
-        Which sample it is; name, unit and label; the field ``(ny, nx)``, and where it lives.
+        Which sample it is; name, unit and label; the field ``(ny, nx)``, NaN in the cells of its
+        mask, and where it lives.
     limits, color_limit
         Colour limits, the same for all times of the simulation; a difference is coloured from
         −color_limit to color_limit.
@@ -122,8 +124,8 @@ class SampleField:
     model_error : float or None
         Mean absolute error of the raw models on this field and sample.
     fields, parameters, constants, quantities : mapping
-        By name: all true fields of the sample; the simulation's parameters; the benchmark's
-        constants; the quantities to follow.
+        By name: all true fields of the sample, 0 in masked cells; the simulation's parameters; the
+        benchmark's constants; the quantities to follow.
     """
 
     title: str
@@ -141,11 +143,18 @@ class SampleField:
 
     def evaluate(self, values: np.ndarray) -> dict[str, np.ndarray]:
         """Each quantity of the sample ``(...)``, the field being `values` (..., ny, nx)."""
+        if self.counted is not True:
+            values = np.where(self.counted, values, 0)
         fields = {**self.fields, self.field.name: values}
         return {
             name: one.function(fields, self.parameters, self.constants, self.grid)
             for name, one in self.quantities.items()
         }
+
+    @functools.cached_property
+    def counted(self) -> Any:
+        """Cells outside the field's mask, as `metrics` takes them."""
+        return ~np.isnan(self.truth) if np.isnan(self.truth).any() else True
 
     @functools.cached_property
     def true_totals(self) -> dict[str, np.ndarray]:
@@ -181,15 +190,18 @@ class Losses(NamedTuple):
 def measure(sample: SampleField, decoded: np.ndarray) -> list[Losses]:
     """What is lost in each of several decoded fields ``(n, ny, nx)``."""
     n, truth = len(decoded), sample.truth
-    linf = np.abs(np.subtract(decoded, truth, dtype=np.float64)).max(axis=(1, 2))
-    psnr = metrics.psnr(decoded, truth, sample.peak) if sample.peak else np.full(n, np.nan)
+    among = {"where": sample.counted}
+    error = np.abs(np.subtract(decoded, truth, dtype=np.float64))
+    linf, psnr = error.max(axis=(1, 2), initial=0, **among), np.full(n, np.nan)
+    if sample.peak:
+        psnr = metrics.psnr(decoded, truth, sample.peak, **among)
     after = {k: np.broadcast_to(v, n).tolist() for k, v in sample.evaluate(decoded).items()}
     totals = [
         [Total(one.label, one.unit, float(sample.true_totals[name]), v) for v in after[name]]
         for name, one in sample.quantities.items()
     ]
     each = zip(*totals, strict=True) if totals else [()] * n
-    columns = (metrics.l1(decoded, truth), linf, psnr)
+    columns = (metrics.l1(decoded, truth, **among), linf, psnr)
     return [Losses(*row) for row in zip(*(c.tolist() for c in columns), each, strict=True)]
 
 
@@ -226,7 +238,9 @@ class FieldSettings:
         self.sample, self.codecs, self.versions = sample, tuple(codecs), dict(versions or {})
         self._key = key
         self._cache = new_cache() if cache is None else cache
-        values = sample.truth
+        values, counted = sample.truth, sample.counted
+        if counted is not True:
+            values = filled(values[None], counted[None])[0]
         checked(values)
         if values.size < _THREADED:
             self.streams = [codec.encode(values) for codec in self.codecs]
@@ -255,14 +269,13 @@ class FieldSettings:
 
     def decode(self, setting: int) -> np.ndarray:
         """The field as it comes back, ``(ny, nx)``."""
-        truth = self.sample.truth
-        return cached(
-            self._cache,
-            ("decoded", self._key, setting),
-            lambda: self.codecs[setting].decode(
-                self.streams[setting], truth.shape, truth.dtype.newbyteorder("=")
-            ),
-        )
+        return cached(self._cache, ("decoded", self._key, setting), lambda: self._decode(setting))
+
+    def _decode(self, setting: int) -> np.ndarray:
+        truth, stream = self.sample.truth, self.streams[setting]
+        decoded = self.codecs[setting].decode(stream, truth.shape, truth.dtype.newbyteorder("="))
+        counted = self.sample.counted
+        return decoded if counted is True else np.where(counted, decoded, np.nan)
 
     def view(self, setting: int) -> FieldView:
         """The field at a setting, and what is lost."""
@@ -325,7 +338,7 @@ class FieldView:
         """Edges of |error| ``(n + 1,)``, percentage of cells ``(n,)``, and that of exact cells."""
         low, high = np.log10(self.error_limits)
         n = 40
-        size = np.abs(self.difference).ravel()
+        size = np.abs(self.difference)[self.sample.counted].ravel()
         wrong = size[size > 0]
         place = ((np.log10(wrong) - low) * (n / (high - low))).astype(np.intp)
         counts = np.bincount(place.clip(0, n - 1), minlength=n)
@@ -340,60 +353,3 @@ class FieldView:
             spectrum(values, *self.sample.cell)[1] for values in (self.decoded, self.difference)
         )
         return k, {"truth": truth, "decoded": decoded, "difference": difference}
-
-
-def spectrum(values: np.ndarray, dy: float, dx: float) -> tuple[np.ndarray, np.ndarray]:
-    """Variance of a field by wavenumber, summed over directions.
-
-    The domain is not periodic: the mean is taken off and a Hann window laid over the rest, whose
-    own loss of variance is made good, so that the bins add up to the (windowed) variance.
-
-    Parameters
-    ----------
-    values : array (ny, nx)
-        The field.
-    dy, dx : float
-        Height and width of a cell.
-
-    Returns
-    -------
-    wavenumber, power : array (m,)
-        In cycles per unit of length, and in the field's unit squared.
-
-    Examples
-    --------
-    A wave of amplitude 1 has variance 1/2, at its own wavenumber:
-
-    >>> wave = np.sin(2 * np.pi * 16 * (np.arange(64) + 0.5) / 64) + np.zeros((64, 1))
-    >>> k, power = spectrum(wave, 1 / 64, 1 / 64)
-    >>> k[power.argmax()].round(1), power.sum().round(3)
-    (np.float64(16.0), np.float64(0.5))
-    """
-    window, bins, weight, k = _bins(values.shape, dy, dx)
-    values = (values - values.mean(dtype=np.float64)) * window
-    with np.errstate(all="ignore"):  # the square of 1e300 is none; the chart says so
-        power = np.abs(scipy.fft.rfft2(values)) ** 2
-        total = np.bincount(bins, (power * weight).ravel(), minlength=len(k) + 1)
-    return k, total[1:]  # bin 0: the mean, which the window lets back in, and the corners
-
-
-@functools.lru_cache(maxsize=4)
-def _bins(shape: tuple[int, int], dy: float, dx: float):
-    """Window (ny, nx); bin of each Fourier coefficient; weight (1, nx//2+1); wavenumbers (m,)."""
-    ny, nx = shape
-    # 0.5 − 0.5 cos over cell centres: a side of one or two cells keeps what it has.
-    sides = [0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(n) + 0.5) / n) for n in (ny, nx)]
-    window = (sides[0][:, None] * sides[1]).astype(np.float32)
-    size = np.hypot(np.fft.fftfreq(ny, dy)[:, None], np.fft.rfftfreq(nx, dx))
-    # As wide as the shorter side resolves: narrower shells would lack the directions across it.
-    step = 1 / min(ny * dy, nx * dx)
-    m = max(int(min(0.5 / dy, 0.5 / dx) / step - 0.5), 1)
-    bins = np.rint(size / step).astype(np.intp).clip(1)
-    bins[0, 0] = 0
-    bins[bins > m] = 0  # beyond the coarser axis' Nyquist wavenumber: some directions only
-    weight = np.full(nx // 2 + 1, 2.0)
-    weight[0] = 1.0
-    if nx % 2 == 0:
-        weight[-1] = 1.0
-    norm = (ny * nx) ** 2 * np.mean(np.square(window), dtype=np.float64)
-    return window, bins.ravel(), weight[None] / norm, step * np.arange(1, m + 1)

@@ -20,6 +20,7 @@ from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.compress import Ratios, ratios, table
 from surrlab.compression.search import find_tolerance
 from surrlab.compression.version import Version
+from surrlab.data._masks import filled
 from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
 from surrlab.data.fields import Field
 from surrlab.data.native import MANIFEST, is_native
@@ -192,11 +193,11 @@ class ResultsView:
         }
         error = self.model_error(simulation, step, name)
         if error is not None and not any(is_algorithm_1(version) for version in bounds):
-            values = self._samples.read(simulation, step)[place]
-            codec = self.codec(name)
-            bounds[Version(codec.name, "field", 1.0)] = find_tolerance(
-                values, error, codec
-            ).tolerance
+            valid = self.truth.valid
+            values = filled(self._samples.read(simulation, step), valid)[place]
+            codec, cells = self.codec(name), None if valid is None else valid[place]
+            found = find_tolerance(values, error, codec, valid=cells)
+            bounds[Version(codec.name, "field", 1.0)] = found.tolerance
         return bounds
 
     def _table(self, version: StoredVersion, simulation: int) -> np.ndarray:
@@ -231,6 +232,7 @@ class ResultsView:
         # First of all: it says which field holds NaN, where codecs would say that something does.
         limits, errors = self._samples.limits(simulation, name), self._errors.get(simulation)
         sample = self._samples.read(simulation, step)
+        numbers = sample if truth.valid is None else np.where(truth.valid, sample, 0)
         parameters = zip(truth.input_names[:-1], truth.run(simulation).parameters, strict=True)
         field = SampleField(
             title=self._samples.title(simulation, step),
@@ -243,7 +245,7 @@ class ResultsView:
             ),
             peak=self._peak(simulation, name),
             model_error=self.model_error(simulation, step, name),
-            fields=dict(zip(truth.field_names, sample, strict=True)),
+            fields=dict(zip(truth.field_names, numbers, strict=True)),
             parameters=dict(parameters),
             constants=truth.metadata.get("benchmark", {}).get("constants", {}),
             quantities=self.quantities,

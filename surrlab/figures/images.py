@@ -61,7 +61,7 @@ def color_scale(values: np.ndarray) -> Style:
     Both maps grow lighter from one end to the other, so that they survive a grey printer. A sign
     counts from a quarter of the other: the slight tension behind a shock does not.
     """
-    low, high = float(np.min(values)), float(np.max(values))
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))  # a mask is NaN
     if -low > 0.25 * high and high > -0.25 * low:
         limit = max(-low, high)
         return {"cmap": "cividis", "clim": (-limit, limit)}
@@ -73,7 +73,7 @@ def color_limit(difference: np.ndarray) -> float:
 
     A few cells at an interface are far off: with them on the scale nothing else shows.
     """
-    return float(np.quantile(difference, 0.995)) or 1.0
+    return float(np.nanquantile(difference, 0.995)) or 1.0
 
 
 def draw_images(
@@ -218,7 +218,7 @@ def side_by_side(table: xr.Dataset) -> Figure:
     caption = "Differences are darker where a model is further from the truth."
     if len(labels) > 2:
         fields = table["fields"].values  # (model, field, y, x)
-        error = np.abs(fields - fields[0]).mean((-2, -1))
+        error = np.nanmean(np.abs(fields - fields[0]), axis=(-2, -1))
         relative = (error[2:] / error[1]).mean(-1)
         relations = {n: f"{value:.2f}" for n, value in zip(labels[2:], relative, strict=True)}
         caption += (

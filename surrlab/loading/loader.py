@@ -17,7 +17,9 @@ from concurrent.futures import CancelledError, Future
 
 import numpy as np
 
+from surrlab.data._masks import blank
 from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
+from surrlab.data.fields import no_value
 from surrlab.loading.bandwidth import Bandwidth
 from surrlab.loading.index import ChunkIndex, NotInPlaceError
 from surrlab.loading.reader import (
@@ -41,7 +43,8 @@ class SampleLoader:
     """Iterate over the samples of an ensemble in batches; one iteration is one epoch.
 
     Yields ``(inputs, fields)``, arrays ``(b, n)`` and ``(b, n_fields, *shape)`` of float32, to
-    which fields of float64 are rounded. The order depends on seed and epoch alone. Threads and open
+    which fields of float64 are rounded; the cells of a mask are NaN. The order depends on seed and
+    epoch alone. Threads and open
     files last until `close`, the end of a ``with`` block, or the loader's own end; the loader
     pickles, and survives a fork, without them.
 
@@ -134,6 +137,7 @@ class SampleLoader:
             if not isinstance(ensemble, InMemoryEnsemble):
                 warnings.warn(f"samples are read through their library: {reason}", stacklevel=2)
         self.reads_in_place = isinstance(self._source, ChunkIndex)
+        self._masked = None if ensemble.valid is None else ensemble
         self._reader: Reader | None = None
         self._decoded: np.ndarray | None = None
 
@@ -164,6 +168,7 @@ class SampleLoader:
         if decoded is None:
             decoded = np.empty((len(self._inputs), *self._sample_shape), np.float32)
             _wait(reader.start(np.arange(len(decoded)), decoded))
+            self._blank(np.arange(len(decoded)), decoded)
             self._decoded = decoded
         for samples in batches:
             if reader.closed:
@@ -190,6 +195,7 @@ class SampleLoader:
                     return
                 _wait(waiting[0][2])
                 samples, fields, _ = waiting.popleft()
+                self._blank(samples, fields)
                 inputs = self._inputs[samples]
                 yield inputs, fields
                 del fields  # or this frame would hold the buffer while the next batch starts
@@ -198,6 +204,16 @@ class SampleLoader:
                 for part in parts:
                     part.cancel()
             waiting.clear()  # an error that a part holds must not hold this frame
+
+    def _blank(self, samples: np.ndarray, fields: np.ndarray) -> None:
+        """Set the cells of masks to NaN, once no value is found there."""
+        if self._masked is None or (valid := self._masked.valid) is None:
+            return
+        for i, fill in enumerate(self._masked.fills or ()):
+            found = ~no_value(fields[:, i][:, ~valid[i]], fill).all(axis=1)
+            for sample in samples[found]:
+                self._masked.read(int(sample))  # which refuses it by name
+        blank(fields, valid)
 
     def _running_reader(self) -> Reader:
         """The threads of this process."""

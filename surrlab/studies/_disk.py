@@ -25,6 +25,8 @@ FILE_SYSTEMS = {"file system 1": 145.65, "file system 2": 227.31, "file system 3
 OWN, MEMORY = "your storage", "page cache"
 """What a table calls the reader's storage, and what the operating system holds in memory."""
 
+OURS = "Timed are steps of surrlab's own {}: how the trainer loads its data is its own affair."
+
 TRIAL = (1e-3, 1e-2, 1e-1)
 """Tolerances of a trial, in standard deviations of each field."""
 
@@ -111,6 +113,7 @@ def measure_epochs(
         "own_storage": repr(own),
         "training": repr(config),
         "asked_processes": list(processes),
+        **({"network": OURS.format(config.network.name)} if study.config.trainer else {}),
     }
 
     def measure() -> xr.Dataset:
@@ -162,6 +165,7 @@ def loading_summary(rates: xr.Dataset, epochs: xr.Dataset) -> dict:
         "sentence": (
             f"On this storage ({storage}), compressed to {ratio:.1f}×, an epoch takes "
             f"{compressed / raw:.2f} of raw's time with {n} process{'es' if n > 1 else ''}; below "
-            f"{below:.0f} MB/s compression wins (above it {binds})."
+            f"{below:.0f} MB/s compression wins (above it {binds}). "
+            f"{epochs.attrs.get('network', '')}".rstrip()
         ),
     }

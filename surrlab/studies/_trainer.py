@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import Executor
@@ -35,7 +37,10 @@ from surrlab._files import (
 from surrlab._hdf5 import new_file
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble, Run
+from surrlab.data.layouts.cards.card import TIME
+from surrlab.data.layouts.cards.reading import CardEnsemble
 from surrlab.data.native import Header, NativeEnsemble, open_native
+from surrlab.data.stored import filters_of
 
 PLACES = ("{data}", "{inputs}", "{seed}", "{out}")
 LAYOUTS = ("professor", "native")
@@ -54,7 +59,8 @@ class Trainer:
         the root on: it runs in the folder of its model.
     layout : {"professor", "native"}
         Of ``{data}``: plain HDF5, one file a simulation with ``inputs`` (T, n) and ``fields``
-        (T, n_fields, *shape), and a ``filelist.txt``; or surrlab's own, compressed as it is.
+        (T, n_fields, *shape), and a ``filelist.txt``; or surrlab's own, compressed as it is. Raw
+        fields are not written once more where HDF5 can show them as they lie.
 
     Raises
     ------
@@ -106,19 +112,18 @@ def write_data(trainer: Trainer, data: Ensemble, folder: Path, executor: Executo
             print(f"{data.name} is decoded for the trainer, so that {', '.join(kept)} stay exact")
         if isinstance(data, NativeEnsemble) and whole:
             return data.path.absolute()
-        header = Header.of(data)
+        if not isinstance(data, NativeEnsemble):
+            return native.copy(data, path, executor=executor).path.absolute()
         runs = {run.simulation: run for run in data.runs}
-        jobs = {s: partial(_write_native, data.select([s])) for s in runs}
-        native.build(path, header, {}, runs, jobs, executor=executor, label="data for the trainer")
+        links = {s: partial(_link, data.file(s)) for s in runs}
+        label = "data for the trainer"
+        native.build(path, Header.of(data), {}, runs, links, executor=executor, label=label)
         return path.absolute()
     path.mkdir(parents=True, exist_ok=True)
     names = {s: f"simulation_{s:06d}.h5" for s in data.simulations}
-    if not (path / "filelist.txt").exists():  # written last
-        tasks = [
-            (_write_plain, (data.select([s]), path / name))
-            for s, name in names.items()
-            if not (path / name).exists()
-        ]
+    missing = {s: name for s, name in names.items() if not _is_whole(path / name)}
+    if missing or not (path / "filelist.txt").exists():
+        tasks = [(_write_plain, (data.select([s]), path / n)) for s, n in missing.items()]
         for _ in _parallel.run(tasks, executor=executor, label="data for the trainer"):
             pass
         lines = [f"{names[r.simulation]} {i}\n" for r in data.runs for i in range(len(r.times))]
@@ -127,16 +132,79 @@ def write_data(trainer: Trainer, data: Ensemble, folder: Path, executor: Executo
     return path.absolute()
 
 
-def _write_native(data: Ensemble, path: Path) -> None:
-    (run,) = data.runs
-    native.write_simulation(path, Header.of(data), run, data.read_simulation(run.simulation))
+def _is_whole(file: Path) -> bool:
+    """Whether a file was written, and what it shows is still there: HDF5 would show NaN."""
+    if not file.exists():
+        return False
+    with h5py.File(file) as opened:
+        fields = opened["fields"]
+        shown = fields.virtual_sources() if fields.is_virtual else ()
+    return all(Path(one.file_name).is_file() for one in shown)
+
+
+def _link(source: Path, path: Path) -> None:
+    """The same file under a second name; on another file system its copy."""
+    path.unlink(missing_ok=True)
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copyfile(source, path)
 
 
 def _write_plain(data: Ensemble, path: Path) -> None:
     with replacing(path) as temporary, new_file(temporary) as file:
         file["inputs"] = data.inputs
-        file["fields"] = data.read_simulation(data.simulations[0])
+        if (shown := _in_place(data)) is None:
+            file["fields"] = data.read_simulation(data.simulations[0])
+        else:
+            file.create_virtual_dataset("fields", shown, fillvalue=np.nan)  # if a file is moved
         file.attrs["input_names"], file.attrs["field_names"] = data.input_names, data.field_names
+
+
+PLAIN = {1, 2, 3}
+"""HDF5 filters that every program has: deflate, shuffle, fletcher32."""
+
+
+def _in_place(data: Ensemble) -> h5py.VirtualLayout | None:
+    """Fields of a simulation where they lie, if any HDF5 program can read them there.
+
+    Returns
+    -------
+    VirtualLayout or None
+        ``(T, n_fields, *shape)``; None for what has to be written out: masks, codecs of our own,
+        other libraries' files, fields without a time.
+    """
+    layout = h5py.VirtualLayout((len(data.samples), *data.sample_shape), data.dtype)
+    (simulation,), first = data.simulations, 0
+    if data.valid is not None:
+        return None
+    pieces: list[tuple[Path, slice, str, list[tuple[str, tuple]]]] = []
+    if isinstance(data, NativeEnsemble):
+        each = [(name, (slice(None),)) for name in data.field_names]
+        pieces.append((data.file(simulation), slice(None), "", each))
+    elif isinstance(data, CardEnsemble):
+        for part in data.parts[simulation]:
+            rows = slice(part.rows[0], part.rows[-1] + 1)
+            if list(part.rows) != list(range(rows.start, rows.stop)):
+                return None
+            if any(TIME not in source.axes or not source.n_grid for source in data.sources):
+                return None
+            steps = slice(first, first + len(part.rows))
+            each = [(s.dataset, s.lead(part.run, rows)) for s in data.sources]
+            pieces.append((data.folder / data.file_names[part.file], steps, part.group, each))
+            first += len(part.rows)
+    for path, steps, group, each in pieces:
+        if not h5py.is_hdf5(path):
+            return None
+        with h5py.File(path) as file:
+            for i, (name, index) in enumerate(each):
+                source = file[group + name]
+                filters = {number for number, _ in filters_of(source)}
+                if source.is_virtual or source.external or not filters <= PLAIN:
+                    return None
+                place = h5py.VirtualSource(str(path.absolute()), source.name, source.shape)
+                layout[steps, i] = place[index]
+    return layout if pieces else None
 
 
 def write_inputs(sides: Mapping[str, Ensemble], folder: Path) -> Path:
@@ -224,6 +292,7 @@ def read_run(path: Path) -> dict[str, Any]:
 def _check(out: Path, sides: Mapping[str, Ensemble]) -> None:
     """Refuse predictions that are not one finite sample for each row of the inputs."""
     truth = sides[SIDES[0]]
+    counted = True if truth.valid is None else truth.valid
     expected = (sum(len(sides[side].samples) for side in SIDES), *truth.sample_shape)
     if not out.exists():
         raise RuntimeError(f"the trainer wrote no {out}")
@@ -242,7 +311,7 @@ def _check(out: Path, sides: Mapping[str, Ensemble]) -> None:
             if not (whole and dataset.id.get_storage_size() and dataset[-1].any()):
                 raise RuntimeError(f"the trainer left {out} half written")
             for row in range(len(dataset)):
-                if not np.isfinite(dataset[row]).all():
+                if not np.isfinite(dataset[row]).all(where=counted):
                     raise RuntimeError(f"the trainer predicts NaN or Inf in row {row} of {out}")
     except OSError as error:
         raise RuntimeError(f"the trainer left {out} damaged: {error}") from error

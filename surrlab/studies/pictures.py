@@ -13,6 +13,7 @@ import xarray as xr
 from surrlab.compression import search
 from surrlab.compression.codecs import codecs_by_field
 from surrlab.compression.version import RAW, Version
+from surrlab.data._masks import blank, filled
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation import metrics
 from surrlab.evaluation.evaluate import predicted
@@ -31,6 +32,23 @@ def pictured_fields(ensemble: Ensemble) -> tuple[str, ...]:
     """Return the fields that pictures show: density, pressure, energy, or the first ones."""
     known = [n for n in ("density", "pressure", "energy") if n in ensemble.field_names]
     return tuple(known or ensemble.field_names[:N_PICTURED])
+
+
+def check_pictured(ensemble: Ensemble) -> None:
+    """Refuse an ensemble of which no picture can be drawn.
+
+    Raises
+    ------
+    ValueError
+        If its grid has not two axes.
+    """
+    if ensemble.grid.ndim != 2:
+        axes = ensemble.grid.names
+        raise ValueError(
+            f"{ensemble.name} lies on {len(axes)} ax{'es' if len(axes) > 1 else 'is'} "
+            f"({', '.join(axes)}), and the notebooks of a study show pictures of two: "
+            "studies.answer(surrlab.open_study(…)) does without, with a network that takes them"
+        )
 
 
 def evolution(study: Study, simulation: int, fields: Sequence[str] = ()) -> xr.Dataset:
@@ -83,9 +101,11 @@ def compressed_fields(
     fields = list(fields or pictured_fields(ensemble))
 
     def encode() -> xr.Dataset:
-        sample = ensemble.read(ensemble.position(simulation, step))
+        sample = filled(ensemble.read(ensemble.position(simulation, step)), ensemble.valid)
         axes = tuple(range(1, sample.ndim))
-        spread, like = sample.std(axis=axes, dtype=np.float64), (sample[0].shape, sample.dtype)
+        counted = True if ensemble.valid is None else ensemble.valid
+        spread = sample.std(axis=axes, dtype=np.float64, where=counted)
+        like = (sample[0].shape, sample.dtype)
         tried = {}
         for share in 2.0 ** np.arange(-12, 10, 0.25):
             codecs = [
@@ -99,7 +119,9 @@ def compressed_fields(
         ratios = [float(reached[i]) for i in nearest]
         decoded = [[c.decode(s, *like) for c, s in tried[ratio]] for ratio in ratios]
         versions = np.stack([sample, *decoded])
-        loss = metrics.l1(versions, sample, ensemble.grid.ndim) / np.where(spread > 0, spread, 1)
+        loss = metrics.l1(versions, sample, ensemble.grid.ndim, counted)
+        loss /= np.where(spread > 0, spread, 1)
+        blank(versions, ensemble.valid)
         time = ensemble.run(simulation).times[step]
         title = f"simulation {simulation} at {time:g} {ensemble.time_unit}"
         rows = {"version": np.arange(len(versions))}
@@ -135,9 +157,10 @@ def thresholds(study: Study, simulation: int, step: int) -> xr.Dataset:
     model_error = mean_model_errors(study).isel(sample=position).values
 
     def sweep() -> xr.Dataset:
-        sample = train_set.read(position)
+        sample = filled(train_set.read(position), train_set.valid)
         axes = tuple(range(1, sample.ndim))
-        size = np.abs(sample).mean(axis=axes, dtype=np.float64)
+        counted = np.ones(sample.shape, bool) if train_set.valid is None else train_set.valid
+        size = np.abs(sample).mean(axis=axes, dtype=np.float64, where=counted)
         roundoff = np.finfo(sample.dtype).eps * size
         finest = float(roundoff[roundoff > 0].min())
         error, ndim = float(model_error.max()), train_set.grid.ndim
@@ -145,10 +168,8 @@ def thresholds(study: Study, simulation: int, step: int) -> xr.Dataset:
         # Factors of two: every setting of zfp, and enough of any other codec.
         n = math.ceil(math.log2(coarsest)) + 4 - math.floor(math.log2(finest))
         bounds = 2.0 ** (math.floor(math.log2(finest)) + np.arange(n))
-        found = [
-            [search.measure(values, codec_type(b)) for b in bounds]
-            for codec_type, values in zip(codec_types, sample, strict=True)
-        ]
+        each = zip(codec_types, sample, counted, strict=True)
+        found = [[search.measure(f, kind(b), cells) for b in bounds] for kind, f, cells in each]
         dims = ("field", "setting")
         columns = {
             "tolerance": [[f.tolerance for f in row] for row in found],

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from surrlab._files import DamagedError, read_whole, say_again, write_json
@@ -30,10 +27,10 @@ from surrlab.data.open import open_ensemble
 from surrlab.evaluation.quantities import INTEGRAL, Quantity, quantities_of
 from surrlab.simulation.generate import generate
 from surrlab.studies import _chosen
+from surrlab.studies._command import command_line
+from surrlab.studies._statistics import field_statistics
 from surrlab.studies.config import StudyConfig, configured, default_results, get_preset
 
-FEW_CELLS = 100
-"""Times that the range of a field may exceed that of nearly all its values before it is odd."""
 OWNER, SUMMARY = "study.json", "summary.json"
 
 
@@ -142,6 +139,8 @@ class Study:
         Name of the preset; ``""`` for numbers that were chosen from the ensemble.
     card : path or dict, optional
         What the files of `source` do not say.
+    settings : mapping
+        Numbers that were given, by name, as `configured` takes them.
     """
 
     config: StudyConfig
@@ -150,6 +149,7 @@ class Study:
     executor: Executor | None = None
     preset: str = ""
     card: Given = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def results(self) -> Results:
@@ -214,42 +214,8 @@ class Study:
             "training_digest": self.train_set.digest,
             "statistics_version": 2,
         }
-        return self.results.table("fields", made_from, self._field_statistics)
-
-    def _field_statistics(self) -> xr.Dataset:
-        from surrlab.training.surrogate import Normaliser
-
-        ensemble = self.ensemble
-        low, high = np.full((2, len(ensemble.fields)), ((np.inf,), (-np.inf,)))
-        bulk = [low, high]
-        axes = (0, *range(2, 2 + ensemble.grid.ndim))
-        first = ensemble.read(0)
-        scored = np.zeros(len(ensemble.fields), bool)
-        for simulation in ensemble.simulations:
-            samples = ensemble.read_simulation(simulation)
-            low = np.minimum(low, samples.min(axis=axes))
-            high = np.maximum(high, samples.max(axis=axes))
-            scored |= (samples != first).any(axis=axes)
-            bulk[0] = np.minimum(bulk[0], np.quantile(samples, 0.0005, axes))
-            bulk[1] = np.maximum(bulk[1], np.quantile(samples, 0.9995, axes))
-        for name, *ends in zip(ensemble.field_names, low, high, *bulk, strict=True):
-            if ends[1] - ends[0] > FEW_CELLS * (ends[3] - ends[2]) > 0:
-                warnings.warn(
-                    "{}: field {} reaches from {:.4g} to {:.4g}, but 99.9 % of its values from "
-                    "{:.4g} to {:.4g}: PSNR and colours hang on a few cells; do they stand for no "
-                    "value?".format(ensemble.name, name, *ends),
-                    stacklevel=2,
-                )
-        scored &= [not field.static for field in ensemble.fields]
-        if not scored.any():
-            raise ValueError(f"{ensemble.name}: no field changes: there is nothing to learn")
-        if not scored.all():
-            left_out = [ensemble.fields[i].label for i in np.flatnonzero(~scored)]
-            print(f"the same in all samples, and not scored: {', '.join(left_out)}")
-        scale = Normaliser.fit(self.train_set).field_scale
-        coords = {key: ensemble.coords[key] for key in ("field", "unit", "label")}
-        columns = {"low": low, "high": high, "scale": np.array(scale), "scored": scored}
-        return xr.Dataset({name: ("field", values) for name, values in columns.items()}, coords)
+        compute = partial(field_statistics, self.ensemble, self.train_set)
+        return self.results.table("fields", made_from, compute)
 
     @cached_property
     def quantities(self) -> dict[str, Quantity]:
@@ -315,10 +281,8 @@ class Study:
 
     @property
     def command(self) -> str:
-        """The command line that goes on with this study."""
-        named = {"preset": self.preset, "ensemble": self.source, "trainer": self.config.trainer}
-        given = [f" --{name} {shlex.quote(str(value))}" for name, value in named.items() if value]
-        return "surrlab study" + "".join(given)
+        """The command line that goes on with this study, in its folder and with its numbers."""
+        return command_line(self)
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """Return what `make` returned when this study was first asked for `name`."""
@@ -383,7 +347,7 @@ def open_study(
         path.mkdir(parents=True, exist_ok=True)
         Results(path).claim(data)
         config, numbers = _chosen.chosen(data, path, settings, minutes)
-        study = Study(config, path, source, executor, card=card)
+        study = Study(config, path, source, executor, card=card, settings=settings)
         if study.results.summary.get("chosen") != numbers:
             study.results.summarise("chosen", numbers)
         return study
@@ -397,4 +361,4 @@ def open_study(
     path.mkdir(parents=True, exist_ok=True)
     if data is not None:
         Results(path).claim(data)
-    return Study(config, path, source, executor, name, card)
+    return Study(config, path, source, executor, name, card, settings)

@@ -31,10 +31,23 @@ class Step:
         Learning rate, until a call gives another.
     normaliser : Normaliser
         Statistics of the training data.
+    valid : bool array (n_fields, *shape), optional
+        Cells that the loss counts, so that each field weighs the same; by default all.
     """
 
-    def __init__(self, fabric: Fabric, network: nn.Module, rate: float, normaliser: Normaliser):
+    def __init__(
+        self,
+        fabric: Fabric,
+        network: nn.Module,
+        rate: float,
+        normaliser: Normaliser,
+        valid: np.ndarray | None = None,
+    ):
         self.fabric = fabric
+        self._weight: torch.Tensor | None = None
+        if valid is not None:
+            share = valid.mean(axis=tuple(range(1, valid.ndim)), keepdims=True)
+            self._weight = torch.tensor(valid / share, dtype=torch.float32, device=fabric.device)
         self.network = synchronise(network, fabric.device) if fabric.world_size > 1 else network
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
         self._model, self._optimizer = fabric.setup(self.network, self.optimizer)
@@ -52,6 +65,7 @@ class Step:
             group["lr"] = rate
         x, y = self._normalised(inputs, fields)
         loss = (self._model(x) - y).abs()
+        loss = loss if self._weight is None else loss * self._weight
         # Eq. (1). Gradients are averaged over the ranks, whose parts may differ in size.
         loss = loss.mean() * (len(x) * self.fabric.world_size / size)
         self._optimizer.zero_grad()
@@ -64,6 +78,8 @@ class Step:
         x = torch.from_numpy(inputs).to(self.fabric.device, non_blocking=True)
         y = torch.from_numpy(fields).to(self.fabric.device, non_blocking=True)
         x, y = self._statistics.inputs(x), self._statistics.fields(y)
+        if self._weight is not None:  # 0 times NaN is NaN, in gradients, too
+            y = torch.where(self._weight > 0, y, 0.0)
         return x, y.contiguous(memory_format=torch.channels_last) if y.ndim == 4 else y
 
 

@@ -63,12 +63,16 @@ class Normaliser:
         """Statistics of all samples of `ensemble`, which is the training side of a split.
 
         Two passes in float64: the second sums squares about the mean, so that a field whose mean
-        dwarfs its variation (a base pressure) loses nothing. The ranks of a launched `fabric`
-        share the simulations.
+        dwarfs its variation (a base pressure) loses nothing. Masked cells do not count. The ranks
+        of a launched `fabric` share the simulations.
         """
         rank, world_size = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
         simulations = ensemble.simulations[rank::world_size]
-        count = len(ensemble.samples) * np.prod(ensemble.grid.shape)
+        valid = ensemble.valid
+        cells = np.full(len(ensemble.fields), np.prod(ensemble.grid.shape))
+        if valid is not None:
+            cells = valid.reshape(len(valid), -1).sum(axis=1)
+        count = len(ensemble.samples) * cells
         over_samples = (0, *range(2, 2 + len(ensemble.grid.shape)))
 
         def mean_of(function):  # (b, n_fields, *shape) -> the same; its mean for each field
@@ -77,18 +81,21 @@ class Normaliser:
                 part = ensemble.select(simulations)
                 with SampleLoader(part, 64, seed=0, shuffle=False) as loader:
                     for _, fields in loader:
-                        total += function(fields).sum(axis=over_samples, dtype=np.float64)
+                        values = function(fields)
+                        values = values if valid is None else np.where(valid, values, 0)
+                        total += values.sum(axis=over_samples, dtype=np.float64)
             if fabric is not None and world_size > 1:
                 summed = torch.from_numpy(total).to(fabric.device)
                 total = fabric.all_reduce(summed, reduce_op="sum").cpu().numpy()
             return total / count
 
         mean = mean_of(lambda fields: fields)
-        for name, value in zip(ensemble.field_names, mean, strict=True):
-            if not abs(value) < MISSING / count:
+        for name, value, n in zip(ensemble.field_names, mean, count, strict=True):
+            if not abs(value) < MISSING / n:
                 for simulation in ensemble.simulations:  # in place nothing looks at values: now do
                     samples = ensemble.read_simulation(simulation)
-                    check_values(samples, ensemble.field_names, f"simulation {simulation}")
+                    where = f"simulation {simulation}"
+                    check_values(samples, ensemble.field_names, where, valid=valid)
                 if not np.isfinite(value):
                     raise ValueError(f"{ensemble.name}: the mean of field {name} is {value}")
         centre = mean.reshape(-1, *(1 for _ in ensemble.grid.shape))

@@ -161,7 +161,7 @@ def epoch_seconds(ensemble: Ensemble, config: TrainConfig, *, rounds: int = 3) -
     try:
         with torch.random.fork_rng():
             network = build(run_config(ensemble, config, seed=0), check=True)
-            step = Step(fabric, network, config.learning_rate, normaliser)
+            step = Step(fabric, network, config.learning_rate, normaliser, ensemble.valid)
             for _ in range(rounds + 1):
                 began = time.perf_counter()
                 float(step(inputs, fields, n, config.learning_rate))
@@ -193,7 +193,7 @@ def _epochs(versions, storage, config, n, batches, rounds, threads, accelerator)
     samples = len(raw.samples)
     run = run_config(raw, config, seed=0)
     normaliser = Normaliser.fit(raw.select(raw.simulations[:1]))  # any would do
-    step = Step(fabric, build(run), config.learning_rate, normaliser)
+    step = Step(fabric, build(run), config.learning_rate, normaliser, raw.valid)
 
     def load(ensemble, epoch):
         with SampleLoader(

@@ -200,7 +200,7 @@ def train(
             return finished or load(path, trust=True)  # type: ignore[arg-type]
         network = build(run, check=True)  # before the statistics, which read the whole ensemble
         normaliser = Normaliser.fit(ensemble, fabric)
-        step = Step(fabric, network, config.learning_rate, normaliser)
+        step = Step(fabric, network, config.learning_rate, normaliser, ensemble.valid)
         checkpoint = Checkpoint(path, run_id(run), checkpoint_seconds)
         history = checkpoint.resume(step.network, step.optimizer)
         if fabric.broadcast(len(history)) != len(history):

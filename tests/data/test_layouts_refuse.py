@@ -361,3 +361,13 @@ def test_a_cache_whose_values_changed_is_made_again(runs, name):
     again = open_ensemble(runs)
     assert again.digest == digest and again.metadata == first.metadata
     assert cache.read_text() == written
+
+
+def test_a_card_for_surrlab_s_own_files(tmp_path):
+    """They say everything themselves: a card would be passed over without a word."""
+    from ragged import write_ensemble
+
+    made, _ = write_ensemble(tmp_path / "own", (2,))
+    with pytest.raises(ValueError, match="own is surrlab's own: a card may not say constants"):
+        open_ensemble(made.path, card={"constants": {"g": 1}})
+    assert open_ensemble(made.path, card={"layout": "native"}).runs == made.runs

@@ -6,7 +6,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import foreign
 import h5py
+import masked
 import numpy as np
 import pytest
 from waves import waves
@@ -94,7 +96,10 @@ def test_test_fields_are_never_given_away(study, answer):
         assert len(lines) == len(study.train_set.samples)
     raw = study.path / "trainer" / f"professor-{study.train_set.digest}"
     for s, samples in truth.items():
-        with h5py.File(raw / f"simulation_{s:06d}.h5") as file:
+        file = raw / f"simulation_{s:06d}.h5"
+        assert file.stat().st_size < samples.nbytes  # raw fields are shown where they lie
+        with h5py.File(file) as file:
+            assert file["fields"].is_virtual
             np.testing.assert_array_equal(file["fields"], samples)
             positions = study.train_set.of(s)
             np.testing.assert_array_equal(file["inputs"], study.train_set.inputs[positions])
@@ -129,6 +134,7 @@ def test_native_data_are_the_compressed_files_themselves(study, answer, pool, tm
     lossy = studies.compressed(study, studies.algorithm_1(study))
     assert write_data(trainer, lossy, tmp_path, pool) == Path(lossy.path).absolute()
     raw = open_ensemble(write_data(trainer, study.train_set, tmp_path, pool))
+    assert all(file.stat().st_nlink > 1 for file in raw.files)  # no byte is written twice
     assert raw.simulations == study.train_set.simulations
     s = raw.simulations[2]
     np.testing.assert_array_equal(raw.read_simulation(s), study.train_set.read_simulation(s))
@@ -148,6 +154,50 @@ def test_native_data_hold_the_totals_that_were_kept(ensemble, pool, tmp_path, ca
     np.testing.assert_array_equal(density, kept.read_simulation(1)[:, 0])
     truth = one.read_simulation(1)[:, 0].sum((1, 2), dtype=float)
     np.testing.assert_allclose(density.sum((1, 2), dtype=float), truth, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("write", "shown"),
+    [
+        (foreign.professor, True),
+        (lambda folder: foreign.professor(folder, 0), False),  # a sample has no axis of times
+        (foreign.well, False),  # components of vectors come last
+        (foreign.netcdf_runs, True),
+        (lambda folder: foreign.netcdf(folder, compression="gzip"), True),
+        (foreign.pdebench_groups, False),  # channels come last
+        (foreign.npz, False),
+        (lambda folder: (masked.write(folder), None), False),  # surrlab knows the masks
+    ],
+)
+def test_raw_data_of_any_layout_are_shown_where_they_lie(tmp_path, pool, write, shown):
+    path, _ = write(tmp_path / "it")
+    ensemble = open_ensemble(path, card=foreign.NPZ_CARD if path.suffix == ".npz" else None)
+    some = ensemble.select(ensemble.simulations[1:3])
+    folder = write_data(Trainer(COMMAND), some, tmp_path / "data", pool)
+    lines = (folder / "filelist.txt").read_text().splitlines()
+    samples = []
+    for name, row in map(str.split, lines):
+        with h5py.File(folder / name) as file:
+            assert file["fields"].is_virtual == shown
+            samples.append(file["fields"][int(row)])
+            assert file["fields"].dtype == some.dtype
+    expected = np.concatenate([some.read_simulation(s) for s in some.simulations])
+    np.testing.assert_array_equal(samples, expected)
+
+
+def test_data_that_moved_are_shown_anew(tmp_path, pool):
+    """HDF5 shows NaN where a file is gone, and says nothing."""
+    path, _ = foreign.netcdf_runs(tmp_path / "it")
+    trainer, folder = Trainer(COMMAND), tmp_path / "data"
+    first = write_data(trainer, open_ensemble(path), folder, pool)
+    stamps = [file.stat().st_mtime_ns for file in sorted(first.iterdir())]
+    assert write_data(trainer, open_ensemble(path), folder, pool) == first
+    assert [file.stat().st_mtime_ns for file in sorted(first.iterdir())] == stamps
+    path = path.rename(tmp_path / "there")
+    moved = open_ensemble(path)
+    assert write_data(trainer, moved, folder, pool) == first
+    with h5py.File(first / "simulation_000001.h5") as file:
+        np.testing.assert_array_equal(file["fields"], moved.read_simulation(1))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ say may not be contradicted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 from surrlab.data.fields import Field, Grid, Run
@@ -41,6 +41,11 @@ class Source(NamedTuple):
         """Number of the grid's axes; 0 unless they come last."""
         lead = [axis for axis in self.axes if axis in (RUN, TIME) or isinstance(axis, int)]
         return len(self.axes) - len(lead) if list(self.axes[: len(lead)]) == lead else 0
+
+    def lead(self, run: int, steps: Any) -> tuple[Any, ...]:
+        """Index of some steps of a run: numbers before the grid's axes, which it leaves out."""
+        lead = self.axes[: len(self.axes) - self.n_grid]
+        return tuple(run if a == RUN else steps if a == TIME else int(a) for a in lead)
 
 
 class Part(NamedTuple):
@@ -123,7 +128,7 @@ class Card:
         """Return the card as JSON; `from_config` rebuilds it."""
         return {
             **{name: getattr(self, name) for name in self.__dataclass_fields__},
-            "fields": [asdict(f) for f in self.fields],
+            "fields": [f.config() for f in self.fields],
             "grid": self.grid.config(),
             "runs": [[r.simulation, r.parameters, r.times] for r in self.runs],
         }

@@ -51,10 +51,15 @@ class Draft:
         self.first_grid = ""
 
     def field(
-        self, name: str, source: Source, unit: str | None = None, label: str = "", **static: bool
+        self,
+        name: str,
+        source: Source,
+        unit: str | None = None,
+        label: str = "",
+        static: bool = False,
     ) -> None:
         """Add a field; without a unit, its unit is unknown."""
-        self.fields.append(Field(name, unit or "1", label, **static))
+        self.fields.append(Field(name, unit or "1", label, static))
         self.sources.append(source)
         if not unit:
             self.unknown.append(f"unit of {name}")

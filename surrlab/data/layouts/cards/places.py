@@ -35,12 +35,6 @@ def read_block(array: Any, source: Source, run: int, rows: Sequence[int]) -> np.
     return np.asarray(array[tuple(index)])
 
 
-def lead_index(source: Source, run: int, row: int) -> tuple[int, ...]:
-    """Index of a field on the axes before the grid's."""
-    lead = source.axes[: len(source.axes) - source.n_grid]
-    return tuple(run if a == RUN else row if a == TIME else int(a) for a in lead)
-
-
 def locate_fields(array: Any, dtype: str, n_grid: int) -> dict[int, tuple[int, int, Filters]]:
     """Flat index over the axes before the grid's -> offset, bytes and filters of a field."""
     if isinstance(array, h5py.Dataset):

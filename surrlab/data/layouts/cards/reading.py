@@ -8,7 +8,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -17,12 +17,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from surrlab import _files
+from surrlab.data._masks import blank, find
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.fields import Run, StoredChunk, check_values
 from surrlab.data.layouts.cards.card import RUN, TIME, Card, Part, Source
 from surrlab.data.layouts.cards.places import (
     SAMPLED,
-    lead_index,
     locate_fields,
     read_block,
     sampled_bytes,
@@ -88,6 +88,7 @@ class CardEnsemble(Ensemble):
                 "benchmark": card.benchmark,
                 "layout": card.layout,
                 "left_out": card.left_out,
+                "unknown": card.unknown,
             },
             path=path,
             folder=folder,
@@ -129,7 +130,7 @@ class CardEnsemble(Ensemble):
             If it holds NaN, infinite or fill values.
         """
         run, step = self.where(sample)
-        return self._read(run, step, step + 1)[0]
+        return self._read(run, step)[0]
 
     def read_simulation(self, simulation: int) -> np.ndarray:
         """Return all samples of a simulation in time, ``(T, n_fields, *grid.shape)``."""
@@ -152,9 +153,28 @@ class CardEnsemble(Ensemble):
                 stacklevel=3,
             )
 
-    def _read(self, run: Run, first: int, end: int) -> np.ndarray:
+    @property
+    def fills(self) -> tuple[tuple[float, ...], ...]:
+        """Numbers that stand for no value in each stored field, besides NaN and huge ones."""
+        return tuple(source.fill for source in self.sources)
+
+    def with_masks(self) -> Self:
+        """Return the ensemble with the masks that its first and its last sample agree on."""
+        ends = {0, len(self.samples) - 1}
+        try:
+            samples = [self._read(*self.where(i), check=False)[0] for i in sorted(ends)]
+        except (OSError, ValueError, KeyError):  # whoever reads them is told
+            return self
+        masks = find(samples, self.fills)
+        both = zip(self.fields, masks, strict=True)
+        return replace(self, fields=tuple(replace(f, mask=mask) for f, mask in both))
+
+    def _read(
+        self, run: Run, first: int, end: int | None = None, *, check: bool = True
+    ) -> np.ndarray:
+        end = first + 1 if end is None else end
         samples = np.empty((end - first, *self.sample_shape), self.dtype)
-        fills = {f: s.fill for f, s in zip(self.field_names, self.sources, strict=True)}
+        fills = dict(zip(self.field_names, self.fills, strict=True))
         start = 0
         for part in self.parts[run.simulation]:
             rows = part.rows[max(first - start, 0) : max(end - start, 0)]
@@ -163,9 +183,11 @@ class CardEnsemble(Ensemble):
                 self._read_part(part, rows, samples[at : at + len(rows)])
                 where = f"{self.folder / self.file_names[part.file]}: simulation {run.simulation}"
                 values = samples[at : at + len(rows)]
-                check_values(values, self.field_names, where, fills, first + at, run.times)
+                if check:
+                    names, when = self.field_names, (first + at, run.times)
+                    check_values(values, names, where, fills, *when, self.valid)
             start += len(part.rows)
-        return samples
+        return blank(samples, self.valid)
 
     def _read_part(self, part: Part, rows: Sequence[int], out: np.ndarray) -> None:
         """Read rows of one file; several fields of one array are read at once."""
@@ -237,7 +259,7 @@ class CardEnsemble(Ensemble):
                         tables[name] = array.shape, locate_fields(array, self.dtype, self.grid.ndim)
                     shape, table = tables[name]
                     for k, row in enumerate(part.rows):
-                        lead = lead_index(source, part.run, row)
+                        lead = source.lead(part.run, row)
                         flat = np.ravel_multi_index(lead, shape[: len(lead)]) if lead else 0
                         yield StoredChunk(start + k, i, *table[int(flat)])
 
