@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import subprocess
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 
@@ -58,6 +60,23 @@ def test_every_flip_in_a_file_is_noticed_or_harmless(write, tmp_path, compressed
             noticed += 1
             assert str(file) in str(error)
     assert noticed > 20  # the rest of a small file is gaps
+
+
+@pytest.mark.skipif(not shutil.which("h5dump"), reason="h5dump is not installed")
+@pytest.mark.parametrize("compressed", [False, True])
+def test_h5dump_reads_the_files(write, tmp_path, compressed):
+    """A reader that never heard of surrlab; of the codec it needs the filter alone."""
+    made, _ = write((4, 2))
+    if compressed:
+        with ThreadPoolExecutor(1) as executor:
+            made = compress(made, 0.1, tmp_path / "small", executor=executor)
+    plugins = {"HDF5_PLUGIN_PATH": hdf5plugin.PLUGIN_PATH}
+    command = ["h5dump", "-y", "-w", "1", "-m", "%.9g", "-d", "/rho", str(made.file(2))]
+    done = subprocess.run(command, env={**os.environ, **plugins}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    data = done.stdout.split("DATA {")[1].split("}")[0]
+    shown = np.array([float(value) for value in data.replace(",", " ").split()], np.float32)
+    np.testing.assert_array_equal(shown, made.read_simulation(2)[:, 1].ravel())
 
 
 def test_a_lost_field_is_no_zero(write):
