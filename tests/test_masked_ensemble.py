@@ -248,8 +248,8 @@ def test_a_whole_study_ends_with_an_answer(folder, tmp_path, pool):
     s, t = study.train_set.simulations[0], study.test_set.simulations[0]
     shown = {
         "evolution": studies.evolution(study, s, ["wind"]),
-        "compressed_fields": studies.compressed_fields(study, s, 2),
-        "pictures": studies.sample_predictions(study, t, 2),
+        "compressed_fields": studies.compressed_fields(study, s, 2, fields=["wind"]),
+        "pictures": studies.sample_predictions(study, t, 2, ["wind"]),
     }
     for name, pictures in shown.items():
         last = pictures["fields"].sel(field="wind").values
