@@ -23,7 +23,8 @@ test: $(INSTALLED)
 browser: $(INSTALLED)
 	$(BIN)/python -m pytest -m browser tests/explorer/test_browser.py
 
-# Kills, flipped bits, two builders, hostile environments: docs/reliability.md. Three minutes.
+# Kills, flipped bits, two builders, full disks, hostile environments: docs/reliability.md. Two to
+# three minutes on two cores.
 faults: $(INSTALLED)
 	$(BIN)/python -m pytest -m faults --timeout 1200 --numprocesses 2 tests/faults
 

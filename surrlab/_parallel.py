@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, as_completed
 
 import loky
 from tqdm import tqdm
@@ -19,7 +19,7 @@ def run(
 ) -> Iterator:
     """Run jobs in parallel and yield their results as they end, under a progress bar.
 
-    The first error, or Ctrl-C, ends the others and is raised.
+    The first error, or Ctrl-C, ends the others and is raised; RuntimeError if a worker is killed.
     """
     total = len(jobs) if total is None else total
     if not jobs:
@@ -33,7 +33,14 @@ def run(
         with tqdm(total=total, initial=total - len(jobs), desc=label, unit=unit) as bar:
             futures = [executor.submit(function, *arguments) for function, arguments in jobs]
             for future in as_completed(futures):
-                yield future.result()
+                try:
+                    result = future.result()
+                except BrokenExecutor as error:
+                    raise RuntimeError(
+                        f"{label}: a worker process was killed, perhaps for want of memory; what "
+                        "was done is kept, and the same command goes on"
+                    ) from error
+                yield result
                 bar.update()
     except BaseException:
         if own is not None:

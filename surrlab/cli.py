@@ -53,6 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
             _end(stop.children)
             print("surrlab: stopped; the same command goes on from here", file=sys.stderr)
             return 128 + stop.number
+        except MemoryError as e:  # NumPy says how much it asked for
+            why = str(e) or "there is not enough memory"
+            print(f"surrlab: {why}; what was done is kept", file=sys.stderr)
+            return 1
         except _REFUSALS as e:
             print(f"surrlab: {e.args[0] if isinstance(e, KeyError) else e}", file=sys.stderr)
             return 1

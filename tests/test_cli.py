@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 import surrlab
-from surrlab import _commands, _parser, cli
+from surrlab import _commands, _parallel, _parser, cli
 from surrlab import _notebook_runner as notebooks
 from surrlab._files import write_json
 
@@ -101,7 +101,21 @@ def place(tmp_path, monkeypatch):
         ("study -p epochs 0", "epochs must be positive, not 0"),
         ("study -p looks [5,3]", "looks must increase, not be (5, 3)"),
         ("study -p factors [0]", "tolerance factors are above 0"),
-        ("study -p rule 4", "rule is one of"),
+        ("study -p rule 4", "rule must be a text, not 4"),
+        ('study -p rule "odd"', "rule is one of"),
+        ('study -p epochs "3"', "epochs must be a whole number of 0 or more, not '3'"),
+        ("study -p epochs 1e400", "epochs must be a whole number of 0 or more, not inf"),
+        ("study -p looks 3", "looks must be a list, each a whole number of 0 or more, not 3"),
+        ("study -p seed -1", "seed must be a whole number of 0 or more, not -1"),
+        ('study -p learning_rate "fast"', "learning_rate must be a finite number, not 'fast'"),
+        ("study -p batch_size 0", "batch_size must be positive, not 0"),
+        ("study -p shape [0,8]", "rayleigh-taylor needs a shape (3n, n), not (0, 8)"),
+        ('study -p network "nonsense"', "no network is called 'nonsense'; there are"),
+        ("study --network no.such:module", "network 'no.such:module' cannot be imported"),
+        ('study -p network ["generator",{"start":[5,5]}]', "is not 5 x 5 doubled"),
+        ("study -p n_simulations 0", "leaves 0 of 0 simulations for testing"),
+        ("study -p test_fraction 2", "leaves 128 of 64 simulations for testing"),
+        ("study -p n_test_simulations -1", "n_test_simulations must be a whole number of 0 or"),
         ("figures --results nowhere", "nowhere does not exist"),
         ("figures --results folder --preset quick", "folder/quick holds no table"),
         ("simulate new --simulations 0", "must be a whole number of 1 or more, not 0"),
@@ -237,13 +251,33 @@ def test_devices_and_machines_of_torchrun(monkeypatch):
     assert args.devices == "0,1"
 
 
+@pytest.mark.parametrize("said", ["", "Unable to allocate 9.3 TiB for an array"])
+def test_memory_that_runs_out_is_one_sentence(monkeypatch, capsys, said):
+    def presets(args):
+        raise MemoryError(*[said] * bool(said))
+
+    monkeypatch.setattr(_commands, "presets", presets)
+    assert cli.main(["presets"]) == 1
+    expected = said or "there is not enough memory"
+    assert capsys.readouterr().err == f"surrlab: {expected}; what was done is kept\n"
+
+
+def test_a_worker_that_is_killed_is_one_sentence():
+    with pytest.raises(RuntimeError, match="work: a worker process was killed, perhaps for want"):
+        list(_parallel.run([(_killed, ())], label="work", total=1))
+
+
+def _killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.fixture
 def waiting(tmp_path):
     """A program that runs `surrlab presets`, which starts a child and waits."""
     program = tmp_path / "waiting.py"
     program.write_text("""
 import subprocess, sys, time
-from surrlab import _commands, cli
+from surrlab import _commands, _parallel, cli
 
 def presets(args):
     child = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"

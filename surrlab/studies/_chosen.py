@@ -23,16 +23,27 @@ MOST_TEST, MOST_EPOCHS, LEAST_STEPS = 120, 250, 16
 """Of a study of any ensemble: test simulations, the paper's epochs, steps in an epoch."""
 
 
-def check_enough(ensemble: Ensemble, settings: Mapping[str, Any]) -> None:
-    """Refuse with a ValueError an ensemble that has too few simulations for a study."""
-    n = len(ensemble.simulations)
-    if n < 4:
-        raise ValueError(
-            f"{ensemble.name} has {n} simulation{'s' * (n > 1)}; a study needs 4 or more: two to "
-            "learn from, two to be judged on"
-        )
-    if fraction := settings.get("test_fraction"):
-        held_out(n, fraction)
+def check_possible(config: StudyConfig, ensemble: Ensemble | None) -> None:
+    """Refuse with a ValueError a study whose split or whose network cannot be made.
+
+    Parameters
+    ----------
+    config : StudyConfig
+        Its numbers.
+    ensemble : Ensemble, optional
+        The data; without one the scenario's that `config` names.
+    """
+    if ensemble is not None:
+        n, shape = len(ensemble.simulations), ensemble.grid.shape
+        sizes = len(ensemble.input_names), len(ensemble.fields)
+    elif config.scenario is not None:
+        n, shape = config.n_simulations, config.shape
+        sizes = len(config.scenario.parameters) + 1, len(config.scenario.fields)
+    else:
+        return
+    held_out(n, config.test_fraction)
+    if not config.trainer:
+        config.train.network.check(*sizes, shape)
 
 
 def suited(ensemble: Ensemble) -> StudyConfig:
@@ -40,8 +51,18 @@ def suited(ensemble: Ensemble) -> StudyConfig:
 
     A fifth of the simulations is held out, at most `MOST_TEST`; an epoch has `LEAST_STEPS` steps or
     more; the network is the paper's generator on this grid, as wide as that of ``quick``.
+
+    Raises
+    ------
+    ValueError
+        If there are too few simulations to hold any out.
     """
     n = len(ensemble.simulations)
+    if n < 4:
+        raise ValueError(
+            f"{ensemble.name} has {n} simulation{'s' * (n > 1)}; a study needs 4 or more: two to "
+            "learn from, two to be judged on"
+        )
     n_test = min(max(2, round(n / 5)), MOST_TEST)
     samples = len(ensemble.samples) * (n - n_test) / n
     batch_size = 1 << max(2, min(6, int(samples / LEAST_STEPS).bit_length() - 1))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import numbers
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,8 @@ class StudyConfig:
     timeout: int = 3600
 
     def __post_init__(self):
+        if self.scenario is not None:
+            self.scenario.grid(self.shape)  # refuses one that it cannot have
         for name in ("looks", "factors", "generation_seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
@@ -278,25 +282,53 @@ def configured(config: StudyConfig, settings: Mapping[str, Any]) -> StudyConfig:
     ------
     KeyError
         Naming what is no number of a study, and what is.
+    ValueError
+        If a value is of another kind, or makes no sense.
     """
-    given = {name: value for name, value in settings.items() if value not in (None, "", [], {}, ())}
+    empty = {n for n, v in settings.items() if v is None or (isinstance(v, Sized) and not len(v))}
+    given = {n: settings[n] for n in settings if n not in empty}
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
     for name in ("quantities", "keep"):
         if isinstance(given.get(name), str):
             given[name] = (given[name],)
-    if given.get("codec", AUTO) != AUTO:
-        for name in given["codec"].split(BETWEEN):
-            codec_class(name)  # refuses here what would be refused after hours of training
     of_study, of_training = config.__dataclass_fields__, config.train.__dataclass_fields__
     for name in given:
         if name not in of_study and name not in of_training:
             known = ", ".join(sorted({*of_study, *of_training}))
             raise KeyError(f"a study has no number called {name!r}; it has {known}")
+        _check_kind(name, given[name], (of_study | of_training)[name].type)
+    if given.get("codec", AUTO) != AUTO:
+        for name in given["codec"].split(BETWEEN):
+            codec_class(name)  # refuses here what would be refused after hours of training
     if "network" in given and not isinstance(given["network"], NetworkConfig):
         network = given["network"]
         given["network"] = NetworkConfig(*([network] if isinstance(network, str) else network))
     train = replace(config.train, **{k: v for k, v in given.items() if k in of_training})
     return replace(config, **{"train": train} | {k: v for k, v in given.items() if k in of_study})
+
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "int": (numbers.Integral, "a whole number of 0 or more"),
+    "float": (numbers.Real, "a finite number"),
+    "str": (str, "a text"),
+    "Mapping[str, str]": (Mapping, "values by name"),
+}
+
+
+def _check_kind(name: str, value: Any, annotation: Any) -> None:
+    """Refuse a value that is not of the kind that a field's annotation says."""
+    several = str(annotation).startswith("tuple[")
+    one = str(annotation).removeprefix("tuple[").removesuffix(", ...]")
+    if one not in _KINDS:
+        return
+    kind, said = _KINDS[one]
+    for each in value if several and isinstance(value, tuple) else (value,):
+        right = isinstance(each, kind) and not isinstance(each, bool)
+        if isinstance(each, numbers.Real) and right:
+            right = math.isfinite(each) and (one != "int" or each >= (name == "timeout"))
+        if not right or bool(several) != isinstance(value, tuple):
+            what = f"a list, each {said}" if several else said
+            raise ValueError(f"{name} must be {what}, not {value!r}")
 
 
 def default_results() -> Path:

@@ -21,7 +21,7 @@ from surrlab._files import DamagedError, read_whole, say_again, write_json
 from surrlab._injected import check_parameters
 from surrlab._locks import locked
 from surrlab._tables import read_table, write_table
-from surrlab.data.ensemble import Ensemble, held_out
+from surrlab.data.ensemble import Ensemble
 from surrlab.data.layouts.cards.extra import Given
 from surrlab.data.open import open_ensemble
 from surrlab.evaluation.quantities import INTEGRAL, Quantity, quantities_of
@@ -342,7 +342,7 @@ def open_study(
     root = Path(results).expanduser() if results else default_results()
     data = None if source is None else open_ensemble(source, card=card)
     if source is not None and data is not None and not preset:
-        _chosen.check_enough(data, settings)
+        _chosen.check_possible(configured(_chosen.suited(data), settings), data)
         path = root / source.resolve().name.partition(".")[0]
         path.mkdir(parents=True, exist_ok=True)
         Results(path).claim(data)
@@ -356,7 +356,7 @@ def open_study(
     config = preset if isinstance(preset, StudyConfig) else get_preset(preset or "quick")
     name = "study" if isinstance(preset, StudyConfig) else preset or "quick"
     config = configured(config, settings)
-    held_out(len(data.simulations) if data else config.n_simulations, config.test_fraction)
+    _chosen.check_possible(config, data)
     path = root / name
     path.mkdir(parents=True, exist_ok=True)
     if data is not None:

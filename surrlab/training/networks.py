@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,6 +140,12 @@ class NetworkConfig:
         if not isinstance(network, nn.Module):
             raise ValueError(f"{self} gives {type(network).__name__}, not a torch.nn.Module")
         return network
+
+    def check(self, n_inputs: int, n_fields: int, shape: tuple[int, ...]) -> None:
+        """Refuse with a ValueError what `build` would refuse; it takes neither time nor memory."""
+        # A network of somebody's that has to see its weights cannot be built without them.
+        with suppress(NotImplementedError), torch.device("meta"), torch.random.fork_rng(devices=[]):
+            self.build(n_inputs, n_fields, shape)
 
     def _factory(self) -> Factory:
         origin = self.name if ":" in self.name else _BUILT_IN.get(self.name, "")

@@ -160,6 +160,7 @@ ENVIRONMENTS = {
     "no affinity": {"PYTHONPATH": "{tmp}/site:" + os.environ.get("PYTHONPATH", "")},
     "threads empty": {"OMP_NUM_THREADS": "", "MKL_NUM_THREADS": "x", "COLUMNS": "1"},
     "startup": {"PYTHONSTARTUP": "{tmp}/rc", "IPYTHONDIR": "{tmp}/rc", "TERM": "dumb"},
+    "numba switched off": {"NUMBA_DISABLE_JIT": "1"},
     "seeds": {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
 }
 
@@ -202,6 +203,66 @@ def test_scarce_disks_and_descriptors(hostile, tmp_path, which, value):
     done = surrlab(*command)
     assert done.returncode == 0, done.stderr
     assert not [p for p in (tmp_path / "e").iterdir() if p.suffix in (".tmp", ".lock")]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 200 kB, and what makes it larger."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "none", disk]
+    if os.getuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("nobody may mount a file system here")
+    yield disk, ["mount", "-o", "remount,size=100m", disk]
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_and_room_again(small_disk, hostile):
+    disk, enlarge = small_disk
+    for command in (
+        ("simulate", disk / "e", "--preset", "smoke", "--simulations", 2),
+        ("train", hostile / "ensemble", disk / "m", "--preset", "smoke"),
+    ):
+        done = surrlab(*command)
+        (disk / "others").write_bytes(bytes(180_000))  # a small model would fit
+        said = done.stderr.strip().splitlines()[-1]
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert "No space left on device; make room, and the same command goes on" in said
+    subprocess.run(enlarge, check=True)
+    assert surrlab(*command).returncode == 0
+    assert not [p for p in disk.rglob("*") if p.suffix in (".tmp", ".lock")]
+
+
+READING = "import surrlab, sys; e = surrlab.open_ensemble(sys.argv[1]); e.verify(); print(e.digest)"
+
+
+def test_folders_that_only_others_may_write(hostile, tmp_path):
+    """Reading needs no permission; what has to write is refused before any work."""
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+    if os.getuid():
+        drop = []
+    elif not shutil.which("setpriv"):
+        pytest.skip("there is no setpriv, and this is a user who may write anywhere")
+    others = shutil.copytree(hostile / "ensemble", tmp_path / "others" / "ensemble")
+    for folder in (others, others.parent):
+        folder.chmod(0o555)
+    environment = {**os.environ, "HOME": str(others), "XDG_CACHE_HOME": str(others / "cache")}
+    python = [*drop, sys.executable, "-c", READING, str(others)]
+    done = subprocess.run(python, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and len(done.stdout.strip()) == 16, done.stderr
+    command = [*drop, sys.executable, "-m", "surrlab.cli"]
+    for arguments in (
+        ("simulate", others.parent / "new", "--preset", "smoke"),
+        ("train", others, others.parent / "model", "--preset", "smoke"),
+    ):
+        done = subprocess.run(
+            [*command, *map(str, arguments)], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 1 and "Permission denied" in done.stderr, done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert str(arguments[1 if arguments[0] == "simulate" else 2]) in done.stderr
+    for folder in (others.parent, others):
+        folder.chmod(0o755)
 
 
 def test_two_commands_build_one_ensemble(tmp_path):

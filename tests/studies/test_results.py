@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import re
 
+import numpy as np
 import pytest
 import xarray as xr
 from ragged import write_ensemble
@@ -49,13 +51,20 @@ def test_a_second_ensemble_under_one_folder_is_refused_at_opening(tmp_path):
     paths = [tmp_path / name / "runs" for name in ("a", "b")]
     for path, last in zip(paths, (3, 4), strict=True):
         write_ensemble(path, lengths=(2, 3, 2, last))
+    network = ["generator", {"start": [2, 2], "max_features": 4, "min_features": 4}]
+    given = {"epochs": 1, "network": network}
     for preset in ("smoke", None):
-        surrlab.open_study(preset, tmp_path / "results", paths[0], epochs=1)
+        surrlab.open_study(preset, tmp_path / "results", paths[0], **given)
         before = sorted(tmp_path.rglob("*"))
         with pytest.raises(FileExistsError, match=r"holds the results of another ensemble \(.*/a/"):
-            surrlab.open_study(preset, tmp_path / "results", paths[1], epochs=1)
+            surrlab.open_study(preset, tmp_path / "results", paths[1], **given)
         assert sorted(tmp_path.rglob("*")) == before
-        surrlab.open_study(preset, tmp_path / "results", paths[0], epochs=1)
+        surrlab.open_study(preset, tmp_path / "results", paths[0], **given)
+    with pytest.raises(
+        ValueError, match="4 x 3 is not 3 x 1 doubled: choose a start shape that re"
+    ):
+        surrlab.open_study("smoke", tmp_path / "new", paths[0])
+    assert not (tmp_path / "new").exists()
 
 
 def test_another_split_or_seed_never_meets_stale_tables(ensemble, tmp_path):
@@ -77,6 +86,36 @@ def test_settings_are_those_of_the_study_and_of_its_training():
     assert network == NetworkConfig("mlp", {"width": 8})
     with pytest.raises(KeyError, match="no number called 'epoch'"):
         configured(quick, {"epoch": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("epochs", "3", "a whole number of 0 or more, not '3'"),
+        ("epochs", 2.5, "a whole number of 0 or more, not 2.5"),
+        ("epochs", True, "a whole number of 0 or more, not True"),
+        ("n_test_simulations", -1, "a whole number of 0 or more, not -1"),
+        ("seed", -1, "a whole number of 0 or more, not -1"),
+        ("timeout", 0, "a whole number of 0 or more, not 0"),
+        ("learning_rate", float("inf"), "a finite number, not inf"),
+        ("learning_rate", "fast", "a finite number, not 'fast'"),
+        ("looks", 3, "a list, each a whole number of 0 or more, not 3"),
+        ("looks", ["a", "b"], "a list, each a whole number of 0 or more, not ('a', 'b')"),
+        ("factors", [1, None], "a list, each a finite number, not (1, None)"),
+        ("shape", 5, "a list, each a whole number of 0 or more, not 5"),
+        ("codec", 7, "a text, not 7"),
+        ("quantities", [3], "a list, each a text, not (3,)"),
+        ("margins", "5 %", "values by name, not '5 %'"),
+    ],
+)
+def test_settings_of_another_kind_are_refused_by_name(name, value, said):
+    with pytest.raises(ValueError, match=re.escape(f"{name} must be {said}")):
+        configured(get_preset("quick"), {name: value})
+
+
+def test_settings_may_be_numpy_s_numbers():
+    config = configured(get_preset("quick"), {"epochs": np.int64(3), "factors": [np.float32(2)]})
+    assert config.train.epochs == 3 and config.factors == (2.0,)
 
 
 @pytest.mark.parametrize(
