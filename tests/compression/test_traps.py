@@ -15,6 +15,7 @@ import pytest
 from surrlab import compression
 from surrlab.compression import BitRound, Sperr, Sz3, Zfp
 from surrlab.compression.codecs import Raw
+from surrlab.compression.codecs.filter_library import local_words
 from surrlab.data.ensemble import InMemoryEnsemble
 from surrlab.data.native import open_native
 from surrlab.loading import SampleLoader
@@ -276,6 +277,21 @@ def test_many_threads_decode_the_same_values(codec):
     assert streams == [one.encode(field) for field in fields]
     for back, field in zip(backs, fields * 3, strict=True):
         assert np.abs(back - field).max() <= one.tolerance
+
+
+def test_threads_may_begin_at_the_same_time():
+    """The first call for a shape asks HDF5, and several threads of a loader make it at once."""
+    together = threading.Barrier(8)
+
+    def first(n):
+        together.wait()
+        return local_words(Sz3.number, Sz3(1.0)._options(), (24, 8 + n // 2), "<f4")
+
+    for _ in range(20):
+        local_words.cache_clear()
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(first, range(8)))
+        assert found[::2] == found[1::2] and len(set(found)) == 4
 
 
 def test_a_filter_that_this_machine_lacks_is_named(monkeypatch, tmp_path):

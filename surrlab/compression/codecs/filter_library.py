@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -20,6 +21,7 @@ import numpy as np
 from surrlab.compression.codecs import Codec, checked, output_array
 
 _T = TypeVar("_T")
+_names = itertools.count()
 _REVERSE = 0x0100  # H5Z_FLAG_REVERSE: decode
 _FUNCTION = ctypes.CFUNCTYPE(  # H5Z_func_t; ctypes lets go of the interpreter's lock meanwhile
     ctypes.c_size_t,
@@ -140,7 +142,9 @@ def local_words(
     """Options of an HDF5 filter as HDF5 adapts them to chunks ``(1, *shape)`` of a type."""
     arguments: dict[str, Any] = {"compression": number, "compression_opts": options}
     chunk = (1, *shape)
-    with h5py.File("words", "w", driver="core", backing_store=False) as file:
+    # In memory, and yet HDF5 does not open two of one name: threads come here at the same time.
+    name = f"words-{next(_names)}"
+    with h5py.File(name, "w", driver="core", backing_store=False) as file:
         dataset = file.create_dataset("x", chunk, dtype, chunks=chunk, **arguments)
         return tuple(dataset.id.get_create_plist().get_filter(0)[2])
 
