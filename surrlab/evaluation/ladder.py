@@ -83,7 +83,14 @@ class Ladder:
             return False
         found = verdicts[version]
         decided = found.state != "undecided" or len(found.seeds) >= self.stages[-1]
-        return decided or (self.give_up and found.hopeless and version in self.versions[1:-1])
+        return decided or self.given_up(version, verdicts)
+
+    def given_up(self, version: str, verdicts: Mapping[str, Verdict]) -> bool:
+        """Whether a version is undecided and no longer trained: its shift is beyond its margin."""
+        if version not in self.versions[1:-1] or version not in verdicts:
+            return False
+        found = verdicts[version]
+        return self.give_up and found.state == "undecided" and found.hopeless
 
 
 def recommend(ladder: Ladder, verdicts: Mapping[str, Verdict]) -> str | None:
@@ -220,9 +227,12 @@ def answer(
     else:
         state = "recommended"
         above = ladder.versions[ladder.versions.index(best) + 1]
-        open_ = verdicts.get(above) is None or verdicts[above].state == "undecided"
+        given_up = ladder.given_up(above, verdicts)
+        undecided = verdicts.get(above) is None or verdicts[above].state == "undecided"
+        open_ = undecided and not given_up
         sentence = _recommendation(verdicts[best], *ratios[best])
         sentence += f". At {at(worst)} it clearly gets worse"
+        sentence += f"; at {at(above)} it probably does" * given_up
         sentence += f"; at {at(above)} it is undecided" * open_
     sentence += f"; to go on: {go_on}." if open_ and go_on else "."
     bounds, payload, file = {}, None, None
@@ -237,7 +247,10 @@ def answer(
         "ratio_payload": payload,
         "ratio_file": file,
         "bounds": bounds,
-        "rows": [_row(v, verdicts.get(v), ratios.get(v)) for v in ladder.versions],
+        "rows": [
+            _row(v, verdicts.get(v), ratios.get(v), ladder.given_up(v, verdicts))
+            for v in ladder.versions
+        ],
     }
 
 
@@ -256,15 +269,21 @@ def _recommendation(found, payload, file) -> str:
 NOTICED = {"benign": "no", "small": "a little", "harmful": "yes", "undecided": "undecided"}
 
 
-def _row(version, found, ratio) -> dict:
+def _row(version, found, ratio, given_up) -> dict:
     """A row of the four-column table."""
+    noticed, because = "not trained", ""
+    if found:
+        noticed, because = NOTICED[found.state], found.reason
+    if given_up:
+        noticed = "probably"
+        because = because.partition("; next look")[0] + "; given up: a shift is beyond its margin"
     stored_at, on_disk = (f"1/{_ratio(r)}" for r in ratio) if ratio else ("", "")
     return {
         "version": version,
         "stored_at": stored_at,
         "on_disk": on_disk,
-        "noticed": NOTICED[found.state] if found else "not trained",
-        "because": found.reason if found else "",
+        "noticed": noticed,
+        "because": because,
         "state": found.state if found else "not trained",
     }
 

@@ -355,7 +355,9 @@ def _reason(found) -> str:
         later = [look for look in found.looks if look > n]
         text = f"{n} common seeds cannot tell for {count}: {tell(row)}, "
         if np.isfinite(row["bound"]):
-            text += f"at most {short(row['bound'], up=True)} ({sure}{where})"
+            may = "rise" if row["worse"] == "more" else "fall"
+            most = "at most" if row["shift"] >= 0 else f"and may {may} by up to"
+            text += f"{most} {short(row['bound'], up=True)} ({sure}{where})"
         elif n < found.looks[0]:
             text += "without a bound yet"
         else:

@@ -325,7 +325,8 @@ def _check_kind(name: str, value: Any, annotation: Any) -> None:
     for each in value if several and isinstance(value, tuple) else (value,):
         right = isinstance(each, kind) and not isinstance(each, bool)
         if isinstance(each, numbers.Real) and right:
-            right = math.isfinite(each) and (one != "int" or each >= (name == "timeout"))
+            least = 1 if name == "timeout" else 0
+            right = math.isfinite(each) and (one != "int" or float(each) >= least)
         if not right or bool(several) != isinstance(value, tuple):
             what = f"a list, each {said}" if several else said
             raise ValueError(f"{name} must be {what}, not {value!r}")

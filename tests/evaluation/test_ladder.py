@@ -157,7 +157,7 @@ def test_the_answer_is_one_sentence_and_one_number():
 
 
 def test_an_undecided_version_above_says_how_to_go_on():
-    known = {"×1/8": judged(0), "×1/2": judged(0.98, s=None, k=3), "×4": judged(4)}
+    known = {"×1/8": judged(0), "×1/2": judged(0.8, s=None, k=3), "×4": judged(4)}
     assert known["×1/2"].state == "undecided"
     result = answer(LADDER, known, RATIOS, go_on="surrlab study quick --seeds-max 18, 20 minutes")
     assert result["version"] == "×1/8"
@@ -167,6 +167,19 @@ def test_an_undecided_version_above_says_how_to_go_on():
     )
     skipped = result["rows"][2]
     assert (skipped["noticed"], skipped["state"], skipped["because"]) == (*["not trained"] * 2, "")
+
+
+def test_a_version_that_is_given_up_is_said_to_probably_fail_and_nothing_goes_on():
+    known = {"×1/8": judged(0), "×1/2": judged(1.05, s=None, k=3), "×4": judged(4)}
+    assert known["×1/2"].state == "undecided" and known["×1/2"].hopeless
+    assert LADDER.given_up("×1/2", known) and not LADDER.given_up("×4", known)
+    result = answer(LADDER, known, RATIOS, go_on="more")
+    assert result["state"] == "recommended" and result["version"] == "×1/8"
+    assert result["sentence"].endswith("At 1/31 it clearly gets worse; at 1/17 it probably does.")
+    row = result["rows"][1]
+    assert (row["noticed"], row["state"]) == ("probably", "undecided")
+    assert row["because"].endswith("; given up: a shift is beyond its margin")
+    assert "next look" not in row["because"]
 
 
 def test_not_at_all_yardstick_and_undecided():
