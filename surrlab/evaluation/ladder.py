@@ -269,14 +269,21 @@ def _recommendation(found, payload, file) -> str:
 NOTICED = {"benign": "no", "small": "a little", "harmful": "yes", "undecided": "undecided"}
 
 
+PROBABLY = "probably"
+"""Whether a version that is given up is noticed."""
+
+
+def noticed_because(found: Verdict, given_up: bool) -> tuple[str, str]:
+    """Whether the model notices a version, and why: as the answer's table says it."""
+    if not given_up:
+        return NOTICED[found.state], found.reason
+    said = found.reason.partition("; next look")[0]
+    return PROBABLY, f"{said}; given up: a shift is beyond its margin"
+
+
 def _row(version, found, ratio, given_up) -> dict:
     """A row of the four-column table."""
-    noticed, because = "not trained", ""
-    if found:
-        noticed, because = NOTICED[found.state], found.reason
-    if given_up:
-        noticed = "probably"
-        because = because.partition("; next look")[0] + "; given up: a shift is beyond its margin"
+    noticed, because = noticed_because(found, given_up) if found else ("not trained", "")
     stored_at, on_disk = (f"1/{_ratio(r)}" for r in ratio) if ratio else ("", "")
     return {
         "version": version,

@@ -15,6 +15,7 @@ from surrlab._files import SEAL, seal, write_json
 from surrlab.compression._totals import EXACT
 from surrlab.compression.compress import table as compression_table
 from surrlab.data.native import open_native
+from surrlab.evaluation.ladder import PROBABLY, noticed_because
 from surrlab.evaluation.variability import LOOKS
 from surrlab.evaluation.verdict import verdict
 from surrlab.studies.answer import scored, versions
@@ -147,9 +148,10 @@ def _check_verdicts(certificate: dict[str, Any], evaluation: xr.Dataset) -> list
             margins=certificate["margins"],
             looks=tuple(certificate["looks"] or LOOKS),
         )
-        if (found.state, found.reason) != (row["state"], row["because"]):
+        _, because = noticed_because(found, row["noticed"] == PROBABLY)
+        if (found.state, because) != (row["state"], row["because"]):
             problems.append(
-                f"{row['version']}: the stored scores say {found.state} ({found.reason}), the "
+                f"{row['version']}: the stored scores say {found.state} ({because}), the "
                 f"certificate {row['state']} ({row['because']})"
             )
     return problems
