@@ -112,7 +112,7 @@ def write_data(trainer: Trainer, data: Ensemble, folder: Path, executor: Executo
             print(f"{data.name} is decoded for the trainer, so that {', '.join(kept)} stay exact")
         if isinstance(data, NativeEnsemble) and whole:
             return data.path.absolute()
-        if not isinstance(data, NativeEnsemble):
+        if not isinstance(data, NativeEnsemble) or kept:
             return native.copy(data, path, executor=executor).path.absolute()
         runs = {run.simulation: run for run in data.runs}
         links = {s: partial(_link, data.file(s)) for s in runs}
@@ -172,11 +172,11 @@ def _in_place(data: Ensemble) -> h5py.VirtualLayout | None:
     -------
     VirtualLayout or None
         ``(T, n_fields, *shape)``; None for what has to be written out: masks, codecs of our own,
-        other libraries' files, fields without a time.
+        fields whose totals were kept by offsets, other libraries' files, fields without a time.
     """
     layout = h5py.VirtualLayout((len(data.samples), *data.sample_shape), data.dtype)
     (simulation,), first = data.simulations, 0
-    if data.valid is not None:
+    if data.valid is not None or data.metadata.get("request", {}).get("keep"):
         return None
     pieces: list[tuple[Path, slice, str, list[tuple[str, tuple]]]] = []
     if isinstance(data, NativeEnsemble):
