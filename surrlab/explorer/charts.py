@@ -30,7 +30,7 @@ from surrlab.figures.charts import (
     draw_pictures,
     verbatim,
 )
-from surrlab.figures.style import STATE_COLORS
+from surrlab.figures.style import STATE_COLORS, plain_text
 
 DECODED, ERROR = "#d97706", "#4a90d9"
 VERSION_COLORS = ("#3c9d5b", "#d97706", "#d6453d", "#a366c9", "#4a90d9")
@@ -128,6 +128,7 @@ def curve_chart(curves: Curves, time: float) -> Chart:
 # --------------------------------------------------------------------------- the pages on paper
 
 
+@plain_text()
 def field_figure(view: FieldView) -> Figure:
     """Truth, decoded field and difference; histogram of the errors; power spectrum; numbers."""
     sample, field = view.sample, view.sample.field
@@ -164,6 +165,7 @@ def field_figure(view: FieldView) -> Figure:
     return figure
 
 
+@plain_text()
 def model_figure(view: ModelView) -> Figure:
     """Truth and models, their differences from the truth, the curve with its band, verdicts."""
     n, tall = len(view.panels), view.grid.y.length > view.grid.x.length

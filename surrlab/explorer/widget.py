@@ -29,6 +29,7 @@ from surrlab.explorer.pages import (
 )
 from surrlab.explorer.settings import FieldView
 from surrlab.explorer.source import ResultsView, open_field, open_results
+from surrlab.figures.style import plain_text
 
 FIELDS, MODELS = "fields", "models"
 
@@ -245,6 +246,7 @@ class Explorer(widgets.VBox):
             return HTML(html.sentence(self.message))
         return Image(self._png(), format="png", alt="the explorer's view when the notebook ran")
 
+    @plain_text()
     def _png(self) -> bytes:
         out = io.BytesIO()
         self.figure().savefig(out, format="png")

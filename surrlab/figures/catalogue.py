@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from surrlab._files import replacing
 from surrlab._tables import read_table
 from surrlab.figures import _diagrams, data, images, loading, models
-from surrlab.figures.style import NothingToDraw
+from surrlab.figures.style import NothingToDraw, plain_text
 
 
 class FigureSpec(NamedTuple):
@@ -71,6 +71,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 """How each kind of file is written: the same table gives the same bytes."""
 
 
+@plain_text()
 def draw(results: str | os.PathLike, name: str, *, formats: Sequence[str] = ("png",)) -> Figure:
     """Draw a figure from its saved table, store it as ``figures/<name>.png``, and return it.
 

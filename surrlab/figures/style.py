@@ -11,8 +11,10 @@ import math
 import re
 import textwrap
 from collections.abc import Iterable
+from contextlib import ContextDecorator
 from typing import Any, Literal, NamedTuple
 
+import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -46,6 +48,14 @@ _FIELD_COLORS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#777777
 _FIELD_LINES = ("-", *LINES[1:])
 _CAPTION_WIDTH = 144  # characters that fit into the common width
 _LINE_HEIGHT = 0.165  # of a line of the caption, in inches
+
+
+def plain_text() -> ContextDecorator:
+    """Return a block, or a decorator, within which matplotlib sets text itself, without TeX.
+
+    With ``text.usetex`` in a user's matplotlibrc our labels (µ, %, _) fail, or LaTeX is missing.
+    """
+    return matplotlib.rc_context({"text.usetex": False})  # type: ignore[return-value]
 
 
 def version_styles(n: int) -> list[Style]:

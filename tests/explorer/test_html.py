@@ -214,3 +214,11 @@ def test_the_largest_and_smallest_numbers_have_the_colours_and_numbers_of_others
     for text in markup_of(view):
         assert not {"nan", "inf"} & set(check(text).text.lower().split())
     view.figure().savefig(io.BytesIO(), format="png")
+
+
+def test_a_user_s_tex_is_not_asked(monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with matplotlib.rc_context({"text.usetex": True}):
+        view = explorer.explore_field(np.eye(6), name="a_b %", unit="µm")
+        assert view.static().data.startswith(b"\x89PNG")
+        view.figure().savefig(io.BytesIO(), format="png")

@@ -5,6 +5,7 @@ import re
 import runpy
 import shutil
 
+import matplotlib
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
@@ -152,6 +153,19 @@ def test_a_folder_without_tables_is_an_error(tmp_path, capsys):
     assert cli.main(["figures", "--preset", "smoke", "--results", str(tmp_path)]) == 1
     assert "smoke holds no table that a figure is drawn from" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_user_s_tex_is_not_asked(tmp_path, monkeypatch):
+    """With usetex in a matplotlibrc, and no LaTeX: the picture is that of everybody."""
+    study(tmp_path, "verdicts")
+    draw(tmp_path / "quick", "verdict")
+    image = tmp_path / "quick" / "figures" / "verdict.png"
+    plain = image.read_bytes()
+    image.unlink()
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with matplotlib.rc_context({"text.usetex": True}):
+        draw(tmp_path / "quick", "verdict").savefig(tmp_path / "shown.png")
+    assert image.read_bytes() == plain
 
 
 def test_gallery(tmp_path, monkeypatch):
