@@ -55,7 +55,7 @@ def plain_text() -> ContextDecorator:
 
     With ``text.usetex`` in a user's matplotlibrc our labels (µ, %, _) fail, or LaTeX is missing.
     """
-    return matplotlib.rc_context({"text.usetex": False})  # type: ignore[return-value]
+    return matplotlib.rc_context({"text.usetex": False})
 
 
 def version_styles(n: int) -> list[Style]:
