@@ -19,9 +19,9 @@ def path(tmp_path_factory):
 
 
 GIVEN = {
-    "few": {"epochs": 3},
+    "few": {"epochs": 3, "network": ["generator", {"start": [3, 2], "max_features": 32}]},
     "all": {
-        "network": NetworkConfig("unet", {"min_features": 8}),
+        "network": NetworkConfig("unet", {"features": 8}),
         "looks": (2, 3),
         "factors": [0.5, 4.0],
         "margins": {"psnr": "0.5 dB"},
