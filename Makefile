@@ -11,7 +11,7 @@ SESSION := $(addprefix metadata.language_info.,codemirror_mode file_extension mi
   $(addprefix cell.metadata.,collapsed editable execution jupyter papermill scrolled slideshow)
 NBSTRIPOUT := $(BIN)/nbstripout --keep-id --extra-keys '$(SESSION)'
 
-.PHONY: study test browser faults explore lint types format strip lab wheel clean
+.PHONY: study test browser faults slurm explore lint types format strip lab wheel clean
 
 study: $(INSTALLED)
 	$(BIN)/surrlab study --preset $(PRESET)
@@ -27,6 +27,10 @@ browser: $(INSTALLED)
 # three minutes on two cores.
 faults: $(INSTALLED)
 	$(BIN)/python -m pytest -m faults --timeout 1200 --numprocesses 2 tests/faults
+
+# On a Slurm cluster of this machine alone: docs/clusters.md says which packages it needs.
+slurm: $(INSTALLED)
+	$(BIN)/python -m pytest -m slurm --timeout 1200 tests/slurm
 
 # All notebooks as pages without code, the explorer among them; served to this machine alone, to
 # whoever has the token, with nothing from elsewhere: notebooks/voila.json.

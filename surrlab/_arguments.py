@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from argparse import ArgumentTypeError
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
+
+from surrlab._executors import NAMES, named
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
@@ -113,3 +117,40 @@ def pairs(texts: Iterable[str]) -> dict[str, str]:
             raise ValueError(f"write SCORE=VALUE, such as l1=5%, not {text!r}")
         found[name.strip()] = value.strip()
     return found
+
+
+def add_executor(parser: ArgumentParser) -> None:
+    """Let a command name what its jobs run on."""
+    parser.add_argument(
+        "--executor", metavar="NAME", help=f"of the parallel steps: {NAMES}; docs/clusters.md"
+    )
+    parser.add_argument(
+        "--resources",
+        type=resources,
+        metavar="KEY=N,…",
+        help="of each of its jobs: cores, gpus, minutes; and workers, jobs at a time",
+    )
+
+
+def resources(text: str) -> dict[str, int]:
+    """Whole numbers by name, such as ``cores=4,minutes=60``."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name and value.isdecimal() for name, _, value in pairs):
+        raise ArgumentTypeError(f"must be numbers such as cores=4,minutes=60, not {text}")
+    return {name: int(value) for name, _, value in pairs}
+
+
+def executor(args: Namespace) -> Executor | None:
+    """The executor that `add_executor`'s options name; None without one."""
+    importable_from_here()
+    return named(args.executor, args.resources)
+
+
+def importable_from_here() -> None:
+    """Let ``module:name`` be found in the working folder: by notebooks and workers, too."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    known = os.environ.get("PYTHONPATH", "")
+    if here not in known.split(os.pathsep):
+        os.environ["PYTHONPATH"] = here + (os.pathsep + known if known else "")

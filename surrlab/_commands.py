@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -57,6 +56,7 @@ def study(args: argparse.Namespace) -> None:
     of_notebooks = set().union(*plan.values())
     settings = {name: value for name, value in chosen.items() if name not in of_notebooks}
     same = "seeds_max budget_minutes network quantities minutes trainer trainer_layout keep"
+    same += " executor resources"
     asked = {name: getattr(args, name) for name in same.split()}
     asked |= {"looks": args.seeds, "factors": args.levels, "codec": args.codec, "rule": args.rule}
     asked = {name: value for name, value in asked.items() if value is not None}
@@ -70,7 +70,7 @@ def study(args: argparse.Namespace) -> None:
         raise ValueError(
             f"generation_seeds is {students}: the verdict on students needs two or more seeds"
         )
-    _importable_from_here()
+    _arguments.importable_from_here()
     given: dict[str, Any] = {"preset": args.preset or "", "results": str(args.results.resolve())}
     if args.ensemble:
         check_pictured(open_ensemble(args.ensemble, card=settings.get("card")))
@@ -113,16 +113,6 @@ def certificate(args: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def _importable_from_here() -> None:
-    """Let ``module:name`` be found in the working folder: by notebooks and workers, too."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    known = os.environ.get("PYTHONPATH", "")
-    if here not in known.split(os.pathsep):
-        os.environ["PYTHONPATH"] = here + (os.pathsep + known if known else "")
-
-
 def figures(args: argparse.Namespace) -> None:
     """Draw every figure of a study from its tables, and print Table I."""
     from surrlab.data.open import open_ensemble
@@ -154,6 +144,7 @@ def simulate(args: argparse.Namespace) -> None:
         n_simulations=args.simulations or preset.n_simulations,
         shape=preset.shape,
         seed=preset.seed,
+        executor=_arguments.executor(args),
     )
     print(ensemble)
 
@@ -197,7 +188,7 @@ def compress(args: argparse.Namespace) -> None:
     *models, path = (text for text in (args.model, args.path) if text is not None)
     if len(models) == bool(args.errors):
         raise ValueError("name a model or --errors, and the folder of the compressed ensemble")
-    path = _arguments.new_folder(path)
+    path, executor = _arguments.new_folder(path), _arguments.executor(args)
     if args.errors:
         ensemble = open_ensemble(args.ensemble)
         errors = from_frame(_read_csv(args.errors), ensemble, str(args.errors))
@@ -215,7 +206,13 @@ def compress(args: argparse.Namespace) -> None:
     else:
         codec = codecs_by_field(args.codec, ensemble.field_names)
     made = search_and_compress(
-        ensemble, errors, path, codec=codec, views=args.views, keep=args.keep
+        ensemble,
+        errors,
+        path,
+        codec=codec,
+        executor=executor,
+        views=args.views,
+        keep=args.keep,
     )
     found = ratios(made)
     print(f"{made}: payload {found.payload:.1f}×, files {found.file:.1f}×")

@@ -1,12 +1,19 @@
-"""Jobs in parallel on any executor, under a progress bar."""
+"""Jobs in parallel on any executor, under a progress bar; one whose worker died is run again."""
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, Future
+from queue import SimpleQueue
 
-import loky
 from tqdm import tqdm
+
+from surrlab._executors import NamedExecutor
+
+TRIES = 3
+"""Times that a job is begun whose worker dies, for want of memory or of a machine."""
 
 
 def run(
@@ -16,36 +23,74 @@ def run(
     label: str,
     unit: str = "file",
     total: int | None = None,
+    long: bool = False,
 ) -> Iterator:
     """Run jobs in parallel and yield their results as they end, under a progress bar.
 
-    The first error, or Ctrl-C, ends the others and is raised; RuntimeError if a worker is killed.
+    A job whose worker dies is run again: it has to look at what is there already. The first error,
+    or Ctrl-C, ends the others and is raised. Where every call starts a process somewhere, jobs that
+    are not `long` share as many calls as there are workers.
+
+    Raises
+    ------
+    RuntimeError
+        If the worker of a job has died `TRIES` times.
+    OSError
+        If a scheduler ended.
     """
     total = len(jobs) if total is None else total
     if not jobs:
         return
-    own = None
-    if executor is None:
-        # One pool for the whole session: a worker that has imported torch is worth keeping.
-        executor = own = loky.get_reusable_executor(loky.cpu_count(), timeout=60)
-    futures = []
+    executor = NamedExecutor("local") if executor is None else executor
+    named = executor if isinstance(executor, NamedExecutor) else None
+    calls = [[job] for job in jobs]
+    if named and named.starts_slowly and not long:
+        calls = [jobs[first :: named.workers] for first in range(min(len(jobs), named.workers))]
+    waiting, deaths = list(range(len(calls)))[::-1], Counter[int]()
+    at_a_time = named.workers if named else len(calls)
+    running: dict[Future, int] = {}
+    ended: SimpleQueue[Future] = SimpleQueue()
     try:
         with tqdm(total=total, initial=total - len(jobs), desc=label, unit=unit) as bar:
-            futures = [executor.submit(function, *arguments) for function, arguments in jobs]
-            for future in as_completed(futures):
-                try:
-                    result = future.result()
-                except BrokenExecutor as error:
-                    raise RuntimeError(
-                        f"{label}: a worker process was killed, perhaps for want of memory; what "
-                        "was done is kept, and the same command goes on"
-                    ) from error
-                yield result
-                bar.update()
+            while waiting or running:
+                while waiting and len(running) < at_a_time:
+                    future = executor.submit(_each, calls[waiting[-1]])
+                    running[future] = waiting.pop()
+                    future.add_done_callback(ended.put)
+                future = ended.get()
+                call = running.pop(future)
+                if future.cancelled():
+                    raise OSError(f"{label}: the executor dropped a job: its scheduler is gone")
+                if (error := future.exception()) is not None and _died(error):
+                    deaths[call] += 1
+                    if deaths[call] == TRIES:
+                        raise RuntimeError(
+                            f"{label}: a worker died {TRIES} times (out of memory or of time?); "
+                            "what is finished is kept, and the same command goes on from here"
+                        ) from error
+                    bar.write(f"surrlab: {label}: a worker died; its job is run again", sys.stderr)
+                    waiting.append(call)
+                    continue
+                for result in future.result():
+                    yield result
+                    bar.update()
     except BaseException:
-        if own is not None:
-            own.shutdown(kill_workers=True)
-        else:
-            for future in futures:
-                future.cancel()
+        for future in running:
+            future.cancel()
+        if named:
+            named.shutdown(cancel_futures=True)
         raise
+    if named:
+        named.shutdown()
+
+
+def _each(calls: list[tuple[Callable, tuple]]) -> list:
+    return [function(*arguments) for function, arguments in calls]
+
+
+def _died(error: BaseException) -> bool:
+    """Whether the process of a job died, rather than the job failed.
+
+    Of Dask a worker that dies is no error: its scheduler runs the job again.
+    """
+    return isinstance(error, BrokenExecutor) or type(error).__name__ == "ExecutorlibSocketError"

@@ -121,6 +121,7 @@ def parser() -> argparse.ArgumentParser:
     study.add_argument(
         "--timeout", type=_arguments.whole(1), help="seconds a cell may take; default: the preset's"
     )
+    _arguments.add_executor(study)
 
     figures = command(
         "figures", _commands.figures, "a study's figures again, from its tables", preset="which"
@@ -162,6 +163,7 @@ def parser() -> argparse.ArgumentParser:
     simulate.add_argument(
         "--simulations", type=_arguments.whole(1), help="instead of the preset's number"
     )
+    _arguments.add_executor(simulate)
 
     train = command(
         "train",
@@ -211,6 +213,7 @@ def parser() -> argparse.ArgumentParser:
     names: dict[str, Any] = {"type": _arguments.names, "default": ()}
     compress.add_argument("--keep", **names, help="totals that stay exact: mass,integral_FIELD …")
     compress.add_argument("--views", **names, help="professor: files show its layout, too")
+    _arguments.add_executor(compress)
 
     copy = command("import", _commands.import_, "an ensemble in any layout, once more in ours, raw")
     copy.add_argument("ensemble", type=_arguments.existing, help="in any layout")

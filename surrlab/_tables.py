@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import xarray as xr
@@ -22,7 +24,10 @@ def write_table(path: Path, table: xr.Dataset) -> None:
 
     It is put together in memory: HDF5 does not survive a disk that is full.
     """
-    image = bytes(table.to_netcdf(engine="h5netcdf"))
+    # Beside a Dask client xarray would ask the cluster for a lock on our memory; there is none.
+    dask = sys.modules.get("dask")
+    with dask.config.set(scheduler="threads") if dask else nullcontext():
+        image = bytes(table.to_netcdf(engine="h5netcdf"))
     write_bytes(path, image + _seal(image))
 
 

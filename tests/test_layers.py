@@ -18,7 +18,7 @@ import surrlab
 
 PACKAGE = Path(surrlab.__file__).parent
 
-SMALL = "_lazy _text _compiled _injected _files _locks _hdf5 _tables _parallel"
+SMALL = "_lazy _text _compiled _injected _files _locks _hdf5 _tables _executors _parallel"
 HOUSE = {  # wing or single module -> what it may import of surrlab, besides _lazy and itself
     "_lazy": "",
     "_text": "",
@@ -28,21 +28,22 @@ HOUSE = {  # wing or single module -> what it may import of surrlab, besides _la
     "_locks": "_files",
     "_hdf5": "_files",
     "_tables": "_files",
-    "_parallel": "",
+    "_executors": "",
+    "_parallel": "_executors",
     "data": "_files _hdf5 _locks _parallel",
     "simulation": "data _compiled _files _parallel",
     "compression": "data _compiled _files _hdf5 _parallel _text",
     "loading": "data compression _compiled _files _parallel",
     "training": "data loading _files _locks",
     "evaluation": "data training _files",
-    "studies": "data simulation compression loading training evaluation _files _hdf5 "
+    "studies": "data simulation compression loading training evaluation _executors _files _hdf5 "
     "_injected _locks _parallel _tables _text",
     "figures": "_files _tables _text",
     # Changes of mass and momentum are quantities; the explorer asks the registry for them.
     "explorer": "data compression training evaluation.metrics evaluation.quantities "
     "studies.results figures.style figures.charts _files _injected _tables _text",
     "_notebook_runner": "_files",
-    "_arguments": "",
+    "_arguments": "_executors",
     "_commands": "data simulation compression training evaluation studies figures "
     "_files _text _notebook_runner _arguments",
     "_parser": "_arguments _commands",

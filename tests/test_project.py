@@ -22,7 +22,12 @@ import surrlab
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-OPTIONAL = {"neuralop": "fno", "zarr": "zarr"}  # module -> extra that nobody needs to develop
+OPTIONAL = {  # module -> extra that not everybody needs
+    "neuralop": "fno",
+    "zarr": "zarr",
+    "distributed": "cluster",
+    "executorlib": "cluster",
+}
 NEEDED = [EXTRAS[name] for name in EXTRAS if name not in OPTIONAL.values()]
 DECLARED = set(map(canonicalize_name, chain(PROJECT["dependencies"], *NEEDED)))
 CONDA_NAMES = {"pytorch": "torch", "python-build": "build"}

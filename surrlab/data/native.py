@@ -232,6 +232,8 @@ def _begin(path: Path, head: dict) -> None:
 
 
 def _write(writer: Callable[[Path], None], file: Path, failures: tuple) -> None:
+    if file.exists() or file.with_suffix(FAILED).exists():
+        return  # written before the worker of this job died
     try:
         with replacing(file) as temporary:
             writer(temporary)

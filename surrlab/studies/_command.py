@@ -31,7 +31,7 @@ def command_line(study: Study) -> str:
     for name, value in numbers.items():
         if value not in (None, "", [], {}, ()):
             words += ["-p", name, json.dumps(value, default=_as_json)]
-    return shlex.join(words)
+    return shlex.join([*words, *getattr(study.executor, "options", [])])
 
 
 def _card_file(study: Study) -> Path | None:

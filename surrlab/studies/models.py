@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from surrlab import _parallel
+from surrlab._executors import NamedExecutor
 from surrlab._files import read_whole, say_again, write_json
 from surrlab._locks import locked
 from surrlab.compression.version import RAW, Version
@@ -125,9 +126,9 @@ def train_models(study: Study, models: Sequence[Model], label: str) -> None:
 
     On CPUs each model trains in a process of its own on one core: a small network gains little
     from a second thread, and one thread gives the same weights however many models a restart
-    finds still to do. With a GPU the models train on it, one after another.
+    finds still to do. With a GPU the models train on it, one after another. A named executor gives
+    its jobs other numbers of both.
     """
-    accelerator = best_accelerator()
     truth = (study.test_set, study.field_statistics, study.quantities)
     # By where they are stored: versions that a codec rounds to equal tolerances share their models.
     stored = {evaluation_path(study, model): model for model in models}
@@ -139,14 +140,17 @@ def train_models(study: Study, models: Sequence[Model], label: str) -> None:
     if study.config.trainer:
         make = _elsewhere(study, missing)
     else:
-        ours = functools.partial(_train, config=study.config.train, accelerator=accelerator)
+        threads = study.executor.cores if isinstance(study.executor, NamedExecutor) else 1
+        ours = functools.partial(_train, config=study.config.train, threads=threads)
         make = dict.fromkeys(missing, ours)
     jobs = [(_train_one, (model, path, make[path], truth)) for path, model in missing.items()]
     began = time.monotonic()
     executor: Executor | None = study.executor
-    if executor is None and accelerator != "cpu":
+    if executor is None and best_accelerator() != "cpu":
         executor = ThreadPoolExecutor(1)
-    for _ in _parallel.run(jobs, executor=executor, label=label, unit="model", total=len(stored)):
+    for _ in _parallel.run(
+        jobs, executor=executor, label=label, unit="model", total=len(stored), long=True
+    ):
         pass
     if jobs:
         with locked(study.path / TIMES):
@@ -202,8 +206,10 @@ def _train_elsewhere(task: tuple, model: Model, path: Path) -> tuple[Ensemble, E
 
 
 def _train(
-    model: Model, path: Path, config: TrainConfig, accelerator: str
+    model: Model, path: Path, config: TrainConfig, threads: int
 ) -> tuple[Surrogate, Surrogate]:
+    """Train on the best device of the machine that the job has come to."""
+    accelerator = best_accelerator()
     on_cpu = accelerator == "cpu"
     surrogate = train(
         model.data,
@@ -211,7 +217,7 @@ def _train(
         seed=model.seed,
         path=path,
         fabric=None if on_cpu else make_fabric(accelerator),
-        threads=1 if on_cpu else None,
+        threads=threads if on_cpu else None,
         progress=not on_cpu,
     )
     surrogate.network.to(accelerator)

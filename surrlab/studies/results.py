@@ -17,6 +17,7 @@ from typing import Any
 
 import xarray as xr
 
+from surrlab._executors import named
 from surrlab._files import DamagedError, read_whole, say_again, write_json
 from surrlab._injected import check_parameters
 from surrlab._locks import locked
@@ -302,7 +303,8 @@ def open_study(
     *,
     card: Given = None,
     minutes: float | None = None,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
+    resources: Mapping[str, int] | None = None,
     **settings: Any,
 ) -> Study:
     """Open a study: begun, finished or new.
@@ -321,8 +323,11 @@ def open_study(
         What the ensemble's files do not say.
     minutes : float, optional
         For training, where the epochs are chosen; 30 by default.
-    executor : concurrent.futures.Executor, optional
-        Where simulations, searches, compression and trainings run; by default processes here.
+    executor : concurrent.futures.Executor or str, optional
+        Where simulations, searches, compression and trainings run; by default processes here. By
+        name: ``"local"``, ``"dask:ADDRESS"``, ``"slurm"``, ``"flux"`` or ``"MODULE:FACTORY"``.
+    resources : mapping of str to int, optional
+        Of each job of a named one, ``cores``, ``gpus``, ``minutes``; ``workers``, jobs at a time.
     **settings
         Other values of `StudyConfig`, or of its `TrainConfig`; None and empty ones mean the
         preset's.
@@ -336,10 +341,13 @@ def open_study(
         parameter that it does not have.
     FileExistsError
         If the folder holds the results of another ensemble.
+    ImportError, OSError
+        If a named executor is not installed, or does not answer.
     """
     check_parameters()
-    source = Path(ensemble).expanduser() if ensemble else None
-    root = Path(results).expanduser() if results else default_results()
+    executor = named(executor, resources)
+    source = Path(ensemble).expanduser().absolute() if ensemble else None
+    root = (Path(results).expanduser() if results else default_results()).absolute()
     data = None if source is None else open_ensemble(source, card=card)
     if source is not None and data is not None and not preset:
         _chosen.check_possible(configured(_chosen.suited(data), settings), data)
