@@ -219,11 +219,11 @@ def compress(args: argparse.Namespace) -> None:
 
 
 def export(args: argparse.Namespace) -> None:
-    """Lay an ensemble as LLNL professor's trainer wants it."""
+    """Lay an ensemble as another program's trainer wants it."""
     from surrlab.compression._views import export as lay
     from surrlab.data.open import open_ensemble
 
-    made = lay(open_ensemble(args.ensemble), args.path)
+    made = lay(open_ensemble(args.ensemble), args.path, args.layout)
     print(f"{args.path}: {made.linked} files linked, {made.written} written ", end="")
     print(f"({made.nbytes / 1e6:.2f} MB)")
     if made.without:

@@ -16,4 +16,5 @@ __all__ = attach(
     tolerances="find_tolerances",
     compress="compress search_and_compress table ratios Ratios",
     race="race recommend choose",
+    _views="export",
 )

@@ -1,3 +1,4 @@
+from surrlab.compression._views import export as export
 from surrlab.compression.codecs import Codec as Codec
 from surrlab.compression.codecs import Raw as Raw
 from surrlab.compression.codecs import codec_class as codec_class

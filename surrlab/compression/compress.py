@@ -25,7 +25,13 @@ import xarray as xr
 from surrlab._hdf5 import naming, new_file, own_dataset
 from surrlab.compression import hdf5_filters
 from surrlab.compression._totals import Totals
-from surrlab.compression._views import add_professor, check_views
+from surrlab.compression._views import (
+    LEAST_GROWTH,
+    MOST_GROWTH,
+    add_views,
+    check_views,
+    default_views,
+)
 from surrlab.compression.codecs import Codec, Raw, joined
 from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.search import EncodedField
@@ -43,6 +49,7 @@ from surrlab.compression.tolerances import (
 from surrlab.compression.version import Version
 from surrlab.data import native
 from surrlab.data.ensemble import Ensemble
+from surrlab.data.fields import Run
 from surrlab.data.stored import OFFSET, OFFSET_NAMED, add_offsets, offsets_of
 
 CHUNKS = "_chunks"
@@ -70,7 +77,7 @@ def compress(
     codec: Codecs = Zfp,
     executor: Executor | None = None,
     version: Version | None = None,
-    views: tuple[str, ...] = (),
+    views: tuple[str, ...] | None = None,
     keep: Sequence[str] = (),
 ) -> native.NativeEnsemble:
     """Write `ensemble` again with every field within its tolerance.
@@ -94,9 +101,11 @@ def compress(
         Where simulations are compressed; by default a pool of processes.
     version : Version, optional
         What a study calls the result; it stands in the manifest.
-    views : tuple of str
-        ``"professor"``: files show ``fields`` (time, field, *axes), too, as LLNL's trainer reads
-        them, for a few kilobytes each.
+    views : tuple of str, optional
+        Other layouts in which the files show the same bytes, for a few kilobytes each:
+        ``"professor"``, ``fields`` (time, field, *axes) as LLNL's trainer reads them, and
+        ``"well"``, the groups of the Well. By default professor's, where it adds less than 1 % to
+        a file and shows all that is read: neither totals are kept nor cells masked.
     keep : sequence of str
         Totals that stay exact, to `_totals.EXACT`: names of quantities that are linear in a field
         of their own, as in ``("mass", "momentum_x", "momentum_y")``. The field gets an offset for
@@ -129,7 +138,7 @@ def search_and_compress(
     codec: Codecs = Zfp,
     executor: Executor | None = None,
     version: Version | None = None,
-    views: tuple[str, ...] = (),
+    views: tuple[str, ...] | None = None,
     keep: Sequence[str] = (),
 ) -> native.NativeEnsemble:
     """Find every field's tolerance with Algorithm 1 and store the streams that the search ends on.
@@ -200,13 +209,13 @@ def _build(
     values: np.ndarray,
     encode: ToleranceSearch,
     executor: Executor | None,
-    views: tuple[str, ...],
+    views: tuple[str, ...] | None,
     keep: Sequence[str],
 ) -> native.NativeEnsemble:
     """Compress in parallel over simulations; `encode` goes by `values` (n_samples, n_fields)."""
-    check_views(views, native.Header.of(ensemble))
+    check_views(views or (), native.Header.of(ensemble))
     totals = Totals.of(ensemble, keep)
-    request |= {"views": list(views)} if views else {}
+    request |= {"views": list(views)} if views is not None else {}
     request |= {"keep": list(keep)} if keep else {}
     writers = {
         s: partial(_write, ensemble.select([s]), encode, values[ensemble.of(s)], totals, views)
@@ -228,7 +237,7 @@ def _write(
     encode: ToleranceSearch,
     values: np.ndarray,
     totals: Totals,
-    views: tuple[str, ...],
+    views: tuple[str, ...] | None,
     path: Path,
 ) -> None:
     """Write the file of a single simulation and read it back."""
@@ -238,6 +247,23 @@ def _write(
         encoded = encode(samples, values)
         if totals.quantities:
             encoded = totals.keep(ensemble, samples, encoded, encode, values)
+    write = partial(_write_file, path, header, run, encoded, samples)
+    size, default = write(views or ()), () if totals.quantities else default_views(header)
+    small = MOST_GROWTH * size < LEAST_GROWTH
+    if views is None and default and not small and write(default) > (1 + MOST_GROWTH) * size:
+        write(())
+    _verify(path, ensemble, samples, encoded, totals)
+
+
+def _write_file(
+    path: Path,
+    header: native.Header,
+    run: Run,
+    encoded: list[list[EncodedField]],
+    samples: np.ndarray,
+    views: tuple[str, ...],
+) -> int:
+    """Write a simulation's streams; return the bytes of the file."""
     with new_file(path) as file:
         native.describe(file, header, run)
         for i, field in enumerate(header.fields):
@@ -246,9 +272,10 @@ def _write(
             native.label_axes(file, dataset, field, header.grid)
             _write_offsets(file, dataset, column)
         _write_table(file, as_rows(encoded))
-        if views:
-            add_professor(file, header)
-    _verify(path, ensemble, samples, encoded, totals)
+        if codecs := _coded([one for row in encoded for one in row]):
+            file.attrs["hdf5_filter"] = hdf5_filters.needed(codecs)
+        add_views(file, header, run, views)
+    return path.stat().st_size
 
 
 def _write_field(

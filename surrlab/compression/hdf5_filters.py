@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -10,7 +10,15 @@ from surrlab._compiled import njit
 from surrlab.compression.codecs import Codec, Raw, codec_from_filter
 
 FLETCHER32 = 3
+PLUGIN = "HDF5_PLUGIN_PATH: where Python's hdf5plugin is"
 _NAMES = {1: "deflate", 2: "shuffle", FLETCHER32: "fletcher32", 4: "szip", 6: "scaleoffset"}
+
+
+def needed(codecs: Iterable[Codec]) -> str:
+    """Return in words what a program needs to read what these codecs wrote."""
+    numbers = {codec.name: codec.h5_filter().get("compression") for codec in codecs}
+    words = ", ".join(f"{number} ({name})" for name, number in sorted(numbers.items()))
+    return words if set(numbers.values()) == {"gzip"} else f"{words}; {PLUGIN}"
 
 
 def codec_of(filters: Sequence[tuple[int, tuple[int, ...]]]) -> tuple[Codec, bool]:

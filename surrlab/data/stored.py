@@ -62,12 +62,12 @@ def add_offsets(values: np.ndarray, offsets: np.ndarray) -> None:
 
 
 def locate(
-    dataset: h5py.Dataset, dtype: str, grid_ndim: int | None = None
+    dataset: h5py.Dataset, dtype: str, grid_ndim: int | None = None, *, views: int = 2
 ) -> Iterator[tuple[int, int, int, Filters]]:
     """Yield (row, offset, bytes, filters) of each field of a dataset (time, *axes).
 
     Where more axes than time come before the grid's, a row is the flat index over all of them.
-    A virtual dataset over others of the same file is followed.
+    A virtual dataset over others of the same file is followed, and so is a view over such ones.
 
     Parameters
     ----------
@@ -77,6 +77,8 @@ def locate(
         ``"float32"`` or ``"float64"``.
     grid_ndim : int, optional
         Number of the grid's axes, which come last; by default all but the first.
+    views : int
+        Virtual datasets, one over the other, that are followed.
 
     Raises
     ------
@@ -92,9 +94,10 @@ def locate(
             if part.file_name != ".":
                 raise _unreadable(dataset, f"lies in another file, {part.file_name}")
             source = dataset.file[part.dset_name]
-            if source.is_virtual:
+            if source.is_virtual and views < 2:  # or it might lead back to itself
                 raise _unreadable(dataset, "is a virtual dataset over virtual datasets")
-            stored = {one[0]: one[1:] for one in locate(source, dtype, len(plane))}
+            below = locate(source, dtype, len(plane), views=views - 1)
+            stored = {one[0]: one[1:] for one in below}
             rows = _planes(part.vspace, dataset, n_lead)
             stored_rows = _planes(part.src_space, source, source.ndim - len(plane))
             for row, stored_row in zip(rows, stored_rows, strict=True):

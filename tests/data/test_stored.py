@@ -138,12 +138,17 @@ def in_another_file(file, values):
     virtual(file, values, h5py.VirtualSource("other.h5", "b", values.shape, "f4"))
 
 
-def virtual_twice(file, values):
-    file["c"] = values
-    layout = h5py.VirtualLayout(values.shape, "f4")
-    layout[:] = h5py.VirtualSource(".", "c", values.shape, "f4")
-    file.create_virtual_dataset("b", layout)
+def virtual_thrice(file, values):
+    file["d"] = values
+    for name, below in (("c", "d"), ("b", "c")):
+        layout = h5py.VirtualLayout(values.shape, "f4")
+        layout[:] = h5py.VirtualSource(".", below, values.shape, "f4")
+        file.create_virtual_dataset(name, layout)
     virtual(file, values, h5py.VirtualSource(".", "b", values.shape, "f4"))
+
+
+def virtual_of_itself(file, values):
+    virtual(file, values, h5py.VirtualSource(".", "a", values.shape, "f4"))
 
 
 def of_parts(file, values):
@@ -182,7 +187,8 @@ def empty(file, values):
     ("make", "reason"),
     [
         (in_another_file, r"lies in another file, other\.h5"),
-        (virtual_twice, "virtual dataset over virtual datasets"),
+        (virtual_thrice, "virtual dataset over virtual datasets"),
+        (virtual_of_itself, "virtual dataset over virtual datasets"),
         (of_parts, "put together from parts of fields"),
         (of_several_fields, r"has chunks of \(2, 4, 3\), not of one field each"),
         (big_endian, "is >f4, not native float32"),

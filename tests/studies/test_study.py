@@ -157,15 +157,13 @@ def test_killed_twice_it_ends_with_the_same_numbers(results, summary, tmp_path):
 
 def test_the_readme_s_example_runs(results, tmp_path):
     readme = (_notebook_runner.FOLDER.resolve().parent / "README.md").read_text()
-    own_data, example = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    (example,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
     (tmp_path / "results/quick").mkdir(parents=True)
     (tmp_path / "results/quick/ensemble").symlink_to(results / "ensemble")
-    own_data = own_data.replace("/data/my_runs", str(results / "ensemble"))
-    for code, said in ((own_data, "<NativeEnsemble "), (example, "Ratios(payload=")):
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert done.stdout.startswith(said)
+    command = [sys.executable, "-c", example]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("Ratios(payload=")
 
 
 def test_an_ensemble_of_one_s_own(results, tmp_path):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from surrlab.data.layouts import professor
 from surrlab.data.layouts.cards.card import RUN, TIME, Card, Part, Source
 from surrlab.data.layouts.cards.draft import Draft, scalar
 from surrlab.data.layouts.cards.stores import HDF5, data_files, first_file, header
@@ -23,7 +24,9 @@ SPLITS = ("train", "valid", "test")
 
 
 def recognises(path: Path) -> bool:
-    """Whether the first file has the Well's groups."""
+    """Whether the first file has the Well's groups; not if a list makes it professor's, too."""
+    if professor.recognises(path):
+        return False
     first = next((one for at in _folders(path) if (one := first_file(at, HDF5))), None)
     with header(first) as file:
         return "t0_fields" in file and "dimensions" in file
