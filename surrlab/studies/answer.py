@@ -121,8 +121,9 @@ def _models(
 def _judge(study: Study, version: Version, trained: Mapping[str, Sequence[int]]) -> Verdict:
     """Return the verdict on a version with the models that it has."""
     seeds = trained[version.name]
-    raw = evaluations(study, raw_models(study, seeds), f"judged/{version.folder}-raw")
-    lossy = evaluations(study, lossy_models(study, version, seeds), f"judged/{version.folder}")
+    name = f"judged/{version.folder}-{len(seeds)}"  # a table for each look: none is made again
+    raw = evaluations(study, raw_models(study, seeds), f"{name}-raw")
+    lossy = evaluations(study, lossy_models(study, version, seeds), name)
     return judge(study, raw, lossy)
 
 

@@ -152,7 +152,8 @@ class NetworkConfig:
         if self.name not in _factories and origin:
             _imported(self.name, origin)
         if self.name not in _factories:
-            known = ", ".join(sorted({*_factories, *_BUILT_IN}))
+            names = {*_factories, *_BUILT_IN}
+            known = ", ".join(sorted(name for name in names if ":" not in name))
             raise ValueError(
                 f"no network is called {self.name!r}; there are {known}. Register it first, or "
                 "name it 'module:factory'"
