@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+import h5py
 import nbformat
 import numpy as np
 import pytest
@@ -47,6 +48,16 @@ def test_the_tutorial_s_files_are_foreign_and_stay_as_they_are(home):
     assert len({len(run.times) for run in ensemble.runs}) > 1  # ragged
     spread = ensemble.read(len(ensemble.samples) - 1).std((-2, -1))
     assert np.all(spread > 0)
+
+
+def test_the_tutorial_gives_the_bytes_back_in_professor_s_layout(home):
+    files = sorted((home / "for_professor").glob("*.h5"))
+    (made,) = (home / "laser" / "compressed").glob("zfp-field-x1.0-*")
+    small = surrlab.open_ensemble(made)
+    assert surrlab.open_ensemble(home / "for_professor").shape == small.shape
+    for file, simulation in zip(files, small.simulations, strict=True):
+        with h5py.File(file) as opened:
+            np.testing.assert_array_equal(opened["fields"], small.read_simulation(simulation))
 
 
 def test_commands_of_the_readme_are_commands(tmp_path, monkeypatch):
