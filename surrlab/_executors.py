@@ -165,7 +165,7 @@ def named(executor: Executor | str | None, resources: Mapping[str, int] | None) 
         return NamedExecutor(executor, resources)
     if resources:
         raise ValueError(f"resources are for an executor that is named: {NAMES}")
-    return executor if isinstance(executor, Executor) else None
+    return None if isinstance(executor, str) else executor  # whatever has `submit` will do
 
 
 def _closable(executor: Executor) -> Opened:
