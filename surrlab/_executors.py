@@ -178,6 +178,8 @@ def _ask(*command: str) -> None:
         raise OSError(f"{command[0]} is not on this machine's PATH: is it one of the cluster's?")
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        raise OSError(f"{command[0]} gets no answer within {SECONDS} s") from None
     except (OSError, subprocess.SubprocessError) as error:
         said = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
         raise OSError(f"{command[0]} gets no answer from its scheduler: {said}") from error

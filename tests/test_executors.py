@@ -170,6 +170,10 @@ def test_a_scheduler_that_is_not_there_is_refused(monkeypatch, tmp_path):
     (tmp_path / "sinfo").chmod(0o755)
     with pytest.raises(OSError, match="sinfo gets no answer from its scheduler: no controller"):
         NamedExecutor("slurm")
+    (tmp_path / "sinfo").write_text("#!/bin/sh\necho retrying >&2\nexec /bin/sleep 60\n")
+    monkeypatch.setattr(_executors, "SECONDS", 1)
+    with pytest.raises(OSError, match="sinfo gets no answer within 1 s"):
+        NamedExecutor("slurm")
 
 
 @pytest.mark.parametrize(
@@ -213,4 +217,6 @@ def test_objects_are_taken_as_before(tmp_path):
             executor=executor,
         )
         assert named(executor, None) is executor and named("", None) is None
+    plain = type("Plain", (), {"submit": None})()  # no subclass of concurrent.futures' own
+    assert named(plain, None) is plain
     assert len(calls()) == 1

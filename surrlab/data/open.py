@@ -47,8 +47,8 @@ def _open_by_card(name: str, path: Path, extra: Extra) -> Ensemble:
 
 
 def _open_native(path: Path, extra: Extra) -> Ensemble:
-    if told := set(extra) - {"layout"}:
-        raise ValueError(f"{path} is surrlab's own: a card may not say {', '.join(sorted(told))}")
+    if keys := set(extra) - {"layout"}:
+        raise ValueError(f"{path} is surrlab's own: a card may not say {', '.join(sorted(keys))}")
     return open_native(path)
 
 

@@ -157,7 +157,7 @@ def verdict_table(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verd
         criterion: ``inside``, the share of points inside the raw models' ±2σ band,
         ``inside_by_chance``, that of another raw model, and ``criterion``, in words.
     """
-    known = versions(study)
+    known, plan = versions(study), make_ladder(study)
 
     def join() -> xr.Dataset:
         tables = {name: one.table for name, one in found.items()}
@@ -168,7 +168,9 @@ def verdict_table(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verd
         each = [known[name] for name in found]
         columns = {
             "verdict": [one.state for one in found.values()],
-            "reason": [one.reason for one in found.values()],
+            "reason": [
+                ladders.noticed_because(v, plan.given_up(n, found))[1] for n, v in found.items()
+            ],
             "n_seeds": [len(one.seeds) for one in found.values()],
             **_criterion(evaluation, found),
         }
@@ -234,7 +236,7 @@ def answer(study: Study) -> dict[str, Any]:
 
 
 def _going_on(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verdict]) -> str:
-    """Return the command that goes on where this study ended, and its minutes."""
+    """Return the command that goes on where this study ended, and its minutes; "" if none can."""
     trained = {name: tuple(one.seeds) for name, one in found.items()}
     raw = evaluation["version"].values == ladders.RAW
     trained[ladders.RAW] = tuple(evaluation["seed"].values[raw].tolist())
@@ -245,6 +247,8 @@ def _going_on(study: Study, evaluation: xr.Dataset, found: Mapping[str, Verdict]
         more = f" --seeds-max {last}"
         further = replace(study, config=replace(study.config, seeds_max=last))
         missing = ladders.plan(make_ladder(further), found, trained)
+    if not missing:
+        return ""
     models = [m for name, seeds in missing for m in _models(study, known, name, seeds)]
     minutes = math.ceil(training_minutes(study, models))
     if study.config.budget_minutes:

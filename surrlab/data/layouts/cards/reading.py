@@ -163,7 +163,7 @@ class CardEnsemble(Ensemble):
         ends = {0, len(self.samples) - 1}
         try:
             samples = [self._read(*self.where(i), check=False)[0] for i in sorted(ends)]
-        except (OSError, ValueError, KeyError):  # whoever reads them is told
+        except (OSError, ValueError, KeyError):  # reading that sample will raise it
             return self
         masks = find(samples, self.fills)
         both = zip(self.fields, masks, strict=True)
