@@ -32,7 +32,7 @@ from surrlab.data.stored import Header, write_simulation
 from surrlab.simulation.rayleigh_taylor import RayleighTaylor
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(HERE.parent / "tests" / "explorer"))
 SHAPES, STEPS, LONG = ((96, 32), (768, 256)), 100, 500
 LIMITS = {
     "python": {"96 x 32": 50, "768 x 256": 200},
