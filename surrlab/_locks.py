@@ -34,8 +34,7 @@ def locked(path: Path) -> Iterator[None]:
     OSError
         If the lock cannot be made, as in a folder that only others may write.
     """
-    is_folder = path.is_dir()
-    file = path / LOCK if is_folder else path.with_name(f".{path.name}{LOCK}")
+    is_folder, file = path.is_dir(), _file(path)
     lock = filelock.FileLock(file)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a file stands in for flock is said in our docstring
@@ -53,11 +52,29 @@ def locked(path: Path) -> Iterator[None]:
                 left.unlink(missing_ok=True)
         yield
     finally:
-        # Before it is free: who waits for this very file sees that it has no name any more.
-        if isinstance(lock, filelock.UnixFileLock):
-            with suppress(OSError):
-                file.unlink()
-        lock.release()
+        _release(lock, file)
+
+
+def remove_dead_lock(path: Path) -> None:
+    """Remove the lock that a killed writer left on what it had finished; a live one stays."""
+    file = _file(path)
+    if file.exists():
+        lock = filelock.FileLock(file)
+        with suppress(OSError, filelock.Timeout):  # others' folders, other writers
+            lock.acquire(timeout=0)
+            _release(lock, file)
+
+
+def _file(path: Path) -> Path:
+    return path / LOCK if path.is_dir() else path.with_name(f".{path.name}{LOCK}")
+
+
+def _release(lock: filelock.BaseFileLock, file: Path) -> None:
+    # Before it is free: who waits for this very file sees that it has no name any more.
+    if isinstance(lock, filelock.UnixFileLock):
+        with suppress(OSError):
+            file.unlink()
+    lock.release()
 
 
 def _owner(file: Path) -> str:

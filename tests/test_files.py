@@ -6,6 +6,8 @@ import resource
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ import xarray as xr
 
 from surrlab import _files, _locks, _tables
 from surrlab._files import DamagedError, read_json, replacing, write_json
+from surrlab.simulation import RayleighTaylor, generate
+from surrlab.studies.results import cached_table
 
 
 def flips(path, n, seed=0):
@@ -206,6 +210,33 @@ def test_a_dead_owner_s_lock_and_temporaries_are_no_obstacle(tmp_path, capsys):
         pass
     assert time.monotonic() - began < 1 and not capsys.readouterr().err
     assert os.listdir(tmp_path) == ["mine.tmp"]
+
+
+@pytest.mark.parametrize("name", ["", "a.nc"])
+def test_a_dead_owner_s_lock_on_what_is_finished_goes_and_a_live_one_stays(tmp_path, name):
+    path = tmp_path / name
+    with hold(path, 60) as holder:
+        (lock,) = os.listdir(tmp_path)
+        _locks.remove_dead_lock(path)
+        assert os.listdir(tmp_path) == [lock]
+        holder.kill()
+    _locks.remove_dead_lock(path)
+    _locks.remove_dead_lock(path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_build_and_a_table_found_finished_leave_no_lock(tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        scenario, few = RayleighTaylor(), {"n_simulations": 1, "shape": (24, 8), "seed": 1}
+        build = partial(generate, scenario, tmp_path / "e", **few, executor=pool)
+        make = partial(cached_table, tmp_path / "a.nc", {}, lambda: xr.Dataset({"x": 1.0}))
+        build()
+        make()
+        for lock in (tmp_path / "e" / ".lock", tmp_path / ".a.nc.lock"):
+            lock.touch()
+        build()
+        make()
+    assert not [*tmp_path.rglob("*.lock")]
 
 
 def test_temporaries_of_a_file_are_swept_and_no_others(tmp_path):

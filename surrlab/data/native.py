@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 
 from surrlab._files import DamagedError, read_json, replacing, say_again, sha256, write_json
-from surrlab._locks import LOCK, locked
+from surrlab._locks import LOCK, locked, remove_dead_lock
 from surrlab._parallel import run as run_jobs
 from surrlab.data._native import (
     FAILED,
@@ -140,6 +140,7 @@ def build(
     path = Path(path)
     head = json.loads(json.dumps({"format": FORMAT, **header.config(), "request": request}))
     if (path / MANIFEST).exists() and not _mend(path, head, say=False):
+        remove_dead_lock(path)
         return read_manifest(path)  # finished and whole: no lock, others' folders can be read
     path.mkdir(parents=True, exist_ok=True)
     with locked(path):

@@ -18,7 +18,7 @@ import xarray as xr
 from surrlab import _parallel
 from surrlab._executors import NamedExecutor
 from surrlab._files import read_whole, say_again, write_json
-from surrlab._locks import locked
+from surrlab._locks import locked, remove_dead_lock
 from surrlab.compression.version import RAW, Version
 from surrlab.data.ensemble import Ensemble
 from surrlab.evaluation.evaluate import VERSION, evaluate, model_errors
@@ -158,6 +158,8 @@ def train_models(study: Study, models: Sequence[Model], label: str) -> None:
             known["models"] += len(jobs)
             known["seconds"] += time.monotonic() - began
             write_json(study.path / TIMES, known)
+    else:
+        remove_dead_lock(study.path / TIMES)
 
 
 def training_times(study: Study) -> dict[str, float]:

@@ -20,7 +20,7 @@ import xarray as xr
 from surrlab._executors import named
 from surrlab._files import DamagedError, read_whole, say_again, write_json
 from surrlab._injected import check_parameters
-from surrlab._locks import locked
+from surrlab._locks import locked, remove_dead_lock
 from surrlab._tables import read_table, write_table
 from surrlab.data.ensemble import Ensemble
 from surrlab.data.layouts.cards.extra import Given
@@ -57,7 +57,9 @@ class Results:
         """
         owner = self.path / OWNER
         ours = {"ensemble": ensemble.name, "ensemble_digest": ensemble.digest}
-        if not (known := read_whole(owner)):
+        if known := read_whole(owner):
+            remove_dead_lock(owner)
+        else:
             with locked(owner):
                 known = read_whole(owner) or ours
                 write_json(owner, known)
@@ -113,6 +115,7 @@ def cached_table(
         return stored if attributes.items() <= stored.attrs.items() else None
 
     if (dataset := find()) is not None:
+        remove_dead_lock(path)
         return dataset
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
