@@ -11,13 +11,17 @@ SESSION := $(addprefix metadata.language_info.,codemirror_mode file_extension mi
   $(addprefix cell.metadata.,collapsed editable execution jupyter papermill scrolled slideshow)
 NBSTRIPOUT := $(BIN)/nbstripout --keep-id --extra-keys '$(SESSION)'
 
-.PHONY: study test browser faults slurm explore lint types format strip lab wheel clean
+.PHONY: study test docs browser faults slurm explore lint types format strip lab wheel clean
 
 study: $(INSTALLED)
 	$(BIN)/surrlab study --preset $(PRESET)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# The site in docs/_build/html. Nothing is executed, nothing is fetched; every warning is an error.
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx -b html -d docs/_build/doctrees -n -W --keep-going docs docs/_build/html
 
 # With the distribution's Chromium; screenshots go to artefacts/.
 browser: $(INSTALLED)
@@ -67,10 +71,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "surrlab needs Python 3.11 or later: make PYTHON=python3.12 ..." >&2; exit 1; }
 	test -e $@ || $(PYTHON) -m venv --clear .venv
 	rm -f $@
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[test,lab]'
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[test,lab,docs]'
 	touch $@
 
 # Results stay: they may have taken hours.
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist docs/_build docs/api docs/notebooks *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -223,7 +223,7 @@ def test_make_installs_once_and_again_when_what_is_declared_changes(checkout):
     done, calls = make(checkout, "test")
     assert done.returncode == 0, done.stderr
     assert len(calls) == 1
-    assert "--constraint constraints.txt --editable .[test,lab]" in calls[0]
+    assert "--constraint constraints.txt --editable .[test,lab,docs]" in calls[0]
     assert len(make(checkout, "test")[1]) == 1
     later = (checkout / ".venv" / "installed").stat().st_mtime + 1
     for count, name in enumerate(("pyproject.toml", "constraints.txt"), 2):

@@ -237,6 +237,7 @@ PRESETS = {
         timeout=365 * 86_400,
     ),
 }
+"""Studies by name; ``surrlab presets`` prints their sizes."""
 
 # The levels of Section V on `quick`: fixed ones, Algorithm 1's own, and the control.
 PRESETS["paper-levels"] = replace(PRESETS["quick"], fixed=(1e-3, 1e-2, 1e-1), factors=(1.0, 4.0))
@@ -246,6 +247,7 @@ GALLERY = {
     "gallery-rt": replace(PRESETS["quick"], n_simulations=1, shape=(192, 64), seed=12),
     "gallery-pchip": replace(PRESETS["quick-pchip"], n_simulations=1, shape=(128, 128), seed=1),
 }
+"""Studies of one fine simulation each, for pictures."""
 
 
 def get_preset(name: str) -> StudyConfig:
