@@ -4,9 +4,9 @@
 
 Opened are 100,000 samples in 2,000 NetCDF-like files, first and again, each time by a process of
 its own (imports not counted). Loaded are the same fields from contiguous HDF5 files, from files of
-a chunk a field with checksums, and from surrlab's own raw copy (`surrlab import`, with checksums),
-in turns; the ratio is the median over pairs. Beside the seconds that passed stand those that the
-process computed: a busy machine changes them less. Files are in the page cache.
+one chunk per field with checksums, and from surrlab's own raw copy (`surrlab import`, with
+checksums), in turns; the ratio is the median over pairs. Beside the seconds that passed stand
+those that the process computed: a busy machine changes them less. Files are in the page cache.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ print(n, wall, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def write(folder, runs, times, fields, grid, **storage):
-    """One file a run, as xarray writes them: dimension scales, a parameter, float32 fields."""
+    """One file per run, as xarray writes them: dimension scales, a parameter, float32 fields."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     values = rng.normal(size=(times, *grid)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How fast `simulation.euler` is: zone-steps a second of one core, of one material and of two.
+"""How fast `simulation.euler` is: zone-steps per second of one core, of one material and of two.
 
 A zone-step is one cell taken through one whole time step, both Runge-Kutta stages. Timed is the CPU
 time of a single thread, after compilation.

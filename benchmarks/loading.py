@@ -78,7 +78,7 @@ def write(coarse, header, run, path):
 
 
 def tolerances(ensemble, ratio):
-    """One tolerance a field, in equal parts of its standard deviation, for about `ratio`."""
+    """One tolerance per field, in equal parts of its standard deviation, for about `ratio`."""
     chosen = [p for s in ensemble.simulations for p in ensemble.of(s)[2::12]]
     sample = np.stack([ensemble.read(p) for p in chosen])
     scale = sample.std(axis=(0, 2, 3))

@@ -23,7 +23,7 @@ def professor(folder, kind=1):
     """LLNL professor (docs/basics.md, mltrainer.py): ``inputs``, ``fields`` and a list of samples.
 
     Type 1: inputs (T, n), fields (T, F, ny, nx), lines ``file i``; a file may mix simulations.
-    Type 0: one sample a file, lines ``file``. No names; the last input is time.
+    Type 0: one sample per file, lines ``file``. No names; the last input is time.
     """
     truth, lines = list(runs()), []
     folder.mkdir()
@@ -80,7 +80,7 @@ def well(folder):
 
 
 def netcdf_runs(folder, dtype=np.float64):
-    """NetCDF4 by xarray, one file a run: attributes are parameters, y is stretched, runs ragged."""
+    """NetCDF4 by xarray, a file per run: attributes are parameters, y is stretched, runs ragged."""
     import xarray as xr
 
     folder.mkdir()
@@ -171,7 +171,7 @@ NPZ_CARD = {
 
 
 def pyro(folder):
-    """pyro-hydro's output: a folder a run, a file a step, float64 (x, y), runtime parameters."""
+    """pyro-hydro: a folder per run, a file per step, float64 (x, y), runtime parameters."""
     truth = list(runs((NX, NY), dtype=np.float64))
     for s, (parameters, times, samples) in enumerate(truth):
         (folder / f"run_{s}").mkdir(parents=True)

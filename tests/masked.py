@@ -27,7 +27,7 @@ def masked(run):
 
 
 def write(folder, fill=FILL, dtype=np.float32, **storage):
-    """NetCDF4-like files, one a run: NaN in temperature, a fill value in wind."""
+    """NetCDF4-like files, one per run: NaN in temperature, a fill value in wind."""
     folder.mkdir()
     for run in range(RUNS):
         samples = masked(run)

@@ -140,7 +140,7 @@ def test_statistics_and_loss_leave_masks_out(raw, lossy):
     assert np.isfinite(Normaliser.fit(lossy).field_mean).all()
 
     class Bias(torch.nn.Module):
-        """One number a cell, whatever the input."""
+        """One number per cell, whatever the input."""
 
         def __init__(self):
             super().__init__()

@@ -2,7 +2,7 @@
 
 A view is made of virtual datasets over the fields of the same file: a few kilobytes, and no field
 is stored twice. ``professor`` is LLNL professor's ``fields`` (time, field, *axes); ``well``
-are the groups of the Well, one trajectory a file. `export` lays a whole folder as their trainers
+are the groups of the Well, one trajectory per file. `export` lays a whole folder as their trainers
 want it.
 Formats: llnl/professor, docs/basics.md; PolymathicAI/the_well, docs/data_format.md.
 """

@@ -184,7 +184,7 @@ def find_sample_tolerance(
     Raises
     ------
     TypeError, ValueError
-        As `find_tolerance`; or if the scales are not positive, or not one a field.
+        As `find_tolerance`; or if the scales are not positive, or not one per field.
     """
     scales = positive_scale(scale, len(sample))
     return _search(list(sample), scales, model_error, codec, guess, valid)

@@ -1,4 +1,4 @@
-"""surrlab's own layout: a folder, one HDF5 file a simulation, and a manifest that is written last.
+"""surrlab's own layout: a folder, an HDF5 file per simulation, and a manifest that is written last.
 
 A file shows one plain dataset ``(time, *axes)`` for each field, with names, units and dimension
 scales, so h5py, xarray, h5dump and ParaView read it without surrlab. A folder without

@@ -1,8 +1,8 @@
 """Where each stored field of an ensemble lies in its files; asked of HDF5 once (Section VI).
 
-To ask HDF5 takes about 5 ms a file, and every loader needs to know. The answers are kept in a file
-of the user's cache that may be deleted at any time. Nothing in it is believed unchecked: what it
-says decides which bytes compiled code reads.
+To ask HDF5 takes about 5 ms per file, and every loader needs to know. The answers are kept in a
+file of the user's cache that may be deleted at any time. Nothing in it is believed unchecked: what
+it says decides which bytes compiled code reads.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def _generation(study: Study) -> Found:
 def _ratio(study: Study) -> Found:
     found = study.results.summary["tolerance_search"]
     said = f"{times(found['payload'])} (streams), {times(found['file'])} on disk"
-    return Found(f"{said}, {found['encodes_per_field']:.1f} encodes a field", OPEN)
+    return Found(f"{said}, {found['encodes_per_field']:.1f} encodes per field", OPEN)
 
 
 def _scores(prefixes: tuple[str, ...]) -> Callable[[Study], Found]:

@@ -58,7 +58,7 @@ class Trainer:
         Arguments as a shell would part them, among them `PLACES`. Files that exist are named from
         the root on: it runs in the folder of its model.
     layout : {"professor", "native"}
-        Of ``{data}``: plain HDF5, one file a simulation with ``inputs`` (T, n) and ``fields``
+        Of ``{data}``: plain HDF5, one file per simulation with ``inputs`` (T, n) and ``fields``
         (T, n_fields, *shape), and a ``filelist.txt``; or surrlab's own, compressed as it is. Raw
         fields are not written once more where HDF5 can show them as they lie.
 

@@ -56,7 +56,7 @@ class TrainConfig:
     epochs : int
         Passes over the training samples.
     batch_size : int
-        Samples a step, over all devices together.
+        Samples per step, over all devices together.
     learning_rate : float
         Adam's rate; the peak with ``schedule="one-cycle"``.
     schedule : {"constant", "one-cycle"}

@@ -11,7 +11,7 @@ from surrlab.data import Ensemble, Field, Grid, Run, register_layout
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class NpzEnsemble(Ensemble):
-    """Arrays ``time`` (T,), ``parameters`` (p,) and each field (T, y, x) in a file a simulation."""
+    """A file per simulation: ``time`` (T,), ``parameters`` (p,) and each field (T, y, x)."""
 
     def read(self, sample):
         run, step = self.where(sample)

@@ -1,7 +1,7 @@
-"""PDEBench's HDF5 files: bare arrays over (run, time, x, y, z), or one group a run, channels last.
+"""PDEBench's HDF5 files: arrays over (run, time, x, y, z), or one group per run, channels last.
 
 ``x`` comes before ``y``. ``t-coordinate`` is one longer than there are steps. The parameters are
-attributes, one set a file; runs of one file differ by their initial state alone, which no
+attributes, one set per file; runs of one file differ by their initial state alone, which no
 parameter says (a card may).
 Format: pdebench/data_gen/data_gen_NLE/Data_Merge.py, models/fno/utils.py.
 """

@@ -1,4 +1,4 @@
-"""pyro-hydro's own output: a folder a run, one HDF5 file a step, double precision, x before y.
+"""pyro-hydro's own output: a folder per run, an HDF5 file per step, double precision, x before y.
 
 Times differ from run to run: the first step at or beyond each output time. Parameters are the
 runtime parameters that differ between runs.

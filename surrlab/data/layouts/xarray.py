@@ -1,4 +1,4 @@
-"""Ensembles of xarray users in NetCDF4 or HDF5: one file with many runs, or one file a run."""
+"""Ensembles of xarray users in NetCDF4 or HDF5: one file with many runs, or one file per run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zarr stores of versions 2 and 3, as xarray writes them: one store, or a folder with one a run."""
+"""Zarr stores of versions 2 and 3, as xarray writes them: one store, or a folder of one per run."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ KEYS = {
     "benchmark": "name of what was simulated",
     "constants": "name -> number, the same in all runs",
     "fields": "names in stored order, or name -> {name, unit, label}",
-    "parameters": "names in stored order, or name -> {name, unit, values: one a run}",
+    "parameters": "names in stored order, or name -> {name, unit, values: one per run}",
     "axes": "name -> {name, unit, points or low and high}",
-    "time": "{unit, values: one a sample, or a list of them for each run}",
+    "time": "{unit, values: one per sample, or a list of them for each run}",
     "mask": "the number that stands for no value, or field -> number",
     "dims": "a file's name of a dimension -> run, time or grid",
     "arrays": "array -> its axes: run, time, a number (the index to take) or names of the grid's",
@@ -164,7 +164,7 @@ def _parameters(card: Card, extra: Sequence | Mapping) -> Card:
         if not (isinstance(says, Mapping) and "values" in says):
             raise ValueError(
                 f"the card names the parameter {name!r}, of which the files ({_list(names)}) say "
-                "nothing: give its values, one a run"
+                "nothing: give its values, one per run"
             )
     stated, inputs, columns = ["parameters"], {}, []
     known = {n: s for n, s in extra.items() if n in names} if isinstance(extra, Mapping) else extra

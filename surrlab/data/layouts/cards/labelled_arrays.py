@@ -1,7 +1,7 @@
 """Labelled arrays of any library -> a card: what is a run, what is time, what is a parameter.
 
 There is no standard, only habits: a dimension is a run or time by its name, or as the card says
-(``dims``). Parameters are numbers over the runs, or, one file a run, attributes and scalars.
+(``dims``). Parameters are numbers over the runs, or, one file per run, attributes and scalars.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ Variables = Callable[[Any], dict[str, Variable]]
 def scan(
     layout: str, path: Path, files: Sequence[Path], variables: Variables, extra: Mapping[str, Any]
 ) -> Card:
-    """Return the card of labelled files, one run a file or many."""
+    """Return the card of labelled files, one run per file or many."""
     draft = Draft(layout, path)
     for file in files:
         with draft.opened(file) as handle:
