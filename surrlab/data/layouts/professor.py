@@ -1,7 +1,7 @@
 """LLNL professor's layouts of type 0, 1 and 2: files without names, and a list of the samples.
 
 ``filelist.txt`` has a line ``file`` (type 0: one sample per file) or ``file index`` (type 1) for
-each sample; a file holds ``inputs`` (n,) or (T, n) and ``fields`` (F, *axes) or (T, F, *axes). Type 2
+each sample; a file has ``inputs`` (n,) or (T, n) and ``fields`` (F, *axes) or (T, F, *axes). Type 2
 is type 0 whose inputs the trainer divides: ``input_scale`` of a card. The last input is time, and
 samples of equal other inputs are one simulation.
 Format: llnl/professor, docs/basics.md and src/professor/mltrainer.py.
