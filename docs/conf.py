@@ -6,6 +6,7 @@ any, otherwise unexecuted. Nothing is executed and nothing is fetched from the n
 """
 
 import inspect
+import json
 import re
 from importlib import import_module
 from pathlib import Path
@@ -28,12 +29,13 @@ version = release = surrlab.__version__
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
 ]
 exclude_patterns = ["_build"]
 default_role = "literal"  # `name` in a docstring is code
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"surrlab {release}"
 html_show_sourcelink = False
 html_show_sphinx = False
@@ -46,7 +48,6 @@ nb_output_stderr = "remove"  # progress bars
 nb_ipywidgets_js = {}  # they would come from a content delivery network
 suppress_warnings = ["mystnb.unknown_mime_type"]  # of widgets, which need a kernel
 
-autosummary_generate = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say types, with shapes and units
 autodoc_preserve_defaults = True
@@ -69,8 +70,11 @@ def api_page(wing):  # "training" -> text of api/training.rst
     title = module.__name__
     things = {name: getattr(module, name) for name in module.__all__}
     lines = [title, "=" * len(title), "", module.__doc__.strip(), ""]
-    lines += [f".. currentmodule:: {title}", "", ".. autosummary::", ""]
-    lines += [f"   {name}" for name, thing in things.items() if callable(thing)]
+    lines += [f".. currentmodule:: {title}", "", ".. list-table::", ""]
+    for name, thing in things.items():
+        said = inspect.getdoc(thing) if callable(thing) else "\n".join(described(module, name))
+        first = " ".join(said.partition("\n\n")[0].split())
+        lines += [f"   * - :py:obj:`{name}`", f"     - {escaped(first)}"]
     for name, thing in things.items():
         if not callable(thing):
             lines += ["", f".. py:data:: {name}", ""]
@@ -82,19 +86,30 @@ def api_page(wing):  # "training" -> text of api/training.rst
     return "\n".join([*lines, ""])
 
 
-def escape(app, what, name, thing, options, lines):
+def escaped(line):
     """Say that shapes, ``(n, *shape)``, and absolute values, ``|a - b|``, are no markup."""
-    for i, line in enumerate(lines):
-        if not line.lstrip().startswith((">>>", "...")):
-            parts = re.split(r"(`+[^`]*`+)", line)
-            for j in range(0, len(parts), 2):
-                parts[j] = re.sub(r"(?<=[(\s])\*(?=\w+[),])", r"\\*", parts[j]).replace("|", r"\|")
-            lines[i] = "".join(parts)
+    parts = re.split(r"(`+[^`]*`+)", line)
+    for j in range(0, len(parts), 2):
+        parts[j] = re.sub(r"(?<=[(\s])\*(?=\w+[),])", r"\\*", parts[j]).replace("|", r"\|")
+    return "".join(parts)
+
+
+def escape(app, what, name, thing, options, lines):
+    """Escape the lines of a docstring that are no examples."""
+    lines[:] = [
+        line if line.lstrip().startswith((">>>", "...")) else escaped(line) for line in lines
+    ]
+
+
+def skip(app, what, name, thing, skipped, options):
+    """Leave out the elements of named tuples, which the class describes."""
+    return True if type(thing).__name__ == "_tuplegetter" else skipped
 
 
 def setup(app):
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", escape, priority=1)  # before napoleon
+    app.connect("autodoc-skip-member", skip)
 
 
 def write(path, text):
@@ -104,16 +119,25 @@ def write(path, text):
         path.write_text(text, encoding="utf-8")
 
 
+def page_of(notebook):  # Path of an .ipynb -> its text
+    """A notebook without the cell that papermill adds: it names folders of one machine."""
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    injected = "injected-parameters"
+    cells = content["cells"]
+    content["cells"] = [c for c in cells if injected not in c["metadata"].get("tags", [])]
+    return json.dumps(content, ensure_ascii=False, indent=1)
+
+
 def collect_notebooks():
     """Lay the notebooks into ``docs/notebooks/``; returns what to say about them."""
-    pages = HERE / "notebooks"
     finished = [name for name in STUDIES if (ROOT / "results" / name / LAST).exists()]
     for source in sorted((ROOT / "notebooks").glob("*.ipynb")):
         made = ROOT / "results" / finished[0] / source.name if finished else source
-        write(pages / source.name, (made if made.exists() else source).read_text(encoding="utf-8"))
+        write(HERE / "notebooks" / source.name, page_of(made if made.exists() else source))
     if not finished:
         return "They were not executed before this site was built: `make study`, then `make docs`."
-    return f"These ran in a study with the preset `{finished[0]}`."
+    small = ", whose models are too small to say anything" * (finished[0] == "smoke")
+    return f"The numbered ones ran in a study with the preset `{finished[0]}`{small}."
 
 
 for wing in WINGS:
