@@ -129,9 +129,13 @@ def curve_chart(curves: Curves, time: float) -> Chart:
 
 
 @plain_text()
-def field_figure(view: FieldView) -> Figure:
-    """Truth, decoded field and difference; histogram of the errors; power spectrum; numbers."""
+def field_figure(view: FieldView, color_limit: float | None = None) -> Figure:
+    """Truth, decoded field and difference; histogram of the errors; power spectrum; numbers.
+
+    The difference is coloured up to ±`color_limit`, by default the sample's own.
+    """
     sample, field = view.sample, view.sample.field
+    color_limit = color_limit or sample.color_limit
     tall = sample.grid.y.length > 1.5 * sample.grid.x.length
     figure = Figure(figsize=(12, 6) if tall else (12, 8.6), dpi=110, layout="constrained")
     title = f"{field.label} of {sample.title}" if sample.title else field.label
@@ -143,7 +147,7 @@ def field_figure(view: FieldView) -> Figure:
         left, right = figure.subfigures(2, 1, height_ratios=(5, 4))
         errors, spectra = right.subplots(1, 2)
     decoded = f"decoded, {times(view.ratio)}"
-    differences = (-sample.color_limit, sample.color_limit)
+    differences = (-color_limit, color_limit)
     pictures = [
         _picture("truth", sample.truth, sample, sample.limits, field.label),
         _picture(decoded, view.decoded, sample, sample.limits, field.label),
@@ -210,8 +214,11 @@ def _picture(title: str, values: np.ndarray, of, limits, label: str) -> Picture:
 # ---------------------------------------------------------------------------------- SVG renderer
 
 
-def svg(chart: Chart, size: tuple[int, int] = (360, 232)) -> str:
-    """A chart as SVG of ``(width, height)`` pixels, with its legend beneath."""
+def svg(chart: Chart, size: tuple[int, int] = (360, 232), front: str = "") -> str:
+    """A chart as SVG of ``(width, height)`` pixels, with its legend beneath.
+
+    `front` is SVG that is drawn last, at what `place` says.
+    """
     width, height = size
     body = (
         _text(_MARGINS[0], height / 2, chart.notice)
@@ -229,9 +236,16 @@ def svg(chart: Chart, size: tuple[int, int] = (360, 232)) -> str:
         f'<figure class="sl-chart" style="width:{width}px">'
         f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
         f'aria-label="{escape(chart.notice or chart.summary)}">'
-        f'<text class="sl-title" x="2" y="16">{escape(chart.title)}</text>{body}</svg>'
+        f'<text class="sl-title" x="2" y="16">{escape(chart.title)}</text>{body}{front}</svg>'
         f"<figcaption>{legend}</figcaption></figure>"
     )
+
+
+def place(chart: Chart, size: tuple[int, int], x: float, y: float) -> tuple[float, float]:
+    """Where a point lies in a chart of `size`, in pixels; beyond the frame: on its edge."""
+    left, top, right, bottom = _box(size)
+    at = _pixels(chart.x, left, right, x), _pixels(chart.y, bottom, top, y)
+    return float(at[0]), float(at[1])
 
 
 def _box(size: tuple[int, int]) -> tuple[int, int, int, int]:

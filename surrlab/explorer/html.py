@@ -205,6 +205,15 @@ def settings_strip(ticks: list[tuple[str, str]], names: Mapping[int, str], chose
     return f'<div class="sl-settings" aria-hidden="true">{"".join(cells)}</div>'
 
 
+def shown_limit(view: FieldView) -> float:
+    """Colour limit of a difference as it is shown: its largest value, on three digits.
+
+    The sample's own limit where nothing differs.
+    """
+    largest = float(np.nanmax(np.abs(view.difference)))
+    return float(f"{1.005 * largest:.2e}") or view.sample.color_limit
+
+
 def readout(view: FieldView, version: str) -> str:
     """The setting beside its slider: ratio, tolerance, and which version of the study it is."""
     bound = escape(tolerance(view.tolerance, view.sample.field.unit))

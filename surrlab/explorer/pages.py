@@ -1,26 +1,25 @@
-"""The two pages of the explorer: a field at every setting, and what models predict of it.
+"""The first page of the explorer: a field at every setting of a codec.
 
-Each page has its own controls and draws what they say; `SharedControls` belong to both.
+Each page has its own controls and draws what they say; `SharedControls` belong to all.
 """
 
 from __future__ import annotations
 
-import re
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
-from surrlab._text import factor, with_unit
-from surrlab.explorer import charts, html, source
-from surrlab.explorer.comparison import TRUTH, ModelView
+from surrlab.explorer import charts, html
+from surrlab.explorer._layout import draw_bars, file_name, panel, picture_box, row
+from surrlab.explorer._rates import LABELS, RatePanel, named_settings
 from surrlab.explorer.html import StatusLine
 from surrlab.explorer.settings import (
     N_TOLERANCES,
     FieldSettings,
     FieldView,
-    SampleField,
     is_algorithm_1,
 )
 from surrlab.explorer.source import ResultsView
@@ -29,7 +28,7 @@ _START = 20.0  # ratio to begin with where no model says better
 
 
 class SharedControls:
-    """Field, time and status line, which both pages share.
+    """Field, time and status line, which the pages share.
 
     `call` makes the Python that draws a view's figure from the view's `arguments`.
     """
@@ -87,6 +86,13 @@ class FieldPage:
         Setting of the codec: 0 is lossless, to the right more is lost.
     keep : widgets.ToggleButtons
         What stays the same when another time, field or simulation is chosen.
+    codec : widgets.Dropdown
+        Name of the codec.
+    lock : widgets.Checkbox
+        Whether the colours of the difference stay as they are; without it they follow what is
+        shown.
+    rates : RatePanel
+        Ratio against error, with every codec.
     images : dict
         ``truth``, ``decoded`` and ``difference``: the pictures.
     """
@@ -102,6 +108,21 @@ class FieldPage:
             tooltip="Which run of the simulation code; held out: models never saw it",
             layout={"width": "230px"},
         )
+        self.codec = widgets.Dropdown(
+            options=[(LABELS.get(name, name), name) for name in results.codecs],
+            value=results.codec(shared.field.value).name,
+            description="Codec",
+            tooltip="Which codec the field is compressed with",
+            layout={"width": "180px"},
+            style={"description_width": "72px"},
+        )
+        self.lock = widgets.Checkbox(
+            value=True,
+            indent=False,
+            description="same colours at every setting",
+            tooltip="Keep the limits of the difference's colours; else they follow what is shown",
+            layout={"width": "auto"},
+        ).add_class("sl-lock")
         self.setting = widgets.IntSlider(
             max=N_TOLERANCES,
             description="Setting",
@@ -127,7 +148,7 @@ class FieldPage:
         self.keep.style.button_width, self.keep.layout.width = "110px", "440px"
         width, height = html.picture_size(results.truth.grid, 400, 258)
         names = ("truth", "decoded", "difference")
-        self.images = {name: _image(width, height) for name in names}
+        self.images = {name: picture_box(width, height) for name in names}
         self.readout, self.strip, self.headline, self.charts, self.numbers = (
             widgets.HTML() for _ in range(5)
         )
@@ -135,9 +156,13 @@ class FieldPage:
         self._remembered: dict[str, Any] = {"ratio": _START, "factor": 1.0}
         self._settings: FieldSettings | None = None
         self._drawn_at = self._drawn_limits = None
+        self._locked: tuple[str, float] | None = None  # field, and the limit of its differences
+        self.rates = RatePanel(self._pick)
         self._version_notes: dict = {}
         attempt = shared.status.attempt
         self.simulation.observe(lambda _: attempt(self.draw), "value")
+        self.codec.observe(lambda _: attempt(self.draw), "value")
+        self.lock.observe(lambda change: attempt(lambda: self._lock_limits(change.new)), "value")
         self.setting.observe(lambda _: attempt(self._setting_moved), "value")
         self.keep.observe(lambda _: attempt(self._remember_setting), "value")
         self.box = self._layout(max(width, 120))
@@ -145,11 +170,11 @@ class FieldPage:
     def _layout(self, width: int) -> widgets.VBox:
         titles = {"difference": "decoded − truth"}
         panels = [
-            _panel(titles.get(name, name), [image], width) for name, image in self.images.items()
+            panel(titles.get(name, name), [image], width) for name, image in self.images.items()
         ]
         pictures = row(
             widgets.VBox([widgets.HBox(panels[:2]), self._bars[0]]),
-            widgets.VBox([panels[2], self._bars[1]]),
+            widgets.VBox([panels[2], self._bars[1], self.lock], layout={"width": f"{width + 8}px"}),
         )
         slider = widgets.VBox([self.setting, self.strip], layout={"width": "min(760px, 98%)"})
         slider.add_class("sl-slider")
@@ -157,13 +182,49 @@ class FieldPage:
         self.headline.add_class("sl-headline")
         self.charts.add_class("sl-charts")
         self.numbers.add_class("sl-list")
-        rows = [row(self.keep, self.readout), slider, self.headline]
-        return widgets.VBox([*rows, row(pictures, self.charts, self.numbers)])
+        rows = [row(self.codec, self.keep, self.readout), slider, self.headline]
+        panels = row(pictures, self.rates.box, self.numbers, self.charts)
+        return widgets.VBox([*rows, panels])
 
     @property
-    def at(self) -> tuple[int, int, str]:
-        """Simulation, step and field that are shown."""
-        return self.simulation.value, self.shared.time.value, self.shared.field.value
+    def at(self) -> tuple[int, int, str, str]:
+        """Simulation, step, field and codec that are shown."""
+        shared = self.shared
+        return self.simulation.value, shared.time.value, shared.field.value, self.codec.value
+
+    def _pick(self, what: str, setting: int | None) -> None:
+        """Go to a codec's setting that was clicked, or where a key leads from here."""
+        names = list(self.results.codecs)
+        if setting is not None:
+            self.codec.value = what
+        elif what in ("ArrowUp", "ArrowDown"):
+            step = 1 if what == "ArrowDown" else -1
+            self.codec.value = names[(names.index(self.codec.value) + step) % len(names)]
+            return
+        else:
+            here, last = self.setting.value, self.setting.max
+            steps = {"ArrowLeft": here - 1, "ArrowRight": here + 1, "Home": 0, "End": last}
+            setting = min(max(steps.get(what, here), 0), last)
+        self.setting.value = setting
+
+    def _lock_limits(self, locked: bool) -> None:
+        """Keep the limits of the difference that are shown, or let them follow it."""
+        self._locked = (self.shared.field.value, html.shown_limit(self.view())) if locked else None
+        self.draw()
+
+    def _color_limit(self, view: FieldView) -> float:
+        if not self.lock.value:
+            return html.shown_limit(view)
+        field, limit = self._locked or ("", 0.0)
+        return limit if field == self.shared.field.value else view.sample.color_limit
+
+    def _follow_field(self) -> None:
+        """Where each field is stored with a codec of its own: show the new one's with it."""
+        if self._drawn_at and self._drawn_at[2] != self.shared.field.value:
+            if self.codec.value == self._own_codec:
+                self.shared.changing = True
+                self.codec.value = self.results.codec(self.shared.field.value).name
+                self.shared.changing = False
 
     def _setting_moved(self) -> None:
         if not self.shared.changing:
@@ -197,23 +258,26 @@ class FieldPage:
 
     def view(self) -> FieldView:
         """The field at its setting."""
-        return self.results.field_view(*self.at, self.setting.value)
+        return self.results.field_settings(*self.at).view(self.setting.value)
 
     def draw(self) -> None:
         """Draw what the controls say."""
         if self.shared.changing:
             return
+        self._follow_field()
         moved = self.at != self._drawn_at
         if moved:
             self.shared.show_times(self.results.truth.run(self.simulation.value).times)
             self._settings = self.results.field_settings(*self.at)
+            self._own_codec = self.results.codec(self.at[2]).name
             self._restore_setting()
             self._name_settings()
         view = self._settings.view(self.setting.value)
         sample = view.sample
-        differences = (-sample.color_limit, sample.color_limit)
+        color_limit = self._color_limit(view)
+        differences = (-color_limit, color_limit)
         if (sample.limits, differences, sample.field) != self._drawn_limits:
-            _draw_bars(self._bars, sample, "difference")
+            draw_bars(self._bars, sample, "difference", color_limit)
             self._drawn_limits = sample.limits, differences, sample.field
         if moved:
             self.images["truth"].value = html.png(sample.truth, sample.limits)
@@ -225,28 +289,23 @@ class FieldPage:
         self.numbers.value = html.numbers(view)
         self.headline.value = html.sentence(html.headline(view))
         self._update_readout(view)
-        self._drawn_at = self.at
+        self._drawn_at = at = self.at
+        plan = functools.partial(self.results.settings_by_codec, *at)
+        self.rates.show(at, self._settings, plan, self.setting.value)
         self.shared.drawn(self.arguments())
 
     def _name_settings(self) -> None:
         """Find the settings that are versions of the study, and what stands under them."""
-        settings, self._names, self._versions = self._settings, {}, {}
-        self._ticks = html.setting_ticks(settings)
-        # Algorithm 1 first: where two versions share a setting, its name stands there.
+        settings = self._settings
+        self._ticks, self._names = html.setting_ticks(settings), named_settings(settings)
+        self._versions: dict = {}
         for version in sorted(settings.versions, key=is_algorithm_1, reverse=True):
-            setting = settings.setting_of(settings.versions[version])
-            # A version beyond the ends of the settings has no place among them.
-            if settings.tolerances[setting] == settings.versions[version]:
-                name = f"×{factor(version.factor)}" if version.rule != "fixed" else version.name
-                self._names.setdefault(
-                    setting, html.ALGORITHM_1 if is_algorithm_1(version) else name
-                )
-                self._versions.setdefault(setting, version)
+            self._versions.setdefault(settings.setting_of(settings.versions[version]), version)
 
     def _update_readout(self, view: FieldView) -> None:
         """The text beside the slider, and the marks under it."""
         setting = self.setting.value
-        note = self._note(self._versions[setting]) if setting in self._versions else ""
+        note = self._note(self._versions[setting]) if setting in self._names else ""
         self.strip.value = html.settings_strip(self._ticks, self._names, setting)
         self.readout.value = html.readout(view, note)
 
@@ -258,138 +317,22 @@ class FieldPage:
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of `picture`."""
-        simulation, step, name = self.at
+        simulation, step, name, codec = self.at
         bound = float(self._settings.tolerances[self.setting.value])
-        return {"simulation": simulation, "step": step, "field": name, "tolerance": bound}
+        chosen = {"simulation": simulation, "step": step, "field": name, "tolerance": bound}
+        if codec != self._own_codec:
+            chosen["codec"] = codec
+        limit = self._color_limit(view := self._settings.view(self.setting.value))
+        return chosen if limit == view.sample.color_limit else chosen | {"color_limit": limit}
 
     def figure(self) -> Figure:
         """The page on paper."""
-        return charts.field_figure(self.view())
-
-    def file_name(self) -> str:
-        """Name of a file of this view, without its ending."""
-        simulation, step, name = self.at
-        return _file_name(f"{name}-simulation{simulation}-step{step}-{self.view().ratio:.0f}x")
-
-
-class ModelPage:
-    """Truth, raw model and one model per version; the curve in time; the verdicts.
-
-    Attributes
-    ----------
-    simulation : widgets.Dropdown
-        One of those that no model learned from.
-    """
-
-    def __init__(self, shared: SharedControls):
-        self.shared, self.models = shared, shared.results.models
-        self.simulation = widgets.Dropdown(
-            options=list(self.models.simulations) if self.models else [],
-            description="Simulation",
-            tooltip="Held out: no model learned from it",
-            layout={"width": "230px"},
-        )
-        self.simulation.observe(lambda _: shared.status.attempt(self.draw), "value")
-        self._pictures, self.chart, self.verdicts = widgets.Box(), widgets.HTML(), widgets.HTML()
-        self._pictures.add_class("sl-wrap")
-        self._pictures.add_class("sl-models")
-        self.images: dict[str, list[widgets.Image]] = {}
-        self._bars = [widgets.HTML(), widgets.HTML()]
-        self.chart.add_class("sl-curve")
-        self.verdicts.add_class("sl-list")
-        beside = row(self.chart, self.verdicts)
-        beside.add_class("sl-verdict-row")
-        self.box = row(self._pictures, beside)
-
-    def draw(self) -> None:
-        """Draw what the controls say."""
-        if self.shared.changing:
-            return
-        if self.models is None:
-            self.box.children = [widgets.HTML(html.sentence(source.NO_MODELS))]
-            self.shared.drawn({})
-            return
-        self.shared.show_times(self.models.test_set.run(self.simulation.value).times)
-        if not self.images:
-            self._pictures.children = [widgets.HTML(html.status("Loading the models …"))]
         view = self.view()
-        if not self.images:
-            self._layout(view)
-        truth, differences = view.panels[TRUTH], (-view.color_limit, view.color_limit)
-        for name, values in view.panels.items():
-            upper, lower = self.images[name]
-            upper.value = html.png(values, view.limits)
-            if name != TRUTH:
-                lower.value = html.png(values - truth, differences, html.DIFFERENCE)
-        _draw_bars(self._bars, view, "model − truth")
-        chart = view.curves and charts.curve_chart(view.curves, view.time)
-        self.chart.value = charts.svg(chart, (500, 280)) if chart else ""
-        self.verdicts.value = html.verdicts(view.verdicts)
-        self.shared.drawn(self.arguments())
-
-    def _layout(self, view: ModelView) -> None:
-        width, height = html.picture_size(view.grid, 300, 150)
-        columns = []
-        for name in view.panels:
-            upper, lower = _image(width, height), _image(width, height).add_class("sl-difference")
-            self.images[name] = [upper, lower]
-            beneath = widgets.VBox(self._bars) if name == TRUTH else lower
-            # A second line for each: what stands beneath the titles must stand in one row.
-            title = (
-                name if "(" in name else f"{name} ({'simulation' if name == TRUTH else 'no loss'})"
-            )
-            columns.append(_panel(title, [upper, beneath], max(width, 120)))
-        self._pictures.children = columns
-
-    def view(self) -> ModelView:
-        """Truth and models; ValueError where there are none."""
-        shared = self.shared
-        return shared.results.model_view(
-            self.simulation.value, shared.time.value, shared.field.value
-        )
-
-    def arguments(self) -> dict[str, Any]:
-        """Arguments of `picture`."""
-        step, name = self.shared.time.value, self.shared.field.value
-        return {"simulation": self.simulation.value, "step": step, "field": name}
-
-    def figure(self) -> Figure:
-        """The page on paper."""
-        return charts.model_figure(self.view())
+        return charts.field_figure(view, self._color_limit(view))
 
     def file_name(self) -> str:
         """Name of a file of this view, without its ending."""
-        one = self.arguments()
-        return _file_name(f"models-{one['field']}-simulation{one['simulation']}-step{one['step']}")
-
-
-def _file_name(text: str) -> str:
-    """Text as the name of a file: a field may be called anything."""
-    return f"surrlab-{re.sub(r'[^A-Za-z0-9_.-]+', '_', text)}"
-
-
-def row(*children: widgets.Widget) -> widgets.Box:
-    """Children side by side, on a new line where there is no room."""
-    box = widgets.Box(children)
-    box.add_class("sl-wrap")
-    return box
-
-
-def _image(width: int, height: int) -> widgets.Image:
-    image = widgets.Image(format="png", layout={"width": f"{width}px", "height": f"{height}px"})
-    return image.add_class("sl-field")
-
-
-def _draw_bars(bars: list[widgets.HTML], view: SampleField | ModelView, difference: str) -> None:
-    """Colour bars of a field and of its differences."""
-    limits, ends = view.limits, (-view.color_limit, view.color_limit)
-    label, unit = with_unit(view.field.label, view.field.unit), view.field.unit
-    bars[0].value = html.color_bar(limits, html.FIELD, label)
-    bars[1].value = html.color_bar(ends, html.DIFFERENCE, with_unit(difference, unit))
-
-
-def _panel(title: str, images: list, width: int) -> widgets.VBox:
-    layout = {"width": f"{width + 8}px", "align_items": "center"}
-    column = widgets.VBox([widgets.HTML(html.heading(title)), *images], layout=layout)
-    column.add_class("sl-column")
-    return column
+        simulation, step, name, codec = self.at
+        own = "" if codec == self._own_codec else f"-{codec}"
+        ratio = f"{self.view().ratio:.0f}x"
+        return file_name(f"{name}-simulation{simulation}-step{step}{own}-{ratio}")

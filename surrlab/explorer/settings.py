@@ -17,6 +17,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from surrlab.compression.codecs import Codec, checked
+from surrlab.compression.search import find_tolerance
 from surrlab.compression.version import Version
 from surrlab.data._masks import filled
 from surrlab.data.fields import Field, Grid
@@ -295,6 +296,46 @@ class FieldSettings:
         if bound <= 0:
             return 0
         return max(int(np.searchsorted(self.tolerances, bound, side="right")) - 1, 1)
+
+
+def settings_for(
+    sample: SampleField,
+    codec: type[Codec],
+    stored: Mapping[Version, float] | None = None,
+    coarsest: float = 0.0,
+    cache: LRUCache | None = None,
+    key: Hashable = (),
+) -> FieldSettings:
+    """A field at every setting of a codec, Algorithm 1's choice and what is stored among them.
+
+    Parameters
+    ----------
+    sample : SampleField
+        The field; with a model error Algorithm 1 runs here, unless its choice is stored.
+    codec : type
+        Class of the codec.
+    stored : mapping, optional
+        Tolerance of this field in each version stored with the codec.
+    coarsest : float
+        The largest stored tolerance of the field at any time of the simulation.
+    cache, key
+        As `FieldSettings` takes them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the codec cannot encode the field.
+    """
+    bounds, values, counted = dict(stored or {}), sample.truth, sample.counted
+    if sample.model_error is not None and not any(map(is_algorithm_1, bounds)):
+        valid = None if counted is True else counted
+        if valid is not None:
+            values = filled(values[None], valid[None])[0]
+        found = find_tolerance(values, sample.model_error, codec, valid=valid)
+        bounds[Version(codec.name, "field", 1.0)] = found.tolerance
+    anchor = next((t for version, t in bounds.items() if is_algorithm_1(version)), 0.0)
+    codecs = codecs_for(codec, *sample.limits, anchor, coarsest, values.dtype)
+    return FieldSettings(sample, codecs, bounds, cache, key)
 
 
 @functools.cache

@@ -10,22 +10,21 @@ from __future__ import annotations
 import functools
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from surrlab.compression.codecs import Codec, codecs_by_field
+from surrlab.compression.codecs import Codec, codec_class, codecs_by_field
 from surrlab.compression.codecs.zfp import Zfp
-from surrlab.compression.compress import Ratios, ratios, table
-from surrlab.compression.search import find_tolerance
+from surrlab.compression.race import CODECS
 from surrlab.compression.version import Version
-from surrlab.data._masks import filled
 from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
 from surrlab.data.fields import Field
 from surrlab.data.native import MANIFEST, is_native
 from surrlab.data.open import open_ensemble
 from surrlab.evaluation.quantities import quantities_of
+from surrlab.explorer._stored import StoredVersion
 from surrlab.explorer.comparison import (
     ModelView,
     ResultTables,
@@ -38,57 +37,10 @@ from surrlab.explorer.settings import (
     FieldView,
     SampleField,
     cached,
-    codecs_for,
-    is_algorithm_1,
+    settings_for,
 )
 
 NO_MODELS = "There are no evaluated models of this ensemble here: run `make study` to have some."
-
-
-@dataclass(frozen=True, eq=False)
-class StoredVersion:
-    """A compressed version of the ensemble, or of some of its simulations.
-
-    Parameters
-    ----------
-    version : Version or None
-        What the folder's own request says; None where it names no version.
-    ensemble : Ensemble
-        Its samples.
-    """
-
-    version: Version | None
-    ensemble: Ensemble
-
-    @classmethod
-    def of(cls, ensemble: Ensemble) -> StoredVersion:
-        """The version that a compressed ensemble says it is."""
-        request = ensemble.metadata.get("request", {})
-        try:
-            version = Version.from_config(request["version"])
-        except (KeyError, TypeError, ValueError):
-            version = None
-        return cls(version, ensemble)
-
-    @property
-    def name(self) -> str:
-        """Its version, or its folder."""
-        return self.version.name if self.version else Path(self.ensemble.name).name
-
-    @property
-    def order(self) -> tuple:
-        """Sorts versions from the least compressed; unknown ones last."""
-        one = self.version
-        return (0, one.codec, one.rule, one.factor, one.keep) if one else (1, self.name)
-
-    @functools.cached_property
-    def ratios(self) -> Ratios:
-        """Payload and file ratio of the whole."""
-        return ratios(self.ensemble)
-
-    def tolerances(self, simulation: int) -> np.ndarray:
-        """Tolerances ``(T, fields)`` of a simulation that this version holds."""
-        return table(self.ensemble.select([simulation]))["tolerance"].values
 
 
 class ResultsView:
@@ -180,25 +132,11 @@ class ResultsView:
         named = [one.version.codec for one in self.stored if one.version]
         return codecs_by_field(named[0], self.truth.field_names)[name] if named else Zfp
 
-    def tolerances(self, simulation: int, step: int, name: str) -> dict[Version, float]:
-        """Tolerance of a field in each stored version; a factor of 1 is Algorithm 1's own choice.
-
-        Where that is not stored but a model error is known, the algorithm runs here.
-        """
-        place = self.truth.index(name)
-        bounds = {
-            one.version: float(self._table(one, simulation)[step, place])
-            for one in self.stored
-            if one.version and simulation in one.ensemble.simulations
-        }
-        error = self.model_error(simulation, step, name)
-        if error is not None and not any(is_algorithm_1(version) for version in bounds):
-            valid = self.truth.valid
-            values = filled(self._samples.read(simulation, step), valid)[place]
-            codec, cells = self.codec(name), None if valid is None else valid[place]
-            found = find_tolerance(values, error, codec, valid=cells)
-            bounds[Version(codec.name, "field", 1.0)] = found.tolerance
-        return bounds
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """Names of the codecs to choose from: those of a race, and whatever is stored."""
+        stored = (self.codec(name).name for name in self.truth.field_names)
+        return tuple(dict.fromkeys((*CODECS, *stored)))
 
     def _table(self, version: StoredVersion, simulation: int) -> np.ndarray:
         key = ("tolerances", version.name, simulation)
@@ -206,12 +144,12 @@ class ResultsView:
 
     def is_stored(self, simulation: int) -> bool:
         """Whether a compressed version holds this simulation."""
-        return any(simulation in one.ensemble.simulations for one in self.stored)
+        return any(one.holds(simulation) for one in self.stored)
 
     def version_note(self, version: Version, simulation: int) -> str:
         """A sentence on a version in whose tolerance a field of a simulation is shown."""
         for one in self.stored:
-            if one.version == version and simulation in one.ensemble.simulations:
+            if one.version == version and one.holds(simulation):
                 return (
                     f"Stored, as {version.name}: all fields and times together "
                     f"{one.ratios.payload:.1f}× smaller as streams, {one.ratios.file:.1f}× as "
@@ -219,15 +157,47 @@ class ResultsView:
                 )
         return "Algorithm 1's choice for this field"
 
-    def field_settings(self, simulation: int, step: int, name: str) -> FieldSettings:
-        """A field of a sample at every setting of its codec; KeyError, IndexError if there is none.
+    def field_settings(
+        self, simulation: int, step: int, name: str, codec: str | None = None
+    ) -> FieldSettings:
+        """A field of a sample at every setting of a codec, by default the field's own.
 
-        ValueError or OSError where the field cannot be read or encoded.
+        KeyError, IndexError if there is no such field, sample or codec; ValueError or OSError
+        where the field cannot be read or encoded.
         """
-        key = (simulation, step, name)
+        self.truth.index(name)
+        key = (simulation, step, name, codec or self.codec(name).name)
         return cached(self._samples.cache, ("settings", *key), lambda: self._field_settings(*key))
 
-    def _field_settings(self, simulation: int, step: int, name: str) -> FieldSettings:
+    def settings_by_codec(
+        self, simulation: int, step: int, name: str, codec: str | None = None
+    ) -> dict[str, Callable[[], FieldSettings]]:
+        """What makes `field_settings` for each of `codecs`, in any thread.
+
+        `codec` is one whose settings are there already: it spares reading the sample again.
+        """
+        sample = self.field_settings(simulation, step, name, codec).sample
+        return {
+            one: functools.partial(
+                settings_for, sample, codec_class(one), *self._stored(simulation, step, name, one)
+            )
+            for one in self.codecs
+        }
+
+    def _stored(
+        self, simulation: int, step: int, name: str, codec: str
+    ) -> tuple[dict[Version, float], float]:
+        """A field's tolerance in each version stored with a codec, and the coarsest at all."""
+        place, bounds, coarsest = self.truth.index(name), {}, 0.0
+        for one in self.stored:
+            if one.holds(simulation) and one.is_of(codec_class(codec), name):
+                column = self._table(one, simulation)[:, place]
+                coarsest = max(coarsest, float(column.max()))
+                if one.version:
+                    bounds[one.version] = float(column[step])
+        return bounds, coarsest
+
+    def _field_settings(self, simulation: int, step: int, name: str, codec: str) -> FieldSettings:
         truth, place = self.truth, self.truth.index(name)
         # First of all: it says which field holds NaN, where codecs would say that something does.
         limits, errors = self._samples.limits(simulation, name), self._errors.get(simulation)
@@ -250,17 +220,9 @@ class ResultsView:
             constants=truth.metadata.get("benchmark", {}).get("constants", {}),
             quantities=self.quantities,
         )
-        tolerances = self.tolerances(simulation, step, name)
-        anchor = next((t for v, t in tolerances.items() if is_algorithm_1(v)), 0.0)
-        coarsest = [
-            self._table(one, simulation)[:, place].max()
-            for one in self.stored
-            if simulation in one.ensemble.simulations
-        ]
-        coarsest = max(coarsest, default=0.0)
-        codecs = codecs_for(self.codec(name), *limits, anchor, coarsest, truth.dtype)
-        key = (simulation, step, name)
-        return FieldSettings(field, codecs, tolerances, self._samples.cache, key)
+        stored = self._stored(simulation, step, name, codec)
+        key = (simulation, step, name, codec)
+        return settings_for(field, codec_class(codec), *stored, self._samples.cache, key)
 
     def field_view(self, simulation: int, step: int, name: str, setting: int) -> FieldView:
         """A field at a setting of its codec, and what is lost."""

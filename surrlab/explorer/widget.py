@@ -20,13 +20,10 @@ from matplotlib.figure import Figure
 from surrlab._files import replacing
 from surrlab._injected import check_parameters
 from surrlab.explorer import charts, html
+from surrlab.explorer._layout import row
+from surrlab.explorer._model_page import ModelPage
 from surrlab.explorer.html import StatusLine
-from surrlab.explorer.pages import (
-    FieldPage,
-    ModelPage,
-    SharedControls,
-    row,
-)
+from surrlab.explorer.pages import FieldPage, SharedControls
 from surrlab.explorer.settings import FieldView
 from surrlab.explorer.source import ResultsView, open_field, open_results
 from surrlab.figures.style import plain_text
@@ -75,6 +72,8 @@ def picture(
     step: int,
     field: str,
     tolerance: float | None = None,
+    codec: str | None = None,
+    color_limit: float | None = None,
     ensemble: str | os.PathLike | None = None,
 ) -> Figure:
     """The explorer's view of a sample as a figure.
@@ -89,18 +88,23 @@ def picture(
         Its name.
     tolerance : float, optional
         Of the codec, in the field's unit (0: lossless). Without it: what the models predict.
+    codec : str, optional
+        Name of the codec; by default the one that the field is stored with, or zfp.
+    color_limit : float, optional
+        Differences are coloured up to ±this, in the field's unit.
 
     Raises
     ------
     KeyError, IndexError
-        If there is no such simulation, step or field.
+        If there is no such simulation, step, field or codec.
     FileNotFoundError, ValueError
         If there is nothing to show.
     """
     results = open_results(path, ensemble)
     if tolerance is None:
         return charts.model_figure(results.model_view(simulation, step, field))
-    return charts.field_figure(_view_at(results, simulation, step, field, tolerance))
+    view = _view_at(results, simulation, step, field, tolerance, codec)
+    return charts.field_figure(view, color_limit)
 
 
 def picture_field(
@@ -110,16 +114,23 @@ def picture_field(
     name: str = "field",
     unit: str = "",
     model_error: float | None = None,
+    codec: str | None = None,
+    color_limit: float | None = None,
 ) -> Figure:
-    """What `explore_field` shows at a tolerance (0: lossless), as a figure."""
+    """What `explore_field` shows at a tolerance (0: lossless) of a codec, as a figure."""
     results = open_field(values, name, unit, model_error)
-    return charts.field_figure(_view_at(results, 0, 0, name, tolerance))
+    return charts.field_figure(_view_at(results, 0, 0, name, tolerance, codec), color_limit)
 
 
 def _view_at(
-    results: ResultsView, simulation: int, step: int, field: str, tolerance: float
+    results: ResultsView,
+    simulation: int,
+    step: int,
+    field: str,
+    tolerance: float,
+    codec: str | None,
 ) -> FieldView:
-    settings = results.field_settings(simulation, step, field)
+    settings = results.field_settings(simulation, step, field, codec)
     return settings.view(settings.setting_of(tolerance))
 
 
@@ -159,7 +170,7 @@ class Explorer(widgets.VBox):
             self.children = [style, self._body]
 
             def call(view: dict[str, Any]) -> str:
-                chosen = {"tolerance": view["tolerance"]} if "tolerance" in view else {}
+                chosen = {k: view[k] for k in ("tolerance", "codec", "color_limit") if k in view}
                 return html.python_call("picture_field", "array", always, chosen)
 
             self._open(lambda: open_field(source, name, unit, model_error), call, alone=True)

@@ -111,6 +111,86 @@ def test_arrow_keys_on_the_ratio_slider_change_pictures_and_numbers(page, view):
     changed(lambda: picture(view, "decoded"), "")
 
 
+@pytest.fixture
+def point(view):
+    """Codec, setting and ratio that the panel of ratio and error says is chosen."""
+    panel = view.get_by_role("slider", name=re.compile("^Point on the lines"))
+    view.locator(".sl-rates circle").first.wait_for(timeout=20_000)
+    return panel, lambda: panel.get_attribute("aria-valuetext")
+
+
+def test_a_click_on_a_point_chooses_its_codec_and_moves_the_slider(view, point):
+    panel, text = point
+    before = text(), numbers(view)
+    # Among its neighbours: a click beside a point means the nearest one.
+    circle = panel.locator('circle[data-point="sz3 9"]')
+    circle.scroll_into_view_if_needed()
+    box = circle.bounding_box()
+    view.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 + 3)
+    assert changed(text, before[0]).startswith("SZ3, ")
+    changed(lambda: numbers(view), before[1])
+    codec = view.get_by_label("Codec", exact=True)
+    assert codec.evaluate("choice => choice.selectedOptions[0].text") == "SZ3"
+    assert float(view.get_by_role("slider", name="Setting").get_attribute("aria-valuenow")) == 9
+    codec.select_option(label="zfp")
+
+
+def test_arrow_keys_on_the_panel_move_setting_and_codec_and_keep_the_focus(page, view, point):
+    panel, text = point
+    panel.focus()
+    seen = [text()]
+    for key in ("ArrowLeft", "ArrowDown", "ArrowLeft", "ArrowUp"):
+        before = picture(view, "decoded − truth")
+        page.keyboard.press(key)
+        seen.append(changed(text, seen[-1]))
+        changed(lambda: picture(view, "decoded − truth"), before)
+        assert panel.evaluate("node => node === document.activeElement")
+    assert [one.split(",")[0] for one in seen] == ["zfp", "zfp", "SZ3", "SZ3", "zfp"]
+
+
+def test_the_panel_by_psnr_and_of_another_time(page, view, point):
+    panel, text = point
+    view.get_by_role("button", name="PSNR", exact=True).click()
+    panel.locator("text", has_text="PSNR (dB)").wait_for()
+    assert " dB" in changed(text, "")
+    before = text()
+    view.get_by_role("slider", name="Time").focus()
+    page.keyboard.press("ArrowLeft")
+    changed(text, before)  # measured in the background
+    view.get_by_role("button", name="L1", exact=True).click()
+    panel.locator("text", has_text="L1 error").first.wait_for()
+
+
+def test_another_codec_changes_pictures_and_marks(view):
+    codec, marks = view.get_by_label("Codec", exact=True), view.locator(".sl-settings")
+    before, zfp = numbers(view), marks.inner_text()
+    codec.select_option(label="SPERR")
+    sperr = changed(lambda: numbers(view), before)
+    assert "Algorithm 1" in marks.inner_text() != zfp and "×4" in zfp
+    codec.select_option(label="zfp")
+    assert changed(lambda: numbers(view), sperr) == before and marks.inner_text() == zfp
+
+
+def test_colours_of_the_difference_stay_or_follow(page, view):
+    box = view.get_by_role("checkbox", name="same colours at every setting")
+    bar = view.get_by_role("img", name=re.compile("colours of difference"))
+    slider = view.get_by_role("slider", name="Setting")
+    box.focus()
+    before = bar.inner_text()
+    page.keyboard.press("Space")
+    free = changed(bar.inner_text, before)
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    finer = changed(bar.inner_text, free)
+    box.focus()
+    page.keyboard.press("Space")
+    slider.focus()
+    told = numbers(view)
+    page.keyboard.press("ArrowRight")
+    changed(lambda: numbers(view), told)
+    assert bar.inner_text() == finer
+
+
 def test_the_time_slider_and_the_field(page, view):
     before = picture(view, "truth")
     view.get_by_role("slider", name="Time").focus()

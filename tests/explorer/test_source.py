@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from surrlab._files import write_json
+from surrlab.compression.codecs.sz3 import Sz3
 from surrlab.compression.compress import compress, table
 from surrlab.compression.search import find_tolerance
 from surrlab.compression.version import Version
@@ -95,6 +96,20 @@ def test_algorithm_1_runs_where_a_simulation_was_held_out(whole):
     expected = find_tolerance(settings.sample.truth, error).tolerance
     assert settings.versions == {FINE: expected} and settings.algorithm_1 == expected
     assert whole.version_note(FINE, held_out) == "Algorithm 1's choice for this field"
+
+
+def test_another_codec_has_its_own_settings_and_no_marks_of_versions_that_are_not_its_own(whole):
+    simulation, _ = training_and_test(whole)
+    assert whole.codec("density").name == "zfp"
+    assert whole.codecs == ("zfp", "sz3", "sperr", "bitround")
+    settings = whole.field_settings(simulation, 40, "density", "sz3")
+    error = whole.model_error(simulation, 40, "density")
+    found = find_tolerance(settings.sample.truth, error, Sz3)
+    assert settings.versions == {Version("sz3", "field", 1.0): found.tolerance}
+    chosen = settings.setting_of(found.tolerance)
+    assert settings.codecs[chosen] == found.codec and settings.streams[chosen] == found.stream
+    with pytest.raises(KeyError, match="no codec is called 'gzip'"):
+        whole.field_settings(simulation, 40, "density", "gzip")
 
 
 def test_totals_are_of_the_sample_with_one_field_decoded(whole):

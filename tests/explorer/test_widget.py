@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 
 from surrlab import _notebook_runner, explorer
-from surrlab._text import quantity
+from surrlab._text import number, quantity
+from surrlab.compression.codecs.sz3 import Sz3
+from surrlab.compression.codecs.zfp import Zfp
 from surrlab.data import native
 from surrlab.data.ensemble import Run
 from surrlab.data.fields import Field, Grid
@@ -159,6 +161,85 @@ def drawn(figure):
     return canvas.buffer_rgba()
 
 
+def test_the_call_names_codec_and_colours_where_they_are_chosen(view):
+    page = view.fields
+    assert "codec" not in view.call() and "color_limit" not in view.call()
+    page.codec.value, page.lock.value = "sz3", False
+    assert ", codec='sz3', color_limit=" in view.call()
+    namespace = {}
+    exec(view.call().replace("explorer.picture", "figure = explorer.picture"), namespace)
+    ours, theirs = (np.asarray(drawn(figure)) for figure in (view.figure(), namespace["figure"]))
+    np.testing.assert_array_equal(ours, theirs)
+    assert "-sz3-" in page.file_name()
+
+
+def test_a_codec_changes_pictures_numbers_and_marks(view):
+    page = view.fields
+    before = page.images["decoded"].value, page.numbers.value, page.strip.value
+    page.codec.value = "sperr"
+    after = page.images["decoded"].value, page.numbers.value, page.strip.value
+    assert view.message == "" and all(b != a for b, a in zip(before, after, strict=True))
+    settings = view.results.field_settings(*page.at)
+    assert page.view().tolerance == settings.algorithm_1  # it stays chosen by Algorithm 1
+    assert type(settings.codecs[5]).name == "sperr" and "×4" not in page.strip.value
+    page.codec.value = "zfp"
+    assert (page.images["decoded"].value, page.numbers.value, page.strip.value) == before
+
+
+def test_a_point_of_the_panel_moves_codec_and_slider(view):
+    page = view.fields
+    page.rates.finish()
+    page.rates.picked.value = "bitround 11 #1"
+    assert (page.codec.value, page.setting.value) == ("bitround", 11)
+    assert 'data-text="BitRound' in page.rates.mark.value
+    for key, codec, setting in (
+        ("ArrowRight", "bitround", 12),
+        ("Home", "bitround", 0),
+        ("ArrowLeft", "bitround", 0),
+        ("End", "bitround", N_TOLERANCES),
+    ):
+        page.rates.picked.value = f"{key} #{setting}-{key}"
+        assert (page.codec.value, page.setting.value) == (codec, setting)
+    page.rates.picked.value = "ArrowDown #9"
+    assert page.codec.value == "zfp" and view.message == ""  # after the last comes the first
+
+
+def test_each_field_is_shown_with_its_own_codec_until_another_is_chosen(view, monkeypatch):
+    own = {"density": Zfp, "pressure": Sz3}
+    monkeypatch.setattr(view.results, "codec", lambda name: own.get(name, Zfp))
+    view.field.value = "pressure"
+    assert view.fields.codec.value == "sz3" and "codec" not in view.call()
+    view.field.value = "density"
+    assert view.fields.codec.value == "zfp"
+    view.fields.codec.value = "sperr"
+    view.field.value = "pressure"
+    assert view.fields.codec.value == "sperr" and view.message == ""
+
+
+def test_colours_of_the_difference_are_locked_or_follow_what_is_shown(view):
+    page = view.fields
+    page.setting.value = 12
+    page.lock.value = False
+    for setting in (12, 16):
+        page.setting.value = setting
+        one = page.view()
+        limit = page._color_limit(one)
+        assert 1 <= limit / np.abs(one.difference).max() <= 1.01
+        found = pixels(page.images["difference"].value, html.DIFFERENCE, (-limit, limit))
+        np.testing.assert_allclose(found, one.difference, atol=limit / 30)
+        assert number(limit) in page._bars[1].value
+    page.lock.value = True
+    bar = page._bars[1].value
+    for setting in (5, 20):
+        page.setting.value = setting
+        assert page._bars[1].value == bar  # as they were when they were locked
+    view.field.value = "pressure"  # in another unit
+    assert page._color_limit(page.view()) == page.view().sample.color_limit
+    page.lock.value = False
+    page.setting.value = 0  # nothing differs
+    assert page._color_limit(page.view()) == page.view().sample.color_limit and view.message == ""
+
+
 def test_save_says_where(view, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     view.save.click()
@@ -292,9 +373,11 @@ def test_the_notebook_shows_a_picture_without_a_kernel(studied, tmp_path):
 
 def test_every_control_has_a_name_and_an_explanation(view):
     page = view.fields
-    for control in (view.field, view.time, page.simulation, page.setting, view.folder):
+    for control in (
+        view.field, view.time, page.simulation, page.codec, page.setting, page.lock, view.folder
+    ):  # fmt: skip
         assert control.description and len(control.tooltip.split()) > 4
-    for choice in (view.page, page.keep):
+    for choice in (view.page, page.keep, page.rates.measure):
         assert all(len(tip.split()) > 4 for tip in choice.tooltips) and choice.description
     assert view.save.tooltip and "title=" in view._shared.code.value
 

@@ -27,7 +27,43 @@
       image.alt = (image.matches('.sl-difference') ? 'difference from the truth: ' : '')
         + panel.textContent;
     });
+    // The chosen point lies over the lines, so that these keep the focus when it moves.
+    root.querySelectorAll('.sl-rate-stack').forEach(function (stack) {
+      var panel = stack.querySelector('.sl-rate-panel');
+      var mark = stack.querySelector('.sl-rate-mark svg');
+      if (!panel || !mark) return;
+      panel.setAttribute('aria-valuemax', mark.dataset.last);
+      panel.setAttribute('aria-valuenow', mark.dataset.setting);
+      panel.setAttribute('aria-valuetext', mark.dataset.text);
+    });
   }
+  // HTML from Python has no events of its own: what is picked goes through a hidden text widget.
+  var picks = 0;
+  function pick(panel, text) {
+    var input = panel.closest('.sl-rate-stack').querySelector('.sl-picked input');
+    input.value = text + ' #' + (++picks);
+    input.dispatchEvent(new Event('input', {bubbles: true}));
+    input.dispatchEvent(new Event('change', {bubbles: true}));
+  }
+  root.addEventListener('click', function (event) {
+    var panel = event.target.closest('.sl-rate-panel');
+    if (!panel || !event.target.closest('svg[role=img]')) return;
+    var best = null, least = 24;  // pixels: a click that is near to no point means none
+    panel.querySelectorAll('circle').forEach(function (circle) {
+      var box = circle.getBoundingClientRect();
+      var distance = Math.hypot(event.clientX - box.left - box.width / 2,
+                                event.clientY - box.top - box.height / 2);
+      if (distance < least) { best = circle; least = distance; }
+    });
+    if (best) pick(panel, best.dataset.point);
+  });
+  root.addEventListener('keydown', function (event) {
+    if (!event.target.matches('.sl-rate-panel')) return;
+    if (!/^(Arrow(Left|Right|Up|Down)|Home|End)$/.test(event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    pick(event.target, event.key);
+  });
   name();
   new MutationObserver(name).observe(root, {childList: true, subtree: true,
     attributes: true, attributeFilter: ['class']});

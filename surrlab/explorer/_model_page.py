@@ -1,0 +1,107 @@
+"""The second page of the explorer: what models predict that learned from compressed data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as widgets
+from matplotlib.figure import Figure
+
+from surrlab.explorer import charts, html, source
+from surrlab.explorer._layout import draw_bars, file_name, panel, picture_box, row
+from surrlab.explorer.comparison import TRUTH, ModelView
+from surrlab.explorer.pages import SharedControls
+
+
+class ModelPage:
+    """Truth, raw model and one model per version; the curve in time; the verdicts.
+
+    Attributes
+    ----------
+    simulation : widgets.Dropdown
+        One of those that no model learned from.
+    """
+
+    def __init__(self, shared: SharedControls):
+        self.shared, self.models = shared, shared.results.models
+        self.simulation = widgets.Dropdown(
+            options=list(self.models.simulations) if self.models else [],
+            description="Simulation",
+            tooltip="Held out: no model learned from it",
+            layout={"width": "230px"},
+        )
+        self.simulation.observe(lambda _: shared.status.attempt(self.draw), "value")
+        self._pictures, self.chart, self.verdicts = widgets.Box(), widgets.HTML(), widgets.HTML()
+        self._pictures.add_class("sl-wrap")
+        self._pictures.add_class("sl-models")
+        self.images: dict[str, list[widgets.Image]] = {}
+        self._bars = [widgets.HTML(), widgets.HTML()]
+        self.chart.add_class("sl-curve")
+        self.verdicts.add_class("sl-list")
+        beside = row(self.chart, self.verdicts)
+        beside.add_class("sl-verdict-row")
+        self.box = row(self._pictures, beside)
+
+    def draw(self) -> None:
+        """Draw what the controls say."""
+        if self.shared.changing:
+            return
+        if self.models is None:
+            self.box.children = [widgets.HTML(html.sentence(source.NO_MODELS))]
+            self.shared.drawn({})
+            return
+        self.shared.show_times(self.models.test_set.run(self.simulation.value).times)
+        if not self.images:
+            self._pictures.children = [widgets.HTML(html.status("Loading the models …"))]
+        view = self.view()
+        if not self.images:
+            self._layout(view)
+        truth, differences = view.panels[TRUTH], (-view.color_limit, view.color_limit)
+        for name, values in view.panels.items():
+            upper, lower = self.images[name]
+            upper.value = html.png(values, view.limits)
+            if name != TRUTH:
+                lower.value = html.png(values - truth, differences, html.DIFFERENCE)
+        draw_bars(self._bars, view, "model − truth")
+        chart = view.curves and charts.curve_chart(view.curves, view.time)
+        self.chart.value = charts.svg(chart, (500, 280)) if chart else ""
+        self.verdicts.value = html.verdicts(view.verdicts)
+        self.shared.drawn(self.arguments())
+
+    def _layout(self, view: ModelView) -> None:
+        width, height = html.picture_size(view.grid, 300, 150)
+        columns = []
+        for name in view.panels:
+            upper, lower = (
+                picture_box(width, height),
+                picture_box(width, height).add_class("sl-difference"),
+            )
+            self.images[name] = [upper, lower]
+            beneath = widgets.VBox(self._bars) if name == TRUTH else lower
+            # A second line for each: what stands beneath the titles must stand in one row.
+            title = (
+                name if "(" in name else f"{name} ({'simulation' if name == TRUTH else 'no loss'})"
+            )
+            columns.append(panel(title, [upper, beneath], max(width, 120)))
+        self._pictures.children = columns
+
+    def view(self) -> ModelView:
+        """Truth and models; ValueError where there are none."""
+        shared = self.shared
+        return shared.results.model_view(
+            self.simulation.value, shared.time.value, shared.field.value
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `picture`."""
+        step, name = self.shared.time.value, self.shared.field.value
+        return {"simulation": self.simulation.value, "step": step, "field": name}
+
+    def figure(self) -> Figure:
+        """The page on paper."""
+        return charts.model_figure(self.view())
+
+    def file_name(self) -> str:
+        """Name of a file of this view, without its ending."""
+        one = self.arguments()
+        return file_name(f"models-{one['field']}-simulation{one['simulation']}-step{one['step']}")
