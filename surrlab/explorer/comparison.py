@@ -10,7 +10,7 @@ import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,9 @@ from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
 from surrlab.data.fields import Field, Grid
 from surrlab.data.open import open_ensemble
 from surrlab.explorer.settings import cached, new_cache
+
+if TYPE_CHECKING:
+    from surrlab.training.surrogate import Surrogate
 
 RAW, TRUTH = "raw model", "truth"
 _WHOLE = 4 << 20  # bytes up to which all times of a simulation are predicted at once
@@ -229,6 +232,7 @@ class TrainedModels:
     def __init__(self, test_set: Ensemble, held_out: bool, table: xr.Dataset, verdicts, path: Path):
         self.test_set, self.table, self.path = test_set, table, path
         self.held_out = test_set.simulations if held_out else ()
+        self.trust = False  # whether networks that the folder names may be imported
         self._verdicts, self._samples = verdicts, SampleReader(test_set)
         self.raw = (table["kind"] == "raw").values
         l1 = table["l1"].transpose("model", "sample", "field").values[self.raw].mean(axis=0)
@@ -262,21 +266,37 @@ class TrainedModels:
         return self.path / "models" / Path(str(self.table["folder"].values[model])).name
 
     @functools.cached_property
-    def models(self) -> dict[str, int]:
-        """Panel -> place of the model that it shows: the first seed of each version."""
+    def judged(self) -> dict[str, int]:
+        """Panel -> place of the first seed of each version, whether its weights are here or not."""
         chosen: dict[str, int] = {}
         for i, kind in enumerate(self.table["kind"].values):
             if kind == "raw":
                 chosen.setdefault(RAW, i)
             elif kind == "lossy":
                 chosen.setdefault(_label(self.table.isel(model=i)), i)
-        return {n: i for n, i in chosen.items() if (self.folder(i) / "config.json").exists()}
+        return chosen
+
+    @functools.cached_property
+    def models(self) -> dict[str, int]:
+        """Panel -> place of the model that it shows: those of `judged` with weights."""
+        return {n: i for n, i in self.judged.items() if self.has_weights(i)}
+
+    def has_weights(self, model: int) -> bool:
+        """Whether a model can be asked."""
+        return (self.folder(model) / "config.json").exists()
+
+    def surrogate(self, model: int) -> Surrogate:
+        """A model, loaded once; ValueError if its network would have to be imported, untrusted."""
+        from surrlab.training.surrogate import load  # torch takes two seconds
+
+        key = ("model", model)
+        return cached(self._samples.cache, key, lambda: load(self.folder(model), trust=self.trust))
 
     def predict(self, model: int, simulation: int, step: int) -> np.ndarray:
         """What a model predicts of a sample, ``(fields, ny, nx)``."""
-        from surrlab.training.surrogate import load, predict  # torch takes two seconds
+        from surrlab.training.surrogate import predict
 
-        surrogate = cached(self._samples.cache, ("model", model), lambda: load(self.folder(model)))
+        surrogate = self.surrogate(model)
         inputs = self.test_set.inputs[np.array(self.test_set.of(simulation))]
         if 4 * math.prod(self.test_set.sample_shape) * len(inputs) > _WHOLE:
             return cached(

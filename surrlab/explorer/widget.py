@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import base64
-import functools
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,22 @@ from matplotlib.figure import Figure
 from surrlab._files import replacing
 from surrlab._injected import check_parameters
 from surrlab.explorer import charts, html
+from surrlab.explorer._ask import AskPage, prediction_figure
 from surrlab.explorer._layout import row
 from surrlab.explorer._model_page import ModelPage
+from surrlab.explorer._predictor import open_predictor
 from surrlab.explorer.html import StatusLine
 from surrlab.explorer.pages import FieldPage, SharedControls
 from surrlab.explorer.settings import FieldView
 from surrlab.explorer.source import ResultsView, open_field, open_results
 from surrlab.figures.style import plain_text
 
-FIELDS, MODELS = "fields", "models"
+FIELDS, MODELS, ASK = "fields", "models", "ask"
 
 
-def explore(path: str | os.PathLike, *, ensemble: str | os.PathLike | None = None) -> Explorer:
+def explore(
+    path: str | os.PathLike, *, ensemble: str | os.PathLike | None = None, trust: bool = False
+) -> Explorer:
     """Look into a folder: an ensemble, raw or compressed, or the results of a study.
 
     What cannot be shown is said in the widget, never raised; a parameter that papermill gave the
@@ -43,9 +46,11 @@ def explore(path: str | os.PathLike, *, ensemble: str | os.PathLike | None = Non
         The folder.
     ensemble : path, optional
         The raw ensemble, where a results folder does not hold it.
+    trust : bool
+        Import the networks that this folder calls ``"module:factory"``, as `training.load` does.
     """
     check_parameters()
-    return Explorer(path, ensemble=ensemble)
+    return Explorer(path, ensemble=ensemble, trust=trust)
 
 
 def explore_field(
@@ -107,6 +112,42 @@ def picture(
     return charts.field_figure(view, color_limit)
 
 
+def picture_prediction(
+    path: str | os.PathLike,
+    *,
+    inputs: Mapping[str, float],
+    field: str,
+    version: str = "",
+    ensemble: str | os.PathLike | None = None,
+    trust: bool = False,
+) -> Figure:
+    """What a raw and a lossy model of a study predict where nobody has simulated, as a figure.
+
+    Parameters
+    ----------
+    path, ensemble, trust
+        As `explore` takes them.
+    inputs : mapping of str to float
+        A value for each parameter and for time, in its unit, within the training data.
+    field : str
+        Its name.
+    version : str
+        Label of the lossy model, as the explorer shows it; without it the raw model alone.
+
+    Raises
+    ------
+    KeyError
+        If there is no such input, field or version.
+    FileNotFoundError, ValueError
+        If there are no models, an input is outside the training data, or a network would have to
+        be imported without `trust`.
+    """
+    results = open_results(path, ensemble)
+    predictor = open_predictor(results)
+    predictor.models.trust = trust
+    return prediction_figure(predictor.view(inputs, version, field))
+
+
 def picture_field(
     values,
     *,
@@ -143,11 +184,13 @@ class Explorer(widgets.VBox):
         What is looked at; None where there is nothing, `message` says why.
     field, time, page : widgets
         What both pages share: Dropdown, SelectionSlider, ToggleButtons.
-    fields, models : FieldPage, ModelPage
+    fields, models, ask : FieldPage, ModelPage, AskPage
         The pages, with their own controls.
     """
 
-    def __init__(self, source, *, ensemble=None, name="field", unit="", model_error=None):
+    def __init__(
+        self, source, *, ensemble=None, trust=False, name="field", unit="", model_error=None
+    ):
         super().__init__()
         self.add_class("surrlab")
         self._status, self._body = StatusLine(), widgets.VBox()
@@ -163,7 +206,7 @@ class Explorer(widgets.VBox):
             )
             self.folder.observe(lambda change: self._open_folder(change.new), "value")
             self.children = [style, self.folder, self._body]
-            self._open_folder(source, ensemble)
+            self._open_folder(source, ensemble, trust)
         else:
             always = {"name": name, "unit": unit}
             always |= {} if model_error is None else {"model_error": model_error}
@@ -180,13 +223,25 @@ class Explorer(widgets.VBox):
         """What went wrong or was saved, in a sentence; empty if there is nothing to say."""
         return self._status.message
 
-    def _open_folder(self, path, ensemble=None) -> None:
+    def _open_folder(self, path, ensemble=None, trust: bool = False) -> None:
         always = {"ensemble": str(ensemble)} if ensemble else {}
-        call = functools.partial(html.python_call, "picture", repr(str(path)), always)
-        self._open(lambda: open_results(path, ensemble), call)
+
+        def make() -> ResultsView:
+            results = open_results(path, ensemble)
+            if results.models is not None:
+                results.models.trust = trust  # of this folder, and of no other that is opened here
+            return results
+
+        def call(view: dict[str, Any]) -> str:
+            if "inputs" not in view:
+                return html.python_call("picture", repr(str(path)), always, view)
+            trusted = {"trust": True} if trust else {}
+            return html.python_call("picture_prediction", repr(str(path)), always | trusted, view)
+
+        self._open(make, call)
 
     def _open(self, make: Callable[[], ResultsView], call, alone: bool = False) -> None:
-        self.results = self.fields = self.models = None
+        self.results = self.fields = self.models = self.ask = None
         self._body.children = [self._status]
 
         def build() -> None:
@@ -203,15 +258,17 @@ class Explorer(widgets.VBox):
             getattr(self._shared, name) for name in ("field", "time", "play")
         )
         self.page = widgets.ToggleButtons(
-            options=[("Fields", FIELDS), ("Models", MODELS)],
+            options=[("Fields", FIELDS), ("Models", MODELS), ("Ask", ASK)],
             description="Look at",
             tooltips=[
                 "What the codec does to one field",
                 "What models predict that learned from compressed data",
+                "What the models answer at parameters of your choice",
             ],
         )
-        self.page.style.button_width, self.page.layout.width = "80px", "270px"
+        self.page.style.button_width, self.page.layout.width = "72px", "316px"
         self.fields, self.models = FieldPage(self._shared), ModelPage(self._shared)
+        self.ask = AskPage(self._shared)
         self._bar = None if alone else row()
         self.save = widgets.Button(
             description="Save PNG",
@@ -228,14 +285,19 @@ class Explorer(widgets.VBox):
         self.page.observe(lambda _: self._status.attempt(self._show_page), "value")
 
     @property
-    def shown_page(self) -> FieldPage | ModelPage:
+    def shown_page(self) -> FieldPage | ModelPage | AskPage:
         """The page that is looked at."""
-        return self.fields if self.page.value == FIELDS else self.models
+        return {FIELDS: self.fields, MODELS: self.models, ASK: self.ask}[self.page.value]
 
     def _show_page(self) -> None:
         page = self.shown_page
         if self._bar is not None:
-            self._bar.children = [self.page, page.simulation, self.field, self.time, self.play]
+            controls = (
+                page.controls
+                if isinstance(page, AskPage)
+                else (page.simulation, self.field, self.time, self.play)
+            )
+            self._bar.children = [self.page, *controls]
         self._pages.children = [page.box]
         page.draw()
 

@@ -210,7 +210,9 @@ def build(run: dict[str, Any], *, check: bool = False) -> nn.Module:
     return network
 
 
-def predict(surrogate: Surrogate, inputs: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
+def predict(
+    surrogate: Surrogate, inputs: np.ndarray, *, batch_size: int = 64, threads: int | None = None
+) -> np.ndarray:
     """Fields in their own units for any number of input vectors.
 
     Parameters
@@ -221,6 +223,8 @@ def predict(surrogate: Surrogate, inputs: np.ndarray, *, batch_size: int = 64) -
         Parameters, then time, as ``Ensemble.inputs`` holds them.
     batch_size : int
         Samples at a time; the result does not depend on it beyond rounding.
+    threads : int, optional
+        CPU threads of torch meanwhile; by default as many as it has.
 
     Returns
     -------
@@ -239,12 +243,18 @@ def predict(surrogate: Surrogate, inputs: np.ndarray, *, batch_size: int = 64) -
     device = next(surrogate.network.parameters()).device
     statistics = DeviceNormaliser(surrogate.normaliser, device)
     rows = np.ascontiguousarray(inputs, dtype=np.float32).reshape(-1, inputs.shape[-1])
-    out = []
-    with torch.inference_mode():
-        for i in range(0, len(rows), batch_size):
-            batch = torch.from_numpy(rows[i : i + batch_size]).to(device)
-            fields = statistics.fields_in_units(surrogate.network(statistics.inputs(batch)))
-            out.append(fields.contiguous().cpu().numpy())
+    out, before = [], torch.get_num_threads()
+    try:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        with torch.inference_mode():
+            for i in range(0, len(rows), batch_size):
+                batch = torch.from_numpy(rows[i : i + batch_size]).to(device)
+                fields = statistics.fields_in_units(surrogate.network(statistics.inputs(batch)))
+                out.append(fields.contiguous().cpu().numpy())
+    finally:
+        if threads is not None:
+            torch.set_num_threads(before)
     joined = np.concatenate(out)
     return joined.reshape(*inputs.shape[:-1], *joined.shape[1:])
 

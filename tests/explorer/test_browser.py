@@ -225,6 +225,43 @@ def test_models_page(page, view):
     changed(lambda: picture(view, "truth(simulation)"), before)
 
 
+def test_ask_page_answers_to_the_arrow_keys(page, view):
+    """Every slider has a name, moves by keyboard, and changes pictures and numbers."""
+    view.get_by_role("button", name="Ask", exact=True).click()
+    raw = "raw model(no loss)"
+    view.get_by_role("img", name=raw, exact=True).wait_for(timeout=60_000)
+    for name in ("density_ratio", "time (s)"):
+        before = picture(view, raw), numbers(view)
+        slider = view.get_by_role("slider", name=name, exact=True)
+        slider.focus()
+        for _ in range(20):
+            page.keyboard.press("ArrowLeft")
+        changed(lambda: numbers(view), before[1])
+        changed(lambda: picture(view, raw), before[0])
+    assert "× model error" in numbers(view)
+    code = view.locator(".sl-call")
+    code.filter(has_text="picture_prediction").wait_for()
+    assert "density_ratio" in code.inner_text()
+
+
+def test_ask_page_ends_where_the_training_data_end(page, view):
+    view.get_by_role("button", name="Ask", exact=True).click()
+    slider = view.get_by_role("slider", name="time (s)", exact=True)
+    slider.wait_for(timeout=60_000)
+    slider.focus()
+    page.keyboard.press("End")
+    last = changed(lambda: slider.get_attribute("aria-valuenow"), "")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(200)
+    assert slider.get_attribute("aria-valuenow") == slider.get_attribute("aria-valuemax")
+    assert float(last) <= float(slider.get_attribute("aria-valuemax"))
+    version = view.get_by_label("Beside raw", exact=True)
+    before = picture(view, "lossy − raw(models)")
+    other = version.locator("option").all_inner_texts()
+    version.select_option(label=next(o for o in other if "×1)" not in o))
+    changed(lambda: picture(view, "lossy − raw(models)"), before)
+
+
 def test_save_writes_a_png_beside_the_notebook(view, notebooks):
     view.get_by_role("button", name="Save PNG").click()
     status = view.get_by_role("status").filter(has_text="Saved as")
@@ -264,9 +301,9 @@ def test_nothing_is_cut_off_and_text_has_contrast(page, view, theme, width):
         state="attached"
     )
     tag = f"{width}-{'dark' if dark else 'light'}"
-    for name in ("Models", "Fields"):
+    for name in ("Ask", "Models", "Fields"):
         view.get_by_role("button", name=name, exact=True).click()
-        shown = "raw model(no loss)" if name == "Models" else "decoded"
+        shown = "decoded" if name == "Fields" else "raw model(no loss)"
         view.get_by_role("img", name=shown, exact=True).wait_for()
         assert view.evaluate("v => v.scrollWidth - v.clientWidth") <= 1, "it scrolls sideways"
         artefact(page, f"explorer-{name.lower()}-{tag}")
@@ -315,7 +352,7 @@ def test_names_from_a_strangers_folder_run_no_script(page, view, tmp_path):
     box.press("Enter")
     view.locator(".sl-head").filter(has_text="onerror=alert(1)").wait_for()
     view.get_by_role("img", name="decoded", exact=True).wait_for()
-    for name in ("Models", "Fields"):
+    for name in ("Models", "Ask", "Fields"):
         view.get_by_role("button", name=name, exact=True).click()
         page.wait_for_timeout(300)
     artefact(page, "explorer-hostile")

@@ -1,0 +1,246 @@
+"""The explorer's third page: ask the surrogate, with a slider for each parameter and for time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from matplotlib.figure import Figure
+
+from surrlab._text import number, quantity, with_unit
+from surrlab.explorer import html
+from surrlab.explorer._predictor import DIFFERENCE, PredictionView, Predictor, open_predictor
+from surrlab.explorer.comparison import RAW
+from surrlab.explorer.pages import SharedControls, _file_name, _image, _panel, row
+from surrlab.figures.charts import Picture, draw_pictures, verbatim
+from surrlab.figures.style import plain_text
+
+_MEANINGS = {
+    "difference L1": "Mean absolute difference between the lossy and the raw model's prediction.",
+    "difference L∞": "Largest absolute difference of any cell.",
+    "training variability": "Mean absolute difference, at this very place, between the raw model "
+    "that is shown and raw models that differ in the seed alone.",
+    "model error": "Mean absolute error of the raw models on the test samples: what the network "
+    "gets wrong anyway.",
+}
+
+
+def headline(view: PredictionView) -> str:
+    """How far the two models are apart, in a sentence; plain text."""
+    if view.lossy is None:
+        return "There is a raw model alone: train one on a compressed version to compare."
+    if view.variability:
+        share = _times(view.l1, view.variability)
+        return f"The two models differ by {share} times what another seed of the raw model changes."
+    return f"The two models differ by {quantity(view.l1, view.field.unit)} on average."
+
+
+def _times(value: float, unit: float) -> str:
+    return number(value / unit, 2 if value < 9 * unit else 3)
+
+
+def numbers(view: PredictionView) -> str:
+    """Differences, in the field's unit and in units of what models get wrong anyway, as a list."""
+    unit, rows = view.field.unit, {}
+    if view.lossy is not None:
+        rows["difference L1"] = quantity(view.l1, unit)
+        if view.model_error:
+            rows["difference L1"] += f" ({_times(view.l1, view.model_error)} × model error)"
+        rows["difference L∞"] = quantity(view.linf, unit)
+    if view.variability is not None:
+        rows["training variability"] = quantity(view.variability, unit)
+        if view.variability and view.lossy is not None:
+            share = _times(view.l1, view.variability)
+            rows["training variability"] += f" (the difference is {share} × that)"
+    rows["model error"] = quantity(view.model_error, unit)
+    terms = "".join(
+        f'<div title="{html.escape(_MEANINGS[name])}"><dt>{html.escape(name)}</dt>'
+        f"<dd>{html.escape(text)}</dd></div>"
+        for name, text in rows.items()
+    )
+    return f'<dl class="sl-numbers">{terms}</dl>'
+
+
+@plain_text()
+def prediction_figure(view: PredictionView) -> Figure:
+    """The raw model, the lossy one and their difference on paper."""
+    figure = Figure(figsize=(12, 6), dpi=110, layout="constrained")
+    x, y, panels = view.grid.x, view.grid.y, view.panels
+    figure.suptitle(
+        verbatim(f"{view.field.label} at {view.title}\n{headline(view)}"),
+        x=0.01,
+        ha="left",
+        fontsize=11,
+    )
+    extent, ends = (x.low, x.high, y.low, y.high), (-view.color_limit, view.color_limit)
+    pictures = [
+        Picture(
+            name,
+            with_unit(name if name == DIFFERENCE else view.field.label, view.field.unit),
+            np.asarray(values, np.float64),
+            ends if name == DIFFERENCE else view.limits,
+            html.DIFFERENCE if name == DIFFERENCE else html.FIELD,
+            extent,
+        )
+        for name, values in panels.items()
+    ]
+    axes, look = figure.subplots(1, len(panels), squeeze=False)[0], {"aspect": 25, "shrink": 0.9}
+    draw_pictures(figure, axes[:2], pictures[:2], **look)
+    if len(panels) > 2:
+        draw_pictures(figure, axes[2:], pictures[2:], extend="both", **look)
+    return figure
+
+
+# ------------------------------------------------------------------------------------------ page
+
+
+class AskPage:
+    """A slider for each parameter and for time; a raw and a lossy model, and their difference.
+
+    Attributes
+    ----------
+    version : widgets.Dropdown
+        Whose model stands beside the raw one.
+    sliders : dict
+        Name of an input -> its slider, from the least to the largest value of the training data.
+    images : dict
+        ``raw``, ``lossy`` and ``difference``: the pictures.
+    """
+
+    def __init__(self, shared: SharedControls):
+        self.shared, self.results = shared, shared.results
+        self.version = widgets.Dropdown(
+            description="Beside raw",
+            tooltip="The version whose model stands beside the raw model",
+            layout={"width": "300px"},
+            style={"description_width": "80px"},
+        )
+        self.sliders: dict[str, widgets.FloatSlider] = {}
+        self.images: dict[str, widgets.Image] = {}
+        self.headline, self.numbers = widgets.HTML(), widgets.HTML()
+        self.headline.add_class("sl-headline")
+        self.numbers.add_class("sl-list")
+        self._bars = [widgets.HTML(), widgets.HTML()]
+        self._titles = {name: widgets.HTML() for name in ("raw", "lossy", "difference")}
+        self._predictor: Predictor | None = None
+        self._fixed: list[widgets.Widget] = []
+        self.box = widgets.VBox()
+
+    @property
+    def controls(self) -> tuple[widgets.Widget, ...]:
+        """What stands above the page."""
+        return (self.version, self.shared.field)
+
+    def draw(self) -> None:
+        """Draw what the controls say."""
+        if self.shared.changing:
+            return
+        try:
+            if self._predictor is None:
+                self.box.children = [widgets.HTML(html.status("Loading the models …"))]
+                self._build(open_predictor(self.results))
+        except (OSError, ValueError) as error:
+            self.box.children = [widgets.HTML(html.sentence(str(error)))]
+            self.shared.drawn({})
+            return
+        assert self._predictor is not None
+        view = self._predictor.view(self.values, self.version.value, self.shared.field.value)
+        # Before its picture is there: that takes its name from the title.
+        self._titles["lossy"].value = html.heading(view.version)
+        if not self.images:  # not before there is something to show: loading takes seconds
+            self._layout(bool(view.version))
+        ends = (-view.color_limit, view.color_limit)
+        self.images["raw"].value = html.png(view.raw, view.limits)
+        if view.lossy is not None:
+            self.images["lossy"].value = html.png(view.lossy, view.limits)
+            difference = view.panels[DIFFERENCE]
+            self.images["difference"].value = html.png(difference, ends, html.DIFFERENCE)
+        unit = view.field.unit
+        self._bars[0].value = html.color_bar(
+            view.limits, html.FIELD, with_unit(view.field.label, unit)
+        )
+        self._bars[1].value = html.color_bar(ends, html.DIFFERENCE, with_unit(DIFFERENCE, unit))
+        self.headline.value = html.sentence(headline(view))
+        self.numbers.value = numbers(view)
+        self.shared.drawn(self.arguments())
+
+    def _build(self, predictor: Predictor) -> None:
+        attempt, versions = self.shared.status.attempt, predictor.versions
+        self.version.options = versions or [("no lossy model", "")]
+        self.version.value = predictor.first
+        self.version.observe(lambda _: attempt(self.draw), "value")
+        fixed = []
+        for one in predictor.ranges:
+            if one.low == one.high:
+                text = f"{one.name} is {quantity(one.low, one.unit)} in all training data."
+                fixed.append(widgets.HTML(html.sentence(text)))
+                continue
+            slider = widgets.FloatSlider(
+                value=one.middle,
+                min=one.low,
+                max=one.high,
+                step=(one.high - one.low) / 100,
+                readout_format=".4g",
+                description=one.label,
+                tooltip=f"From {one.low:g} to {one.high:g}, as in the training data",
+                layout={"width": "380px"},
+                style={"description_width": "120px"},
+            )
+            slider.observe(lambda _: attempt(self.draw), "value")
+            self.sliders[one.name] = slider
+        self._predictor, self._fixed = predictor, fixed
+
+    def _layout(self, lossy: bool) -> None:
+        self._titles["raw"].value = html.heading(f"{RAW} (no loss)")
+        self._titles["difference"].value = html.heading(f"{DIFFERENCE} (models)")
+        width, height = html.picture_size(self.results.truth.grid, 400, 258)
+        shown = ("raw", "lossy", "difference") if lossy else ("raw",)
+        self.images = {name: _image(width, height) for name in shown}
+        panels = [_panel("", [self.images[name]], max(width, 120)) for name in shown]
+        for panel, name in zip(panels, shown, strict=True):
+            panel.children = [self._titles[name], *panel.children[1:]]
+        pictures = row(
+            widgets.VBox([widgets.HBox(panels[:2]), self._bars[0]]),
+            *([widgets.VBox([panels[2], self._bars[1]])] if lossy else []),
+        )
+        notes = ["Sliders end where the training data end."]
+        if self._predictor and self._predictor.missing:
+            notes.append(
+                f"The weights of {', '.join(self._predictor.missing)} are not here: run the study "
+                "again, and they are trained."
+            )
+        lines = [*self._fixed, *(widgets.HTML(html.sentence(note)) for note in notes)]
+        asked = widgets.VBox([*self.sliders.values(), *lines], layout={"width": "390px"})
+        self.box.children = [self.headline, row(asked, pictures, self.numbers)]
+
+    @property
+    def values(self) -> dict[str, float]:
+        """What is asked: a value for each input."""
+        ranges = self._predictor.ranges if self._predictor else ()
+        return {
+            one.name: self.sliders[one.name].value if one.name in self.sliders else one.low
+            for one in ranges
+        }
+
+    def view(self) -> PredictionView:
+        """What is asked, answered; ValueError where there is no model."""
+        if self._predictor is None:
+            self._build(open_predictor(self.results))
+        assert self._predictor is not None
+        return self._predictor.view(self.values, self.version.value, self.shared.field.value)
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `picture_prediction`."""
+        values = {name: float(f"{value:.6g}") for name, value in self.values.items()}
+        asked = {"inputs": values, "field": self.shared.field.value}
+        return asked | ({"version": self.version.value} if self.version.value else {})
+
+    def figure(self) -> Figure:
+        """The page on paper."""
+        return prediction_figure(self.view())
+
+    def file_name(self) -> str:
+        """Name of a file of this view, without its ending."""
+        at = "-".join(f"{name}{value:.4g}" for name, value in self.values.items())
+        return _file_name(f"ask-{self.shared.field.value}-{at}")
