@@ -28,6 +28,7 @@ import sys
 import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -155,9 +156,7 @@ class ThroughZarr(torch.utils.data.Dataset):
 
     def __getitem__(self, i):
         if self.arrays is None:
-            import zarr
-
-            group = zarr.open_group(self.path, mode="r")
+            group = import_module("zarr").open_group(self.path, mode="r")
             self.arrays = [group[name] for name in self.names]
         n = self.shape[0] * self.shape[1] // len(self.arrays)
         parts = [array[i * n : (i + 1) * n] for array in self.arrays]
@@ -167,9 +166,7 @@ class ThroughZarr(torch.utils.data.Dataset):
 
 def write_zarr(raw, path, arrays):
     """Write arrays by name: places of their fields in a sample, and what `create_array` takes."""
-    import zarr
-
-    group, (ny, nx) = zarr.open_group(path, mode="w"), raw.grid.shape
+    group, (ny, nx) = import_module("zarr").open_group(path, mode="w"), raw.grid.shape
     samples = np.concatenate([raw.read_simulation(s) for s in raw.simulations])
     for name, (fields, options) in arrays.items():
         values = np.ascontiguousarray(samples[:, fields]).reshape(-1, nx)
@@ -189,8 +186,7 @@ def from_zarr(path, raw, names):
 
 
 def from_tensorstore(path, raw):
-    import tensorstore as ts
-
+    ts = import_module("tensorstore")
     context = ts.Context({"data_copy_concurrency": {"limit": CORES}})
     n = raw.sample_shape[0] * raw.sample_shape[1]
     store = {"driver": "file", "path": f"{path / ALL}/"}
@@ -222,22 +218,19 @@ def zarr_feeds(raw, bounds, folder):
     """Feeds by zarr-python and tensorstore, and bytes on disk; why some are missing."""
     feeds, sizes, missing = {}, {}, {}
     try:
-        import zarr  # noqa: F401
-        from zarr.codecs import ZstdCodec
+        zstd = import_module("zarr.codecs").ZstdCodec(level=1)
     except ImportError as error:
         return {}, {}, dict.fromkeys(("zarr_zfp", "zarr_zstd", "tensorstore_zstd"), str(error))
     try:
-        from zarr.codecs.numcodecs import ZFPY
-
-        arrays = {}
+        zfpy, arrays = import_module("zarr.codecs.numcodecs").ZFPY, {}
         for i, name in enumerate(raw.field_names):
-            codec = ZFPY(mode=4, tolerance=float(bounds.sel(field=name)))  # fixed accuracy
+            codec = zfpy(mode=4, tolerance=float(bounds.sel(field=name)))  # fixed accuracy
             arrays[name] = [i], {"serializer": codec, "compressors": None}
         path = write_zarr(raw, folder / "zfp.zarr", arrays)
         feeds["zarr_zfp"], sizes["zarr_zfp"] = from_zarr(path, raw, list(arrays)), on_disk(path)
     except (ImportError, ValueError, TypeError) as error:
         missing["zarr_zfp"] = f"{type(error).__name__}: {error}"
-    every = {ALL: (list(range(len(raw.fields))), {"compressors": ZstdCodec(level=1)})}
+    every = {ALL: (list(range(len(raw.fields))), {"compressors": zstd})}
     path = write_zarr(raw, folder / "zstd.zarr", every)
     feeds["zarr_zstd"], sizes["zarr_zstd"] = from_zarr(path, raw, [ALL]), on_disk(path)
     try:

@@ -6,13 +6,14 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from counted import Counted
 
 from surrlab import _files
 from surrlab.compression import codecs
 from surrlab.data import native
 from surrlab.data.ensemble import InMemoryEnsemble
-from surrlab.data.native import NativeEnsemble, open_native
 from surrlab.data.fields import Samples
+from surrlab.data.native import NativeEnsemble, open_native
 from surrlab.data.stored import StoredChunk
 from surrlab.loading import index as index_module
 from surrlab.loading.index import CACHE, ChunkIndex, NotInPlaceError
@@ -87,17 +88,6 @@ def test_views_in_any_order_find_their_own_samples(data, asked):
     for chunk in index.chunks(np.array([60])):
         assert "simulation 1, time 9" in index.name(chunk)
         assert index.paths[chunk["file"]] == data.file(1)
-
-
-class Counted(np.ndarray):
-    """An array that counts how many of its values are calculated with."""
-
-    n = 0
-
-    def __array_ufunc__(self, ufunc, method, *inputs, **options):
-        Counted.n += sum(one.size for one in inputs if isinstance(one, Counted))
-        plain = [one.view(np.ndarray) if isinstance(one, Counted) else one for one in inputs]
-        return getattr(ufunc, method)(*plain, **options)
 
 
 def test_what_is_known_is_found_by_going_through_the_samples_once(data):
