@@ -1,17 +1,58 @@
 """The pictures of the README: python docs/pictures.py notebooks/figures [RESULTS].
 
-Two of each study under RESULTS (default: results) that has been run, and two of one fine simulation
-of each benchmark, which is simulated if need be.
+Two of each study under RESULTS (default: results) that has been run, two of one fine simulation
+of each benchmark, which is simulated if need be, and one of benchmarks/peers.json. That one alone:
+python docs/pictures.py notebooks/figures peers.
 """
 
+import json
 import sys
+import tempfile
 from pathlib import Path
 
 from PIL import Image
 
 from surrlab import _files, studies
 from surrlab.figures.catalogue import FIGURES, draw
+from surrlab.figures.style import add_caption, plain_text, subplots
 from surrlab.studies.config import GALLERY, PRESETS
+
+PEERS = Path(__file__).parent.parent / "benchmarks" / "peers.json"
+OURS, OTHERS, LOSSLESS = "#0173b2", "#9ec9e2", "0.75"
+
+
+@plain_text()
+def peers(report):
+    """The rates of benchmarks/peers.json: a bar for each way to read the same batches."""
+    rows = sorted(report["rows"].items(), key=lambda row: row[1]["mb_per_s"])
+    ny, nx = report["ensemble"]["shape"]
+    title = f"How fast is the same batch ready? {ny} × {nx} cells, {report['cores']} cores"
+    figure, ((ax,),) = subplots(title, 0.6 + 0.3 * len(rows))
+    for place, (name, row) in enumerate(rows):
+        lossy = row["ratio_on_disk"] > 5
+        color = OURS if name == "sample_loader" else OTHERS if lossy else LOSSLESS
+        label = "compressed within a tolerance" if lossy else "raw, or compressed without loss"
+        label = "compressed within a tolerance: surrlab" if name == "sample_loader" else label
+        ax.barh(place, row["mb_per_s"], color=color, label=label)
+        ax.plot(row["rounds"], [place] * len(row["rounds"]), "|", color="0.2", ms=9)
+        text = f"{row['mb_per_s']:,.0f} MB/s, {row['ratio_on_disk']:.3g}× smaller"
+        text = text if row["ratio_on_disk"] > 1 else f"{row['mb_per_s']:,.0f} MB/s"
+        ax.annotate(
+            text,
+            (max(row["rounds"]), place),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    ax.set_yticks(range(len(rows)), [row["label"] for _, row in rows])
+    ax.set_xlabel("MB/s of uncompressed data")
+    ax.margins(x=0.2)
+    return add_caption(
+        figure,
+        "Bars are medians, strokes the single rounds, taken in turns from a warm page cache: where "
+        "files have to be fetched from a storage, the smaller ones gain what their ratio says.",
+    )
 
 
 def pictures(results):
@@ -40,6 +81,12 @@ def main(folder, results="results"):
     """Draw them all."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        drawn = Path(scratch) / "peers.png"
+        peers(json.loads(PEERS.read_text())).savefig(drawn)
+        shrink(drawn, folder / "peers.png")
+    if results == "peers":
+        return
     for study, names in pictures(Path(results)).items():
         for name in names:
             if not (study / f"{FIGURES[name].table}.nc").exists():

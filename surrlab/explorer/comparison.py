@@ -149,7 +149,9 @@ class ResultTables:
 def by_simulation(table: xr.Dataset, values: np.ndarray) -> dict[int, np.ndarray]:
     """Rows ``(sample, ...)`` of a table as one array ``(T, ...)`` per simulation, in time."""
     simulation = table["simulation"].values
-    return {s: values[simulation == s] for s in dict.fromkeys(simulation.tolist())}
+    order = np.argsort(simulation, kind="stable")  # once: there may be thousands
+    numbers, starts = np.unique(simulation[order], return_index=True)
+    return dict(zip(numbers.tolist(), np.split(values[order], starts[1:]), strict=True))
 
 
 class SampleReader:

@@ -25,6 +25,8 @@ _STORED = [("offset", "i8"), ("nbytes", "i8"), ("encoding", "u2"), ("shift", "f4
 _ENTRY = np.dtype([("file", "i4"), *_STORED])
 _ROW = np.dtype([("simulation", "i8"), ("step", "i8"), ("field", "i4"), *_STORED])
 _ARRAYS = ("rows", "paths", "stats", "counts")
+_BLOCK = 1 << 16
+"""Rows of a cache that are looked at together, unless a file has more."""
 _PLACES = ("file", "offset", "nbytes", "encoding", "shift")
 _CHUNK = np.dtype([(name, "i8") for name in (*_PLACES[:-1], "slot", "entry")] + [("shift", "f4")])
 
@@ -66,13 +68,15 @@ class ChunkIndex:
         self.encodings: list[Encoding] = []
         self._encoding_of: dict[Encoding, int] = {}
         self._entries = np.zeros((len(ensemble.samples), len(ensemble.fields)), _ENTRY)
-        self._order = np.lexsort((self.samples.step, self.samples.simulation))
+        self._n_steps = int(self.samples.step.max()) + 1
+        keys = self.samples.simulation * self._n_steps + self.samples.step
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
 
         cache = self._read_cache(ensemble)
         fresh: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        for file in range(len(self.paths)):
-            if not self._recall(file, cache):
-                fresh[str(self.paths[file])] = self.stats[file], self._ask(ensemble, file)
+        for file in np.flatnonzero(~self._recall(cache)).tolist():
+            fresh[str(self.paths[file])] = self.stats[file], self._ask(ensemble, file)
         if self._missing() is not None:  # what is cached came from another view of the same files
             for file in range(len(self.paths)):
                 if (path := str(self.paths[file])) not in fresh:
@@ -127,8 +131,8 @@ class ChunkIndex:
         sample, field = np.nonzero(self._entries["nbytes"] == 0)
         return (int(sample[0]), int(field[0])) if len(sample) else None
 
-    def _fill(self, file: int, samples: np.ndarray, rows: np.ndarray) -> None:
-        """Put the rows of a file where they belong."""
+    def _fill(self, file: int | np.ndarray, samples: np.ndarray, rows: np.ndarray) -> None:
+        """Put the rows of a file, or of one file each, where they belong."""
         entries = np.zeros(len(rows), _ENTRY)
         entries["file"] = file
         for name, _ in _STORED:
@@ -137,11 +141,10 @@ class ChunkIndex:
 
     def _positions(self, rows: np.ndarray) -> np.ndarray:
         """Positions in the view of the samples of rows; -1 where it lacks one."""
-        n = int(max(self.samples.step.max(), rows["step"].max(initial=0))) + 1
-        known = self.samples.simulation * n + self.samples.step
-        wanted = rows["simulation"] * n + rows["step"]
-        place = np.searchsorted(known, wanted, sorter=self._order).clip(max=len(known) - 1)
-        return np.where(known[self._order[place]] == wanted, self._order[place], -1)
+        steps, wanted = rows["step"], rows["simulation"] * self._n_steps + rows["step"]
+        place = np.searchsorted(self._keys, wanted).clip(max=len(self._keys) - 1)
+        known = (self._keys[place] == wanted) & (steps >= 0) & (steps < self._n_steps)
+        return np.where(known, self._order[place], -1)
 
     # ------------------------------------------------------------------------ asking HDF5
 
@@ -180,8 +183,8 @@ class ChunkIndex:
             self.encodings.append(encoding)
         return number
 
-    def _plausible(self, file: int, rows: np.ndarray) -> np.ndarray:
-        """Whether chunks lie within their file and are as long as their encoding allows."""
+    def _plausible(self, file: int | np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Whether chunks lie within their files and are as long as their encoding allows."""
         shape, itemsize = self.sample_shape[1:], self.dtype.itemsize
         bounds = [
             np.add(codec.plausible_bytes(shape, itemsize), 4 * has_checksum)
@@ -194,20 +197,36 @@ class ChunkIndex:
 
     # ------------------------------------------------------------------------ the cache
 
-    def _recall(self, file: int, cache: dict[str, tuple[np.ndarray, np.ndarray]]) -> bool:
-        """Take the places of a file's chunks from the cache, if all of it can be true."""
-        stat, rows = cache.get(str(self.paths[file]), (None, None))
-        if rows is None or (stat != self.stats[file]).any() or not len(rows):
-            return False
-        if (rows["field"] < 0).any() or (rows["field"] >= len(self.field_names)).any():
-            return False
-        if (rows["encoding"] >= len(self.encodings)).any():
-            return False
-        if not (self._plausible(file, rows).all() and np.isfinite(rows["shift"]).all()):
-            return False
-        samples = self._positions(rows)
-        self._fill(file, samples[samples >= 0], rows[samples >= 0])
-        return True
+    def _recall(self, cache: dict[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Take places from the cache, of each file if all that it says of it can be true.
+
+        Many files at a time: files may hold one sample each, and there may be 100,000.
+
+        Returns
+        -------
+        bool array (n_files,)
+            Whose places were taken.
+        """
+        nothing = np.empty((0, 2), np.int64), np.empty(0, _ROW)
+        each = [cache.get(str(path), nothing) for path in self.paths]
+        recalled = np.array([len(rows) > 0 for _, rows in each], bool)
+        for file in np.flatnonzero(recalled).tolist():
+            recalled[file] = (each[file][0] == self.stats[file]).all()
+        files = np.flatnonzero(recalled)
+        counts = [len(each[file][1]) for file in files]
+        for block in np.split(files, np.flatnonzero(np.diff(np.cumsum(counts) // _BLOCK)) + 1):
+            if not len(block):
+                continue
+            rows = np.concatenate([each[file][1] for file in block])
+            owner = np.repeat(block, [len(each[file][1]) for file in block])
+            right = (rows["field"] >= 0) & (rows["field"] < len(self.field_names))
+            right &= (rows["encoding"] < len(self.encodings)) & np.isfinite(rows["shift"])
+            right[right] = self._plausible(owner[right], rows[right])
+            recalled[owner[~right]] = False
+            samples = self._positions(rows)
+            taken = recalled[owner] & (samples >= 0)
+            self._fill(owner[taken], samples[taken], rows[taken])
+        return recalled
 
     def _read_cache(self, ensemble: Ensemble) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """What earlier indices found of any files: stat and rows by path; not believed yet."""

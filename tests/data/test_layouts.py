@@ -1,6 +1,7 @@
 """Every foreign layout: values bit for bit, views, places, and the card that completes it."""
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -387,6 +388,15 @@ assert took < 2 and peak < 300_000, (took, peak)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_view_takes_along_the_names_of_its_own_files_alone(tmp_path):
+    path, truth = foreign.professor(tmp_path / "data", 0)  # one sample a file
+    ensemble = open_ensemble(path)
+    for simulation, (_, times, _) in enumerate(truth):
+        view = ensemble.select([simulation])
+        assert pickle.dumps(view).count(b"image_") == len(times)
+        assert view.file_nbytes == sum(file.stat().st_size for file in view.files)
 
 
 def test_views_travel_to_other_processes(tmp_path):

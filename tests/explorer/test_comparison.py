@@ -1,14 +1,21 @@
 """Models of a study: tables, weights and verdicts that belong together, and those that do not."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
+from counted import Counted
 
 from surrlab import training
 from surrlab._tables import write_table
-from surrlab.explorer.comparison import ResultTables, SampleReader, TrainedModels
+from surrlab.explorer.comparison import (
+    ResultTables,
+    SampleReader,
+    TrainedModels,
+    by_simulation,
+)
 from surrlab.explorer.source import NO_MODELS, open_results
 
 
@@ -127,3 +134,17 @@ def test_limits_are_of_all_times_of_a_simulation(ensemble):
     assert reader.title(2, 50) == "simulation 2 at 10 s"
     assert reader.color_limit(np.array([1.0, 2.0, 9.0]), (0, 1)) == 8
     assert reader.color_limit(None, (0, 1)) == 0.02 and reader.color_limit(None, (0, 0)) == 1
+
+
+def test_rows_are_sorted_by_simulation_in_time_and_at_once():
+    counts = {}
+    for n in (3, 30):  # a comparison for each simulation would be a hundred times as much
+        simulation = np.tile(np.arange(n)[::-1], 4)
+        values, Counted.n = np.arange(4.0 * n)[:, None], 0
+        table = {"simulation": SimpleNamespace(values=simulation.view(Counted))}
+        found = by_simulation(table, values)
+        assert found.keys() == set(range(n))
+        for s, rows in found.items():
+            np.testing.assert_array_equal(rows, values[simulation == s])
+        counts[n] = Counted.n
+    assert 0 < counts[30] < 11 * counts[3]

@@ -6,13 +6,16 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from counted import Counted
 
 from surrlab import _files
 from surrlab.compression import codecs
 from surrlab.data import native
 from surrlab.data.ensemble import InMemoryEnsemble
+from surrlab.data.fields import Samples
 from surrlab.data.native import NativeEnsemble, open_native
 from surrlab.data.stored import StoredChunk
+from surrlab.loading import index as index_module
 from surrlab.loading.index import CACHE, ChunkIndex, NotInPlaceError
 
 
@@ -85,6 +88,26 @@ def test_views_in_any_order_find_their_own_samples(data, asked):
     for chunk in index.chunks(np.array([60])):
         assert "simulation 1, time 9" in index.name(chunk)
         assert index.paths[chunk["file"]] == data.file(1)
+
+
+def test_what_is_known_is_found_by_going_through_the_samples_once(data):
+    ChunkIndex(data)
+    counts = {}
+    for n in (3, 6):  # three times the table for each file would be four times as much for twice
+        view, Counted.n = data.select(range(n)), 0
+        columns = (view.samples.simulation, view.samples.step, view.samples.time)
+        vars(view)["samples"] = Samples(*(column.view(Counted) for column in columns))
+        ChunkIndex(view)
+        counts[n] = Counted.n
+    assert 0 < counts[6] == 2 * counts[3] < 10 * len(data.samples)
+
+
+def test_what_is_known_may_be_looked_at_in_parts(data, asked, monkeypatch):
+    whole = ChunkIndex(data)
+    os.utime(data.file(2), ns=(1, 1))
+    monkeypatch.setattr(index_module, "_BLOCK", 2 * 51 * 6)
+    again = ChunkIndex(data)
+    assert same(again, whole) and asked[6:] == ["simulation_00002.h5"]
 
 
 def test_a_changed_file_is_asked_about_again(data, asked):

@@ -9,6 +9,7 @@ Format: llnl/professor, docs/basics.md and src/professor/mltrainer.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -97,7 +98,7 @@ def _listed(folder: Path) -> list[tuple[str, int]]:
             raise ValueError(f"{path}, line {number}: {name} lies outside the folder")
         rows.append((str(name), int(words[1]) if len(words) == 2 else -1))
     if len(set(rows)) < len(rows):
-        twice = next(row for i, row in enumerate(rows) if row in rows[:i])
+        twice = next(row for row, n in Counter(rows).items() if n > 1)
         raise ValueError(f"{path} names {twice[0]} {max(twice[1], 0)} twice")
     if len({row < 0 for _, row in rows}) != 1:
         raise ValueError(f"{path} should name samples, all as 'file' or all as 'file row'")

@@ -7,7 +7,7 @@ import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -46,8 +46,8 @@ class CardEnsemble(Ensemble):
         Where each field lies in a file.
     parts : dict of int to tuple of Part
         Where the samples of each simulation lie, in time.
-    file_names, sizes, counts : tuples of str, int, int
-        The files, their bytes and the samples in them.
+    file_names, sizes, counts : dicts of int to str, int, int
+        The files of this view by their numbers in the card, their bytes and the samples in them.
     library : str
         Why samples are read through a library; empty if they are read in place.
     checksums : bool
@@ -60,9 +60,9 @@ class CardEnsemble(Ensemble):
     folder: Path
     sources: tuple[Source, ...]
     parts: dict[int, tuple[Part, ...]]
-    file_names: tuple[str, ...]
-    sizes: tuple[int, ...]
-    counts: tuple[int, ...]
+    file_names: dict[int, str]
+    sizes: dict[int, int]
+    counts: dict[int, int]
     library: str = ""
     checksums: bool = False
     places: str = ""
@@ -94,12 +94,31 @@ class CardEnsemble(Ensemble):
             folder=folder,
             sources=card.sources,
             parts={run.simulation: parts for run, parts in zip(card.runs, card.parts, strict=True)},
-            file_names=card.files,
-            sizes=card.sizes,
-            counts=tuple(counts[i] for i in range(len(card.files))),
+            file_names=dict(enumerate(card.files)),
+            sizes=dict(enumerate(card.sizes)),
+            counts={i: counts[i] for i in range(len(card.files))},
             library=card.library,
             checksums=card.checksums,
             places=hashlib.sha256(json.dumps(where).encode()).hexdigest()[:16],
+        )
+
+    def select(self, simulations: Iterable[int]) -> Self:
+        """Return the same ensemble, seen through some of its simulations, in the order given.
+
+        Raises
+        ------
+        KeyError, ValueError
+            As `Ensemble.select`.
+        """
+        view = super().select(simulations)
+        # A view of one simulation travels to a process, for every simulation: with all files'
+        # names that would be bytes in the square of the ensemble.
+        used = dict.fromkeys(part.file for parts in view.parts.values() for part in parts)
+        return replace(
+            view,
+            file_names={i: self.file_names[i] for i in used},
+            sizes={i: self.sizes[i] for i in used},
+            counts={i: self.counts[i] for i in used},
         )
 
     @property
