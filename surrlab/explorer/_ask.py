@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 
 from surrlab._text import number, quantity, with_unit
 from surrlab.explorer import html
+from surrlab.explorer._layout import file_name, panel, picture_box, row
 from surrlab.explorer._predictor import DIFFERENCE, PredictionView, Predictor, open_predictor
 from surrlab.explorer.comparison import RAW
-from surrlab.explorer.pages import SharedControls, _file_name, _image, _panel, row
+from surrlab.explorer.pages import SharedControls
 from surrlab.figures.charts import Picture, draw_pictures, verbatim
 from surrlab.figures.style import plain_text
 
@@ -196,10 +197,10 @@ class AskPage:
         self._titles["difference"].value = html.heading(f"{DIFFERENCE} (models)")
         width, height = html.picture_size(self.results.truth.grid, 400, 258)
         shown = ("raw", "lossy", "difference") if lossy else ("raw",)
-        self.images = {name: _image(width, height) for name in shown}
-        panels = [_panel("", [self.images[name]], max(width, 120)) for name in shown]
-        for panel, name in zip(panels, shown, strict=True):
-            panel.children = [self._titles[name], *panel.children[1:]]
+        self.images = {name: picture_box(width, height) for name in shown}
+        panels = [panel("", [self.images[name]], max(width, 120)) for name in shown]
+        for box, name in zip(panels, shown, strict=True):
+            box.children = [self._titles[name], *box.children[1:]]
         pictures = row(
             widgets.VBox([widgets.HBox(panels[:2]), self._bars[0]]),
             *([widgets.VBox([panels[2], self._bars[1]])] if lossy else []),
@@ -243,4 +244,4 @@ class AskPage:
     def file_name(self) -> str:
         """Name of a file of this view, without its ending."""
         at = "-".join(f"{name}{value:.4g}" for name, value in self.values.items())
-        return _file_name(f"ask-{self.shared.field.value}-{at}")
+        return file_name(f"ask-{self.shared.field.value}-{at}")

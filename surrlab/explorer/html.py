@@ -290,6 +290,17 @@ def python_call(
     return f"from surrlab import explorer\nexplorer.{function}({first}, {listed})"
 
 
+def folder_call(
+    path: str, always: Mapping[str, object], trust: bool, view: Mapping[str, object]
+) -> str:
+    """Return the Python call for a view of a results folder, or for what its models predict."""
+    if "inputs" not in view:
+        return python_call("picture", path, always, view)
+    return python_call(
+        "picture_prediction", path, {**always, **({"trust": True} if trust else {})}, view
+    )
+
+
 def copy_button(call: str) -> str:
     """A button that copies a Python call, and the call beside it to read."""
     if not call:

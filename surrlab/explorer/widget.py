@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import os
 from collections.abc import Callable, Mapping
@@ -232,12 +233,7 @@ class Explorer(widgets.VBox):
                 results.models.trust = trust  # of this folder, and of no other that is opened here
             return results
 
-        def call(view: dict[str, Any]) -> str:
-            if "inputs" not in view:
-                return html.python_call("picture", repr(str(path)), always, view)
-            trusted = {"trust": True} if trust else {}
-            return html.python_call("picture_prediction", repr(str(path)), always | trusted, view)
-
+        call = functools.partial(html.folder_call, repr(str(path)), always, trust)
         self._open(make, call)
 
     def _open(self, make: Callable[[], ResultsView], call, alone: bool = False) -> None:

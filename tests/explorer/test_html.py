@@ -21,7 +21,7 @@ from surrlab.figures.style import STATE_COLORS
 
 TAGS = frozenset(
     "p b i br ul li dl dt dd div span strong code pre button a img style svg g path rect circle "
-    "polyline polygon text figure figcaption".split()
+    "polyline polygon text title figure figcaption".split()
 )
 HANDLERS = {("img", "onload"), ("button", "onclick")}
 
