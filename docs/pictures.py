@@ -50,8 +50,9 @@ def peers(report):
     ax.margins(x=0.2)
     return add_caption(
         figure,
-        "Bars are medians, strokes the single rounds, taken in turns from a warm page cache: where "
-        "files have to be fetched from a storage, the smaller ones gain what their ratio says.",
+        "Bars are medians, strokes the single rounds, taken in turns from a warm page cache. What "
+        "it costs to fetch files from a storage, less for smaller ones, "
+        "is not in it.",
     )
 
 
