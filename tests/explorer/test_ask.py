@@ -3,12 +3,15 @@
 import json
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+from waves import waves
 
+import surrlab
 from surrlab import explorer, training
 from surrlab._files import write_json
 from surrlab.explorer._predictor import DIFFERENCE, open_predictor
@@ -151,3 +154,36 @@ def test_a_network_that_a_folder_names_is_not_imported_unless_told(copy):
         view = explorer.explore(copy, trust=trust)
         view.page.value = ASK
         assert sentence in view.message
+
+
+def tiny(n_inputs, n_fields, shape):
+    """Somebody's own network: one layer."""
+    ny, nx = shape
+    return torch.nn.Sequential(
+        torch.nn.Linear(n_inputs, n_fields * ny * nx), torch.nn.Unflatten(1, (n_fields, ny, nx))
+    )
+
+
+def test_a_foreign_ensemble_and_a_network_of_ones_own(tmp_path):
+    """Odd names, ragged times, fields that never change; a raw model alone."""
+    training.register_network("tiny-ask", tiny)
+    path = tmp_path / "waves"
+    waves(path, (4, 5, 3, 6, 4, 5))
+    numbers = {
+        "network": "tiny-ask",
+        "epochs": 1,
+        "n_raw_models": 2,
+        "looks": (2,),
+        "generation_seeds": (1,),
+    }
+    with ThreadPoolExecutor(1) as pool:
+        study = surrlab.open_study(None, tmp_path / "results", path, executor=pool, **numbers)
+        surrlab.studies.variability_study(study)
+    view = explorer.explore(study.path, ensemble=path)
+    view.page.value = ASK
+    assert view.message == "" and set(view.ask.sliders) == {"speed", "time"}
+    for name in ("salinity", "orography", "temperature", "nothing"):
+        view.field.value = {"temperature": "T2M"}.get(name, name)
+        assert view.message == "" and view.ask.images["raw"].value
+    assert list(view.ask.images) == ["raw"] and "raw model alone" in view.ask.headline.value
+    assert view.figure().axes and "version" not in view.call()
