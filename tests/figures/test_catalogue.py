@@ -177,7 +177,12 @@ def test_gallery(tmp_path, monkeypatch):
     for _ in range(2):
         script["main"](tmp_path / "out", tmp_path)
     made = {path.name: path for path in (tmp_path / "out").iterdir()}
-    names = {"quick-verdict.png", "gallery-rt-evolution.png", "gallery-rt-compressed.png"}
+    names = {
+        "quick-verdict.png",
+        "gallery-rt-evolution.png",
+        "gallery-rt-compressed.png",
+        "peers.png",
+    }
     assert set(made) == names
     for path in made.values():
         with Image.open(path) as picture:
