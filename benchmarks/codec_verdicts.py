@@ -1,12 +1,12 @@
 """Which codec leaves the better model: `quick` with each, at the same error and the same bytes.
 
-    python benchmarks/codec_verdicts.py RESULTS [CODEC ...]    # default: zfp sz3 auto
+    python benchmarks/codec_verdicts.py RESULTS [CODEC ...]    # beside zfp; default: sz3 auto
 
-One study of the preset for each codec, on one ensemble and with the same raw models: what every
-version costs, and the answer. Then each codec's models against zfp's of the same seeds, as a
-verdict compares lossy with raw: at Algorithm 1's tolerances (the same error), and at the finest
-version that takes no more bytes on disk than zfp's at Algorithm 1 (the same bytes). It goes on
-where it stopped; numbers of finished codecs stand in benchmarks/codec_verdicts.json.
+One study of the preset for zfp and for each codec, on one ensemble and with the same raw models:
+what every version costs, and the answer. Then each codec's models against zfp's of the same seeds,
+as a verdict compares lossy with raw: at Algorithm 1's tolerances (the same error), and at the
+finest version that takes no more bytes on disk than zfp's at Algorithm 1 (the same bytes). It goes
+on where it stopped; numbers of finished codecs stand in benchmarks/codec_verdicts.json.
 """
 
 import json
@@ -71,28 +71,25 @@ def same_bytes(rows, file_ratio):
 
 
 def main(results, *codecs):
-    out = HERE / "codec_verdicts.json"
-    report = {"codecs": {}}
+    out, report = HERE / "codec_verdicts.json", {"codecs": {}}
     base_study, base_table, report["codecs"][BASE] = studied(results, BASE)
-    base = algorithm_1(base_study).name
-    base_ratio = ratios(base_study, algorithm_1(base_study)).file
-    for codec in codecs or (BASE, "sz3", "auto"):
-        if codec != BASE:
-            study, table, numbers = studied(results, codec)
-            against = {
-                "same error": algorithm_1(study).name,
-                "same bytes": same_bytes(numbers["versions"], base_ratio),
-            }
-            numbers["against zfp"] = {
-                label: {"version": name}
-                | cost(judge(study, of_version(base_table, base), of_version(table, name)))
-                for label, name in against.items()
-                if name is not None and name in table["version"].values
-            }
-            report["codecs"][codec] = numbers
+    base, base_ratio = algorithm_1(base_study), ratios(base_study, algorithm_1(base_study)).file
+    for codec in codecs or ("sz3", "auto"):
+        study, table, numbers = studied(results, codec)
+        against = {
+            "same error": algorithm_1(study).name,
+            "same bytes": same_bytes(numbers["versions"], base_ratio),
+        }
+        numbers["against zfp"] = {
+            label: {"version": name}
+            | cost(judge(study, of_version(base_table, base.name), of_version(table, name)))
+            for label, name in against.items()
+            if name in table["version"].values
+        }
+        report["codecs"][codec] = numbers
         report["machine"] = machine("torch", "numpy", "zfpy", "hdf5plugin")
         out.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-        print(codec, report["codecs"][codec]["answer"]["sentence"], flush=True)
+        print(codec, numbers["answer"]["sentence"], flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The pictures of the README: python docs/pictures.py notebooks/figures [RESULTS].
 
 Two of each study under RESULTS (default: results) that has been run, two of one fine simulation
-of each benchmark, which is simulated if need be, and one of benchmarks/peers.json. That one alone:
-python docs/pictures.py notebooks/figures peers.
+of each benchmark, which is simulated if need be, and one of each of `BENCHMARKS`. Those alone:
+python docs/pictures.py notebooks/figures benchmarks.
 """
 
 import json
@@ -17,7 +17,7 @@ from surrlab.figures.catalogue import FIGURES, draw
 from surrlab.figures.style import add_caption, plain_text, subplots
 from surrlab.studies.config import GALLERY, PRESETS
 
-PEERS = Path(__file__).parent.parent / "benchmarks" / "peers.json"
+HERE = Path(__file__).parent
 OURS, OTHERS, LOSSLESS = "#0173b2", "#9ec9e2", "0.75"
 
 
@@ -51,9 +51,60 @@ def peers(report):
     return add_caption(
         figure,
         "Bars are medians, strokes the single rounds, taken in turns from a warm page cache. What "
-        "it costs to fetch files from a storage, less for smaller ones, "
-        "is not in it.",
+        "it costs to fetch files from a storage, less for smaller ones, is not in it.",
     )
+
+
+BY_CODEC = {
+    "zfp": ("zfp", "#0173b2", "o"),
+    "sz3": ("SZ3", "#de8f05", "s"),
+    "sperr": ("SPERR", "#029e73", "^"),
+}
+COSTS = {
+    "l1": ("L1 error: % more than of raw models", 5),
+    "psnr": ("PSNR of the worst field: dB less", 0.5),
+}
+
+
+@plain_text()
+def codec_verdicts(report):
+    """What benchmarks/codec_verdicts.json found: costs over the ratio, a line for each codec."""
+    title = "Which codec leaves the better model? Rayleigh–Taylor on 48 × 16"
+    figure, (axes,) = subplots(title, 3.6, 1, 2)
+    for ax, (kind, (label, margin)) in zip(axes, COSTS.items(), strict=True):
+        for numbers in report["codecs"].values():
+            name, color, marker = BY_CODEC[numbers["codec"]]
+            rows = [(r["file"], r[kind]["shift"], r[kind]["bound"]) for r in numbers["versions"]]
+            x, y, bound = zip(*sorted(rows), strict=True)
+            ax.plot(x, y, marker=marker, color=color, label=name, lw=1.2, ms=5)
+            ax.vlines(x, y, bound, color=color, lw=1)
+            (at,) = (row for row in numbers["versions"] if row["factor"] == 1)
+            ring = {"marker": "o", "ms": 12, "mfc": "none", "mec": color, "ls": ""}
+            ax.plot(at["file"], at[kind]["shift"], **ring)
+        ax.axhline(margin, color="0.35", ls="--", lw=0.9, label="margin")
+        ax.axhline(0, color="0.8", lw=0.8, zorder=0)
+        ax.set_yscale("symlog", linthresh=2 * margin)
+        ticks = [0, margin, 2 * margin, 10 * margin, 30 * margin]
+        ax.set_yticks(ticks[: 4 if kind == "psnr" else 5], minor=False)
+        ax.set_yticks([], minor=True)
+        ax.set_ylim(bottom=-margin / 2)
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.set(xlabel="raw bytes / bytes on disk", ylabel=label)
+    used = ", ".join(
+        f"{BY_CODEC[one['codec']][0]} {100 * one['error_used']:.0f} %"
+        for one in report["codecs"].values()
+    )
+    return add_caption(
+        figure,
+        "Mean of three to five seeds on 120 test simulations, a stroke to the bound (95 %); linear "
+        "up to twice the margin, then logarithmic. Rings: Algorithm 1's own tolerances (share of "
+        f"the model error that is used: {used}); the other points are multiples of them.",
+        5,
+    )
+
+
+BENCHMARKS = {"peers": peers, "codec_verdicts": codec_verdicts}
+"""What draws each of these results in benchmarks/."""
 
 
 def pictures(results):
@@ -83,10 +134,12 @@ def main(folder, results="results"):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        drawn = Path(scratch) / "peers.png"
-        peers(json.loads(PEERS.read_text())).savefig(drawn)
-        shrink(drawn, folder / "peers.png")
-    if results == "peers":
+        for name, draw_report in BENCHMARKS.items():
+            drawn = Path(scratch) / f"{name}.png"
+            report = json.loads((HERE.parent / "benchmarks" / f"{name}.json").read_text("utf-8"))
+            draw_report(report).savefig(drawn)
+            shrink(drawn, folder / f"{name.replace('_', '-')}.png")
+    if results == "benchmarks":
         return
     for study, names in pictures(Path(results)).items():
         for name in names:

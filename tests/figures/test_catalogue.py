@@ -182,6 +182,7 @@ def test_gallery(tmp_path, monkeypatch):
         "gallery-rt-evolution.png",
         "gallery-rt-compressed.png",
         "peers.png",
+        "codec-verdicts.png",
     }
     assert set(made) == names
     for path in made.values():
