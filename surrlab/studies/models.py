@@ -137,6 +137,8 @@ def train_models(study: Study, models: Sequence[Model], label: str) -> None:
         for path, model in stored.items()
         if not (path.exists() and _is_whole(path.parent))
     }
+    for path in stored.keys() - missing.keys():
+        remove_dead_lock(path)
     if study.config.trainer:
         make = _elsewhere(study, missing)
     else:

@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from surrlab._files import DamagedError, say_again
-from surrlab._locks import locked
+from surrlab._locks import locked, remove_dead_lock
 from surrlab.loading.loader import SampleLoader
 from surrlab.training.checkpoint import Checkpoint
 from surrlab.training.networks import NetworkConfig, generator
@@ -190,7 +190,8 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     path = None if path is None else Path(path)
-    if (finished := _finished(path, run)) is not None:
+    if path is not None and (finished := _finished(path, run)) is not None:
+        remove_dead_lock(path)
         return finished
     fabric = fabric or make_fabric("cpu")
     fabric.launch()

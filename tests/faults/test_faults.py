@@ -51,6 +51,35 @@ for i in range(1, rounds + 1):
 print(f"a run takes {whole:.1f} s; {kills} kills in {rounds} runs, all identical")
 """
 
+BEFORE_RELEASE = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import pieces
+from surrlab import _locks
+folder, really, killed = Path(sys.argv[2]) / "killed", _locks._release, set()
+
+def release(lock, file):
+    if file.read_text().split()[0] == str(os.getpid()) and str(file) not in killed:
+        (folder.parent / "last").write_text(str(file))
+        os._exit(0)
+    really(lock, file)
+
+expected = pieces.pieces(folder.parent / "whole")
+_locks._release = release
+while True:
+    (folder.parent / "last").write_text("")
+    assert pieces.wait(pieces.forked(folder), 600) == 0
+    if not (last := (folder.parent / "last").read_text()):
+        break
+    killed.add(last)
+left = list(folder.rglob("*.lock"))
+assert not left, left
+assert len(killed) > 10, killed
+assert pieces.pieces(folder) == expected
+print(f"killed before the release of {len(killed)} locks")
+"""
+
 TWICE = """
 import sys
 from pathlib import Path
@@ -118,6 +147,10 @@ def run(program, tmp_path, seconds=1200):
 
 def test_killed_at_any_moment_it_goes_on_to_identical_numbers(tmp_path):
     run(KILLS, tmp_path)
+
+
+def test_killed_before_a_lock_is_released(tmp_path):
+    run(BEFORE_RELEASE, tmp_path)
 
 
 def test_every_flip_is_refused_made_again_or_harmless(tmp_path):
