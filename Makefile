@@ -25,7 +25,7 @@ docs: $(INSTALLED)
 
 # With the distribution's Chromium; screenshots go to artefacts/.
 browser: $(INSTALLED)
-	$(BIN)/python -m pytest -m browser tests/explorer/test_browser.py
+	$(BIN)/python -m pytest -m browser tests/explorer
 
 # Kills, flipped bits, two builders, full disks, hostile environments: docs/reliability.md. Two to
 # three minutes on two cores.
@@ -76,5 +76,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # Results stay: they may have taken hours.
 clean:
-	rm -rf .venv build dist docs/_build docs/api docs/notebooks *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist docs/_build docs/api docs/extra docs/notebooks *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

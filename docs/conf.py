@@ -1,13 +1,15 @@
 """Settings of the documentation: pages in Markdown, the API from docstrings, executed notebooks.
 
 ``make docs`` builds it. What is written here before the build lies in folders that git ignores:
-``api/``, a page for each wing, and ``notebooks/``, from a finished study's results where there are
-any, otherwise unexecuted. Nothing is executed and nothing is fetched from the network.
+``api/``, a page for each wing; ``notebooks/``, from a finished study's results where there are
+any, otherwise unexecuted; and ``extra/``, the explorer as a page without a kernel. No notebook is
+executed and nothing is fetched from the network.
 """
 
 import inspect
 import json
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -18,6 +20,8 @@ import surrlab
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 WINGS = [name for name in surrlab._modules if name in surrlab.__doc__]
+sys.path.insert(0, str(HERE))
+look = import_module("look")
 STUDIES = ("quick", "smoke")  # whose executed notebooks are shown: the first that is finished
 LAST = "7_figures.ipynb"  # a study that has it has all that come before
 
@@ -35,6 +39,7 @@ exclude_patterns = ["_build"]
 default_role = "literal"  # `name` in a docstring is code
 html_theme = "furo"
 html_static_path = ["_static"]
+html_extra_path = ["extra"]  # the explorer's page, as it is
 html_css_files = ["site.css"]
 html_title = f"surrlab {release}"
 html_show_sourcelink = False
@@ -128,18 +133,21 @@ def page_of(notebook):  # Path of an .ipynb -> its text
     return json.dumps(content, ensure_ascii=False, indent=1)
 
 
+FINISHED = next((name for name in STUDIES if (ROOT / "results" / name / LAST).exists()), None)
+
+
 def collect_notebooks():
     """Lay the notebooks into ``docs/notebooks/``; returns what to say about them."""
-    finished = [name for name in STUDIES if (ROOT / "results" / name / LAST).exists()]
     for source in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        made = ROOT / "results" / finished[0] / source.name if finished else source
+        made = ROOT / "results" / FINISHED / source.name if FINISHED else source
         write(HERE / "notebooks" / source.name, page_of(made if made.exists() else source))
-    if not finished:
+    if not FINISHED:
         return "They were not executed before this site was built: `make study`, then `make docs`."
-    small = ", whose models are too small to say anything" * (finished[0] == "smoke")
-    return f"The numbered ones ran in a study with the preset `{finished[0]}`{small}."
+    small = ", whose models are too small to say anything" * (FINISHED == "smoke")
+    return f"The numbered ones ran in a study with the preset `{FINISHED}`{small}."
 
 
+look.write(HERE / "extra" / "explorer", ROOT / "results" / FINISHED if FINISHED else None)
 for wing in WINGS:
     write(HERE / "api" / f"{wing}.rst", api_page(wing))
 verbs = [

@@ -36,7 +36,7 @@ WINGS = [name for name in surrlab._modules if name in surrlab.__doc__]
 def site(tmp_path_factory):
     """The site as a fresh clone builds it: no study was run."""
     clone = tmp_path_factory.mktemp("clone")
-    made = shutil.ignore_patterns("_build", "api", "notebooks", "__pycache__")
+    made = shutil.ignore_patterns("_build", "api", "extra", "notebooks", "__pycache__")
     shutil.copytree(ROOT / "docs", clone / "docs", ignore=made)
     (clone / "notebooks").symlink_to(ROOT / "notebooks")
     recipe = re.search(r"^docs:.*\n\t\$\(BIN\)/python (.*)$", text_of("Makefile"), flags=re.M)
