@@ -9,10 +9,12 @@ from fractions import Fraction
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number with so many significant digits; whole from 1,000 on.
+    """A number with so many significant digits, three at most; those before the point stay.
 
     >>> number(0.0000123), number(-0.25), number(1234.5), number(0.0), number(0.419, 2)
     ('1.23·10⁻⁵', '−0.25', '1,234', '0', '0.42')
+    >>> number(190.3, 2)
+    '190'
     """
     value = float(value)
     if not math.isfinite(value):
@@ -22,7 +24,7 @@ def number(value: float, digits: int = 3) -> str:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
         return minus(f"{mantissa}·10{superscript(int(exponent))}")
-    return minus(f"{value:,.0f}" if size >= 1000 else f"{value:.{digits}g}")
+    return minus(f"{value:,.0f}" if size >= 10 ** min(digits, 3) else f"{value:.{digits}g}")
 
 
 def signed(value: float, decimals: int = 2) -> str:

@@ -19,7 +19,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from surrlab._text import number, quantity, times, tolerance
+from surrlab._text import number, percent, quantity, times, tolerance
 from surrlab.data.fields import Grid
 from surrlab.explorer.comparison import VersionVerdict
 from surrlab.explorer.settings import FieldSettings, FieldView, Total
@@ -120,7 +120,7 @@ def headline(view: FieldView) -> str:
         )
     verb = "below" if view.share <= 1 else "above"
     return (
-        f"{setting} the loss is {view.share:.2g} times what the model gets wrong anyway: "
+        f"{setting} the loss is {number(view.share, 2)} times what the model gets wrong anyway: "
         f"{verb} the model's error."
     )
 
@@ -135,7 +135,7 @@ def numbers(view: FieldView) -> str:
     field, error = view.sample.field, view.sample.model_error
     l1, psnr = quantity(view.losses.l1, field.unit), view.losses.psnr
     if view.share is not None:
-        l1 += f" ({view.share:.2g} × model error)"
+        l1 += f" ({number(view.share, 2)} × model error)"
     rows = {
         "ratio": f"{times(view.ratio)} ({view.nbytes:,} bytes)",
         "tolerance": tolerance(view.tolerance, field.unit),
@@ -162,14 +162,15 @@ def change(total: Total) -> str:
 
     >>> change(Total("mass", "g", 2.0, 2.1)), change(Total("mass", "g", 2.0, 2.0))
     ('2 g, +0.1 (+5 %)', '2 g, unchanged')
+    >>> change(Total("mass", "g", 2.0, -1.8))
+    '2 g, −3.8 (−190 %)'
     """
     before, difference = quantity(total.before, total.unit), total.after - total.before
     if not difference:
         return f"{before}, unchanged"
     text = f"{before}, {'+' if difference > 0 else ''}{number(difference)}"
     if abs(total.before) > 1e-9 * abs(difference):
-        percent = abs(100 * difference / total.before)
-        text += f" ({'+' if difference > 0 else '−'}{percent:.2g} %)"
+        text += f" ({'+' if difference > 0 else '−'}{percent(abs(difference / total.before))})"
     return text
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from surrlab._text import listing, percent
+from surrlab._text import listing, number, percent
 from surrlab.figures.style import RATIO, RAW, add_caption, subplots, version_styles
 
 _STALL = "#b07aa1"
@@ -36,7 +36,7 @@ def throughput(rates: xr.Dataset) -> Figure:
         ax.bar(places, median, color=colors, alpha=0.75)
         for place, values in enumerate(rate):
             ax.plot(np.full(values.size, place), values, "_", color="0.2", ms=9)
-            gain = f"{median[place] / median[0]:.2g}×" if place else ""
+            gain = f"{number(median[place] / median[0], 2)}×" if place else ""
             ax.annotate(gain, (place, values.max()), (0, 4), **_ABOVE)
         if np.isfinite(bandwidth):
             ax.axhline(bandwidth, color="black", ls="--", lw=1.2, label="bandwidth of the storage")
@@ -47,7 +47,7 @@ def throughput(rates: xr.Dataset) -> Figure:
     axes[0, 0].set_ylabel("MB/s of uncompressed data")
     median = rates["rate"].median("round")
     gains = (median / median.isel(version=0)).isel(version=slice(1, None)).max("version")
-    best = {str(gain["storage"].item()): f"{float(gain):.2g}×" for gain in gains}
+    best = {str(gain["storage"].item()): f"{number(float(gain), 2)}×" for gain in gains}
     caption = (
         "Counted are the bytes that the network gets, not those that the storage delivered; dashes "
         "are single measurements, bars their medians. Best gain over raw data: "
