@@ -25,7 +25,7 @@ NETWORKS = {
     "unet": ["unet", {"features": 16, "max_features": 96}],
     "vit": ["vit", {"width": 96, "depth": 4}],
 }
-LADDER = {"looks": [3, 5], "factors": [0.25, 1.0, 2.0, 4.0], "n_raw_models": 5}
+LADDER = {"looks": [3], "factors": [0.5, 1.0, 2.0], "n_raw_models": 4}
 
 
 def studied(name, results, preset):

@@ -9,12 +9,13 @@ ratio to the paper's way:
 - h5py_direct: `read_direct_chunk` under HDF5's lock, then zfpy, in a thread a core
 - zarr_zfp: the same fields in zarr-python 3 with numcodecs' ZFPY; DataLoader, a worker a core
 - zarr_zstd: zarr-python 3 with Zstandard, without loss (so its ratio is another); DataLoader
+- zarrs_zstd: the same store through zarrs, zarr-python's codec pipeline in Rust; DataLoader
 - tensorstore_zstd: the same store by tensorstore, two batches ahead
 - raw_dataloader: contiguous HDF5 files; DataLoader, a worker a core
 - raw_read: the samples in one file of bytes, `os.preadv` in a thread a core
 - sample_loader, sample_loader_raw: ours, of compressed and of contiguous raw files
 
-zarr and tensorstore are no requirement of surrlab: `pip install zarr tensorstore` (zarr brings
+zarr, zarrs and tensorstore are no requirement: `pip install zarr zarrs tensorstore` (zarr brings
 numcodecs, whose ZFPY takes zfpy). What is not installed is left out, and the result says so.
 
     python benchmarks/peers.py > benchmarks/peers.json
@@ -62,6 +63,7 @@ LABELS = {
     "h5py_direct": "h5py direct chunks, zfpy in threads",
     "zarr_zfp": "DataLoader, zarr-python 3, zfp",
     "zarr_zstd": "DataLoader, zarr-python 3, zstd",
+    "zarrs_zstd": "DataLoader, zarrs, zstd",
     "tensorstore_zstd": "tensorstore, zstd",
     "raw_dataloader": "DataLoader, raw HDF5",
     "raw_read": "preadv of raw bytes in threads",
@@ -147,8 +149,9 @@ class ThroughZarr(torch.utils.data.Dataset):
     all fields takes one call for each sample; zfp has a tolerance a field, and so an array a field.
     """
 
-    def __init__(self, path, raw, names):
+    def __init__(self, path, raw, names, pipeline):
         self.path, self.names, self.shape = str(path), names, raw.sample_shape
+        self.pipeline = pipeline
         self.inputs, self.arrays = torch.from_numpy(raw.inputs), None
 
     def __len__(self):
@@ -156,7 +159,10 @@ class ThroughZarr(torch.utils.data.Dataset):
 
     def __getitem__(self, i):
         if self.arrays is None:
-            group = import_module("zarr").open_group(self.path, mode="r")
+            zarr = import_module("zarr")
+            if self.pipeline:  # in this worker alone
+                zarr.config.set({"codec_pipeline.path": self.pipeline})
+            group = zarr.open_group(self.path, mode="r")
             self.arrays = [group[name] for name in self.names]
         n = self.shape[0] * self.shape[1] // len(self.arrays)
         parts = [array[i * n : (i + 1) * n] for array in self.arrays]
@@ -175,9 +181,9 @@ def write_zarr(raw, path, arrays):
     return path
 
 
-def from_zarr(path, raw, names):
+def from_zarr(path, raw, names, pipeline=""):
     return torch.utils.data.DataLoader(
-        ThroughZarr(path, raw, names),
+        ThroughZarr(path, raw, names, pipeline),
         BATCH,
         shuffle=True,
         num_workers=CORES,
@@ -215,12 +221,13 @@ def on_disk(path):
 
 
 def zarr_feeds(raw, bounds, folder):
-    """Feeds by zarr-python and tensorstore, and bytes on disk; why some are missing."""
+    """Feeds by zarr-python, zarrs and tensorstore, and bytes on disk; why some are missing."""
     feeds, sizes, missing = {}, {}, {}
     try:
         zstd = import_module("zarr.codecs").ZstdCodec(level=1)
     except ImportError as error:
-        return {}, {}, dict.fromkeys(("zarr_zfp", "zarr_zstd", "tensorstore_zstd"), str(error))
+        names = ("zarr_zfp", "zarr_zstd", "zarrs_zstd", "tensorstore_zstd")
+        return {}, {}, dict.fromkeys(names, str(error))
     try:
         zfpy, arrays = import_module("zarr.codecs.numcodecs").ZFPY, {}
         for i, name in enumerate(raw.field_names):
@@ -233,6 +240,12 @@ def zarr_feeds(raw, bounds, folder):
     every = {ALL: (list(range(len(raw.fields))), {"compressors": zstd})}
     path = write_zarr(raw, folder / "zstd.zarr", every)
     feeds["zarr_zstd"], sizes["zarr_zstd"] = from_zarr(path, raw, [ALL]), on_disk(path)
+    try:
+        import_module("zarrs")
+        feeds["zarrs_zstd"] = from_zarr(path, raw, [ALL], "zarrs.ZarrsCodecPipeline")
+        sizes["zarrs_zstd"] = sizes["zarr_zstd"]
+    except ImportError as error:
+        missing["zarrs_zstd"] = str(error)
     try:
         feeds["tensorstore_zstd"] = from_tensorstore(path, raw)
         sizes["tensorstore_zstd"] = sizes["zarr_zstd"]
@@ -323,7 +336,7 @@ def main():
             "machine": machine(
                 *installed(
                     *("h5py", "hdf5plugin", "numba", "numcodecs", "numpy", "tensorstore"),
-                    *("torch", "zarr", "zfpy"),
+                    *("torch", "zarr", "zarrs", "zfpy"),
                 )
             ),
         }
