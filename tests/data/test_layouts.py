@@ -346,7 +346,10 @@ def test_arrays_in_npy_files_and_small_integers(tmp_path):
     assert ensemble.dtype == "float32" and "level is <i2" in ensemble.library
     np.testing.assert_array_equal(ensemble.read_simulation(0)[:, 0], values)
     assert ensemble.runs[0].times == (0.0, 2.5)
-    assert card_template(tmp_path / "it")["arrays"] == {"level": ["?", "?", "?"]}
+    before = card_template(tmp_path / "it")
+    assert before["arrays"] == {"level": ["?", "?", "?"]}
+    (tmp_path / "it" / "surrlab.json").touch()  # as `surrlab card it > it/surrlab.json` begins
+    assert card_template(tmp_path / "it") == before
     with pytest.raises(ValueError, match=r"does not say what its arrays are.*surrlab card"):
         open_ensemble(tmp_path / "it")
 

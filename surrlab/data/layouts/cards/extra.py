@@ -76,7 +76,8 @@ def check_keys(extra: Extra) -> None:
 def _read(path: Path) -> Extra:
     check_file(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        # An empty one says nothing: `surrlab card PATH > PATH/surrlab.json` makes it beforehand.
+        found = json.loads(path.read_text(encoding="utf-8") or "{}")
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict):
