@@ -26,7 +26,7 @@ from surrlab.data.fields import (  # noqa: F401
 FORMAT = "surrlab-ensemble/2"
 MASKS = "_masks"
 """Group of a file with an array of 0 and 1 for each field that has a mask: 1 where no value is."""
-TAKEN = ("sample", "simulation", "step", "time", "field", "input", "inputs")
+TAKEN = ("sample", "simulation", "step", "time", "field", "input", "inputs", "compression")
 """What neither fields nor axes may be called: files and tables have them already."""
 
 

@@ -18,6 +18,7 @@ from surrlab.data import native, open_ensemble
 from surrlab.data.ensemble import InMemoryEnsemble
 from surrlab.data.fields import Axis, Field, Grid, Run
 from surrlab.data.native import Header, open_native
+from surrlab.data.stored import TAKEN
 from surrlab.simulation.rayleigh_taylor import RayleighTaylor
 
 
@@ -133,7 +134,7 @@ def test_a_header_is_what_writes_the_same_again(write, tmp_path):
     assert Header.of(memory) == header
 
 
-@pytest.mark.parametrize("name", ["y", "time", "input", "inputs", "simulation", "step", "sample"])
+@pytest.mark.parametrize("name", ["y", *TAKEN])
 def test_names_that_are_taken_are_refused(name):
     with pytest.raises(ValueError, match=f"'{name}' cannot name a field or an axis"):
         Header((Field("u"), Field(name)), GRIDS[2], {"time": "s"})
