@@ -141,3 +141,27 @@ def test_noise_is_never_read_beyond_its_end():
             whole += 1
             assert out[0].tobytes() == codec.decode(memory.tobytes(), (24, 8)).tobytes()
     assert 0 < whole < 300
+
+
+@pytest.mark.parametrize("shape", [(24, 8), (7, 6), (4, 700)])
+def test_a_damaged_stream_is_refused_or_zfps(shape):
+    """Bits turned over, an end cut off: what is not refused has the values that zfp reads."""
+    rng, zero, whole = np.random.default_rng(0), np.zeros(1, int), 0
+    for turn in range(300):
+        codec = Zfp(2.0 ** int(rng.integers(-40, 1)))
+        decoder = Decoder([(codec, False)], shape, np.float32)
+        stream = bytearray(codec.encode(rng.normal(size=shape).astype(np.float32)))
+        if turn % 2:
+            del stream[rng.integers(1, len(stream)) :]
+        else:
+            for place in rng.integers(0, len(stream), 3):
+                stream[place] ^= 1 << rng.integers(8)
+        memory, out = np.frombuffer(stream, np.uint8), np.full((3, *shape), 7, np.float32)
+        found = decoder.decode(
+            np.array([memory.ctypes.data]), np.array([len(stream)]), zero, zero + 1, out
+        )
+        assert (out[[0, 2]] == 7).all()
+        if found == -1:
+            whole += 1
+            assert out[1].tobytes() == codec.decode(bytes(stream), shape).tobytes()
+    assert 0 < whole < 300
