@@ -328,3 +328,18 @@ def test_killed_commands_resume(tmp_path):
     assert surrlab("simulate", tmp_path / "whole", "--preset", "smoke").returncode == 0
     for path in sorted((tmp_path / "whole").glob("*.h5")):
         assert path.read_bytes() == (tmp_path / "e" / path.name).read_bytes()
+
+
+def test_no_stream_makes_the_decoder_read_beyond_its_memory(tmp_path):
+    """Compiled anew with every index checked: noise and damaged streams stay inside."""
+    tests = HERE.parent / "loading" / "test_zfp_decoder.py"
+    checked = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    command = ["-m", "pytest", "-q", "-k", "noise or damaged_stream", str(tests)]
+    done = subprocess.run(
+        [sys.executable, *command, "--basetemp", str(tmp_path / "run")],
+        env={**os.environ, **checked},
+        cwd=HERE.parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
