@@ -137,10 +137,10 @@ class ThroughHDF5(torch.utils.data.Dataset):
         return self.inputs[i], torch.from_numpy(sample)
 
 
-def data_loader(paths, ensemble):
+def data_loader(paths, ensemble, batch_size=BATCH):
     return torch.utils.data.DataLoader(
         ThroughHDF5(paths, ensemble),
-        BATCH,
+        batch_size,
         shuffle=True,
         num_workers=CORES,
         persistent_workers=True,
