@@ -87,14 +87,12 @@ def epoch(feed, rate):
 def measure(feeds):
     """For each feed and consumer (None: one that only takes), medians over the rounds."""
     found = {}
-    for turn, rate, name in itertools.product(
-        range(ROUNDS + 1), (None, *CONSUMERS.values()), feeds
+    for turn, name, rate in itertools.product(
+        range(ROUNDS + 1), feeds, (None, *CONSUMERS.values())
     ):
-        if not turn and rate:
-            continue  # one round that is not counted starts workers and fills the cache
         numbers = epoch(feeds[name], rate)
         print(name, rate, numbers, file=sys.stderr)
-        if turn:
+        if turn:  # the first starts workers and fills the cache
             found.setdefault((name, rate), []).append(numbers)
     return {
         key: {what: statistics.median(one[what] for one in each) for what in each[0]}
@@ -109,7 +107,7 @@ def row(name, found):
         consumer: {
             "utilisation": round(found[name, rate]["utilisation"], 3),
             "passes": found[name, rate]["utilisation"] >= PASSING,
-            "cores_for_0.90": round(PASSING * rate * alone["seconds_per_byte"], 1),
+            "cores_for_0.90": round(PASSING * rate * alone["seconds_per_byte"], 2),
         }
         for consumer, rate in CONSUMERS.items()
     }
