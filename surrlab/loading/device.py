@@ -1,11 +1,7 @@
 """Batches on a device: the next one is copied there while the caller computes with this one.
 
 A GPU copies from page-locked memory by itself, and from other memory only while a processor waits.
-So a loader takes page-locked buffers, and these are kept until their copies are done::
-
-    loader = SampleLoader(ensemble, 64, seed=0, allocate=page_locked)
-    for inputs, fields in on_device(loader, "cuda"):
-        ...
+So a loader takes page-locked buffers, and these are kept until their copies are done.
 """
 
 from __future__ import annotations
@@ -29,6 +25,12 @@ def page_locked(shape: tuple[int, ...]) -> np.ndarray:
 
 def on_device(batches: Iterable[Arrays], device: torch.device | str) -> Iterator[Tensors]:
     """Yield batches of arrays as tensors on a device.
+
+    To a GPU the next batch is copied while the caller computes with this one::
+
+        with SampleLoader(ensemble, 64, seed=0, allocate=page_locked) as loader:
+            for inputs, fields in on_device(loader, "cuda"):
+                ...
 
     Parameters
     ----------

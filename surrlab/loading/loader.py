@@ -50,7 +50,7 @@ class SampleLoader:
 
     ``fields`` is a buffer that a later batch gets again once nobody holds it, its views, or a
     tensor made from it with ``torch.from_numpy``. Keep a reference until an asynchronous copy
-    (``non_blocking=True``) has finished.
+    (``non_blocking=True``) has finished, as `on_device` does.
 
     Memory does not grow with the number of simulations, but for 26 bytes per stored field: it is
     `PREFETCH` + 2 batches (with what the caller keeps) and, for each thread, a read of
@@ -80,7 +80,7 @@ class SampleLoader:
         before the first batch, and kept: 4 bytes per value, for ensembles so small that decoding
         them again costs more than their memory.
     allocate : callable, optional
-        Makes an uninitialised float32 array of a shape: page-locked memory, say.
+        Makes an uninitialised float32 array of a shape: `page_locked`, say.
 
     Attributes
     ----------
