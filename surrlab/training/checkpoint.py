@@ -59,11 +59,16 @@ class Checkpoint:
             return []
         if metadata["run"] != self._run_id:
             return []
-        # Adam's moments lie beside the weights as adam.<index of the parameter>.<moment>.
+        # Adam's moments lie beside the weights as adam.<index of the parameter>.<moment>. Fused
+        # Adam pairs memory, whatever its layout: moments take that of their weights.
         state: dict[int, dict] = {}
+        parameters = [one for group in optimizer.param_groups for one in group["params"]]
         for name in [name for name in weights if name.startswith("adam.")]:
             _, i, moment = name.split(".")
-            state.setdefault(int(i), {})[moment] = weights.pop(name)
+            values, like = weights.pop(name), parameters[int(i)]
+            if values.shape == like.shape:
+                values = torch.empty_like(like).copy_(values)
+            state.setdefault(int(i), {})[moment] = values
         network.load_state_dict(weights)
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})

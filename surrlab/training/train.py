@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     from surrlab.data.ensemble import Ensemble
 
+STEPS = 2
+"""Version of what a step of training computes, to the last bit: a part of the run id."""
 DECODED = 1 << 28
 """Bytes of decoded samples that a training keeps; a larger ensemble is decoded every epoch anew."""
 
@@ -111,6 +113,7 @@ def run_config(
     """
     seeds = {"init": init_seed, "shuffle": shuffle_seed, "kernel": kernel_seed}
     return {
+        "steps": STEPS,
         "train": config.config(),
         "seeds": {name: seed if value is None else value for name, value in seeds.items()},
         "precision": precision,

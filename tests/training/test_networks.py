@@ -20,7 +20,7 @@ from surrlab.training import (
     run_config,
     run_id,
 )
-from surrlab.training.architectures.generator import start_shape
+from surrlab.training.architectures.generator import ConvTranspose2d, start_shape
 from surrlab.training.networks import _factories, check_output, layers
 
 
@@ -249,6 +249,20 @@ def test_a_rim_is_cut_off_where_sides_do_not_double(shape):
         fields, whole[:, :, top : top + shape[0], left : left + shape[1]], rtol=0, atol=0
     )
     assert network.layers[0].kernel_size == start_shape(shape)
+
+
+@pytest.mark.parametrize("sides", [(1, 1), (3, 1), (1, 5), (4, 2), (6, 2), (2, 7)])
+def test_small_maps_are_doubled_as_torch_doubles_them(sides):
+    """Values and all gradients, with a scale and shift; 2 x 7 is oneDNN's own way."""
+    ours = ConvTranspose2d(5, 3, kernel_size=4, stride=2, padding=1, bias=False)
+    maps, scale, shift = torch.randn(2, 5, *sides), torch.rand(3, 1, 1), torch.randn(3, 1, 1)
+    leaves = [maps.requires_grad_(), ours.weight, scale.requires_grad_(), shift.requires_grad_()]
+    found = ours(maps, scale, shift)
+    wanted = nn.ConvTranspose2d.forward(ours, maps) * scale + shift
+    torch.testing.assert_close(found, wanted)
+    weights = torch.randn(wanted.shape)
+    gradients = [torch.autograd.grad((out * weights).sum(), leaves) for out in (found, wanted)]
+    torch.testing.assert_close(*gradients)
 
 
 def test_a_start_shape_may_be_named():
