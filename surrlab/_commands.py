@@ -78,10 +78,11 @@ def study(args: argparse.Namespace) -> None:
     opened = open_study(**given, **settings)  # refuses what is no number of a study
     if opened.config.trainer:
         settings["trainer"] = opened.config.trainer  # with files named from the root on
-    for path, names in plan.items():
-        mine = {**given, "settings": settings} | {n: chosen[n] for n in names if n in chosen}
-        timeout = args.timeout or opened.config.timeout
-        notebooks.run(path, opened.path / path.name, mine, timeout=timeout)
+    timeout = args.timeout or opened.config.timeout
+    with notebooks.one_kernel() as kernel:
+        for path, names in plan.items():
+            mine = {**given, "settings": settings} | {n: chosen[n] for n in names if n in chosen}
+            notebooks.run(path, opened.path / path.name, mine, timeout=timeout, kernel=kernel)
     print(_answer(opened.results.summary["answer"]))
     for name in args.extra:
         table = extra(opened, name)

@@ -7,7 +7,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -16,8 +17,10 @@ from surrlab import _lazy
 from surrlab._files import replacing
 
 if TYPE_CHECKING:
-    from jupyter_client import AsyncKernelManager
+    from jupyter_client import AsyncKernelClient, AsyncKernelManager
     from nbformat import NotebookNode
+
+    Kernel = tuple[Any, IO[bytes]]
 
 _lazy.require("lab", "papermill", "nbconvert", "ipykernel")
 
@@ -30,13 +33,44 @@ _METADATA = {
     "language_info": {"name": "python"},
 }
 
+# IPython's own reset, which also takes away what processes that are spawned look for: __spec__.
+_RESET = """
+(lambda shell, kept: (shell.reset(), shell.user_ns.update(kept)))(
+    get_ipython(),
+    {name: value for name, value in globals().items() if name[:2] == "__" and name.strip("_")},
+)
+"""
+
 
 class NotebookError(RuntimeError):
     """A cell of a notebook failed, ran out of time or took its kernel down."""
 
 
+@contextmanager
+def one_kernel() -> Iterator[Kernel]:
+    """A kernel for notebooks of one folder, one after another: imports and workers are paid once.
+
+    It starts with the first of them, in that folder. Each finds it without names, as a new one.
+    """
+    from jupyter_core.utils import run_sync
+
+    # What the kernel itself says while it ends is nobody's business unless it died.
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as own:
+        manager = _kernel_manager(log, Path(own))(kernel_name="python3")
+        try:
+            yield manager, log
+        finally:
+            if manager.has_kernel:
+                run_sync(manager.shutdown_kernel)()
+
+
 def run(
-    notebook: str | Path, output: str | Path, parameters: Mapping[str, object], *, timeout: int
+    notebook: str | Path,
+    output: str | Path,
+    parameters: Mapping[str, object],
+    *,
+    timeout: int,
+    kernel: Kernel | None = None,
 ) -> Path:
     """Execute a notebook with these parameters and write it, with an HTML copy beside it.
 
@@ -54,6 +88,8 @@ def run(
         Replace values of the ``parameters`` cell: numbers, strings, booleans, None, lists, dicts.
     timeout : int
         Seconds that one cell may take.
+    kernel : Kernel, optional
+        From `one_kernel`; by default one that ends with the notebook.
 
     Returns
     -------
@@ -81,6 +117,7 @@ def run(
 
     import nbformat
     import papermill
+    from jupyter_core.utils import run_sync
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from nbconvert import HTMLExporter
     from papermill.exceptions import PapermillExecutionError
@@ -94,15 +131,16 @@ def run(
     started = time.monotonic()
     _say(f"{notebook.name}: running")
     try:
-        # What the kernel itself says while it ends is nobody's business unless it died.
-        with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as own:
+        with nullcontext(kernel) if kernel else one_kernel() as (manager, log):
             try:
+                if manager.has_kernel:
+                    run_sync(_empty)(manager)
                 executed = papermill.execute_notebook(
                     source,
                     str(part).replace("{", "{{").replace("}", "}}"),  # papermill formats paths
                     dict(parameters),
                     kernel_name="python3",
-                    kernel_manager_class=_kernel_manager(log, Path(own)),
+                    km=manager,
                     cwd=notebook.parent,
                     execution_timeout=timeout,
                     iopub_timeout=60,  # 4 s by default: a busy machine's last output may be late
@@ -114,6 +152,8 @@ def run(
                 log.seek(0)
                 _say(log.read().decode(errors="replace"))
                 raise
+            finally:
+                manager.disconnect()
     except (PapermillExecutionError, CellTimeoutError, DeadKernelError) as error:
         os.replace(part, failed)
         raise NotebookError(_explain(notebook, failed, error, timeout)) from error
@@ -168,12 +208,33 @@ def _kernel_manager(log: IO[bytes], own: Path) -> type[AsyncKernelManager]:
         """Starts the running interpreter, whatever kernels are installed under its name."""
 
         kernel_spec = spec
+        _client: AsyncKernelClient | None = None
         transport_encryption = "auto"  # else every kernel begins with a warning
 
         async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
             await super().start_kernel(**options, stdout=log, stderr=log)
 
+        def client(self, **options: Any) -> AsyncKernelClient:  # type: ignore[override]
+            self._client = super().client(**options)
+            return self._client
+
+        def disconnect(self) -> None:
+            """Close what papermill leaves open of a kernel that goes on."""
+            if self._client is not None:
+                self._client.stop_channels()
+
     return ThisInterpreter
+
+
+async def _empty(manager: AsyncKernelManager) -> None:
+    """Leave nothing of the last notebook in a kernel, but what it has imported."""
+    client = manager.client()
+    client.start_channels()
+    try:
+        await client.wait_for_ready(timeout=60)
+        await client.execute_interactive(_RESET, silent=True, store_history=False, timeout=60)
+    finally:
+        client.stop_channels()
 
 
 def _explain(notebook: Path, failed: Path, error: Exception, timeout: int) -> str:

@@ -8,7 +8,7 @@ models come next follows from the verdicts alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from surrlab.evaluation.verdict import Verdict, verdict
 from surrlab.studies.experiments import compressed, ratios, version_at
 from surrlab.studies.models import (
     Model,
+    evaluation_path,
     evaluations,
     raw_models,
     train_models,
@@ -90,13 +91,24 @@ def lossy_training(study: Study) -> tuple[xr.Dataset, dict[str, Verdict]]:
         for name, seeds in missing:
             trained[name] = (*trained.get(name, ()), *seeds)
         label = ", ".join(name for name, _ in missing)
-        train_models(study, models, f"train {label}")
+        train_models(study, models, f"train {label}", _likely(study, known, trained))
         for name, _ in missing:
             if name != ladders.RAW:
                 found[name] = _judge(study, known[name], trained)
     order = [ladders.RAW, *(name for name in known if name in trained)]
     models = [m for name in order for m in _models(study, known, name, trained[name])]
     return evaluations(study, models, "lossy_training"), {n: found[n] for n in known if n in found}
+
+
+def _likely(
+    study: Study, known: Mapping[str, Version], trained: Mapping[str, Sequence[int]]
+) -> Iterator[Model]:
+    """Models of the next versions' first look, which come next if the last one passes."""
+    for name, version in known.items():
+        if name not in trained:
+            for model in lossy_models(study, version, study.config.seeds(study.config.looks[0])):
+                if not evaluation_path(study, model).exists():
+                    yield model
 
 
 def _affordable(study: Study, models: Sequence[Model]) -> bool:

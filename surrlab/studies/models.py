@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,8 +122,13 @@ def raw_models(study: Study, seeds: Sequence[int] | None = None) -> list[Model]:
     return [Model("raw", study.train_set, seed) for seed in chosen]
 
 
-def train_models(study: Study, models: Sequence[Model], label: str) -> None:
+def train_models(
+    study: Study, models: Sequence[Model], label: str, likely: Iterable[Model] = ()
+) -> None:
     """Train and evaluate what is not there yet.
+
+    Cores of this machine that would wait for the last of them take models that are `likely` to be
+    needed next, one each.
 
     On CPUs each model trains in a process of its own on one core: a small network gains little
     from a second thread, and one thread gives the same weights however many models a restart
@@ -139,6 +145,9 @@ def train_models(study: Study, models: Sequence[Model], label: str) -> None:
     }
     for path in stored.keys() - missing.keys():
         remove_dead_lock(path)
+    for model in itertools.islice(likely, _idle_workers(study, len(missing))):
+        path = evaluation_path(study, model)
+        stored[path] = missing[path] = model
     if study.config.trainer:
         make = _elsewhere(study, missing)
     else:
@@ -162,6 +171,15 @@ def train_models(study: Study, models: Sequence[Model], label: str) -> None:
             write_json(study.path / TIMES, known)
     else:
         remove_dead_lock(study.path / TIMES)
+
+
+def _idle_workers(study: Study, n: int) -> int:
+    """How many of this machine's workers have nothing to do while the last of `n` models train."""
+    executor = study.executor or NamedExecutor("local")
+    if not isinstance(executor, NamedExecutor) or executor.name != "local":
+        return 0
+    alone = study.config.trainer or best_accelerator() != "cpu"
+    return 0 if alone else -n % executor.workers
 
 
 def training_times(study: Study) -> dict[str, float]:

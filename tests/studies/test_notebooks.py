@@ -139,6 +139,31 @@ def test_run(tmp_path, monkeypatch, capfd):
     assert "data:image/png" in output.with_suffix(".html").read_text()
 
 
+def test_notebooks_one_after_another_share_a_process_and_no_names(tmp_path):
+    first = write(tmp_path / "a.ipynb", "import os\nnumber = 7\nprint(os.getpid())")
+    ask = "import os\nprint(os.getpid(), 'number' in globals(), k, __spec__)"
+    second = write(tmp_path / "b.ipynb", ask)
+    with notebooks.one_kernel() as kernel:
+        one, two = (
+            notebooks.run(path, tmp_path / "out" / path.name, {"k": k}, timeout=60, kernel=kernel)
+            for path, k in ((first, 1), (second, 2))
+        )
+    pid = text(one).strip()
+    assert text(two).strip() == f"{pid} False 2 None"
+    cells = nbformat.read(two, as_version=4).cells
+    assert [cell.execution_count for cell in cells] == [1, 2, 3]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
+
+
+def test_a_kernel_ends_with_a_notebook_that_fails(tmp_path):
+    source = write(tmp_path / "a.ipynb", "import os\nprint(os.getpid(), flush=True)", "1 / 0")
+    with pytest.raises(notebooks.NotebookError), notebooks.one_kernel() as kernel:
+        notebooks.run(source, tmp_path / "out" / "a.ipynb", {}, timeout=60, kernel=kernel)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(text(tmp_path / "out" / "a.failed.ipynb")), 0)
+
+
 def foreign_kernel(folder):
     """A kernel specification that takes the name python3 and does not start."""
     spec = folder / "jupyter" / "kernels" / "python3" / "kernel.json"
