@@ -15,7 +15,6 @@ less than the clock.
 
 import copy
 import json
-import math
 import os
 import sys
 import time
@@ -195,7 +194,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     before = os.getloadavg()[0]
     report = {preset: measured(preset) for preset in ("quick", "quick-pchip")}
-    assert all(math.isfinite(one["of_bare"]) for one in report.values())
     report["load"] = [round(before, 2), round(os.getloadavg()[0], 2)]
     report["machine"] = machine("torch", "numpy")
     print(json.dumps(report, indent=1, ensure_ascii=False))

@@ -172,7 +172,7 @@ def runs(monkeypatch, place):
     """What `surrlab study` would run, with a summary of a study that has ended."""
     done = []
 
-    def run(notebook, output, parameters, *, timeout):
+    def run(notebook, output, parameters, *, timeout, kernel=None):
         done.append((notebook, output, parameters, timeout))
         output.parent.mkdir(parents=True, exist_ok=True)
         row = {"stored_at": "1/21", "on_disk": "1/10", "noticed": "no", "because": "it is not"}

@@ -11,7 +11,7 @@ from surrlab import _executors, _notebook_runner, _parallel, cli, studies
 from surrlab._executors import NamedExecutor, named
 from surrlab.data import native
 from surrlab.simulation.rayleigh_taylor import RayleighTaylor
-from surrlab.studies.models import train_models
+from surrlab.studies.models import folder, train_models
 
 HERE = Path(__file__).parent
 SMALL = {"n_raw_models": 2, "generation_seeds": [1], "epochs": 1, "test_fraction": 0.4}
@@ -106,6 +106,20 @@ def test_an_interrupted_study_goes_on(ensemble, tmp_path):
     for _ in range(2):
         train_models(opened(), studies.raw_models(study, [0, 1]), "train")
     assert len(calls()) == 2
+
+
+@pytest.mark.parametrize(("executor", "seeds"), [("local", [0, 1]), ("dying:Counting", [0])])
+def test_a_worker_of_this_machine_that_would_be_idle_takes_what_is_likely(
+    executor, seeds, ensemble, tmp_path
+):
+    given = {"executor": executor, "resources": {"workers": 2}, **SMALL}
+    study = studies.open_study("smoke", tmp_path, ensemble.path, **given)
+    for _ in range(2):  # the second time nobody is busy, so nobody is idle
+        train_models(
+            study, studies.raw_models(study, [0]), "train", studies.raw_models(study, [1, 2])
+        )
+    trained = sorted(path.parent for path in (study.path / "models").glob("*/config.json"))
+    assert trained == sorted(folder(study, one) for one in studies.raw_models(study, seeds))
 
 
 def test_notebooks_make_executors_of_their_own(tmp_path):

@@ -49,7 +49,7 @@ def test_the_command_that_goes_on_is_whole(path, tmp_path, monkeypatch, kind, pr
     study = surrlab.open_study(preset, folder, path, card=given, **GIVEN[kind])
     found = []
 
-    def run(notebook, out, parameters, timeout):
+    def run(notebook, out, parameters, timeout, kernel):
         found.append(parameters)
         raise RuntimeError("enough")
 
