@@ -52,7 +52,7 @@ def one_kernel() -> Iterator[Kernel]:
 
     It starts with the first of them, in that folder. Each finds it without names, as a new one.
     """
-    from jupyter_core.utils import run_sync
+    from jupyter_client.utils import run_sync
 
     # What the kernel itself says while it ends is nobody's business unless it died.
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as own:
@@ -117,7 +117,7 @@ def run(
 
     import nbformat
     import papermill
-    from jupyter_core.utils import run_sync
+    from jupyter_client.utils import run_sync
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from nbconvert import HTMLExporter
     from papermill.exceptions import PapermillExecutionError
