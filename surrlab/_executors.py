@@ -1,7 +1,7 @@
 """Executors by name: this machine, a Dask cluster, Slurm, Flux, or what a function makes.
 
-A named executor opens when a parallel step begins and closes when it ends, so that each notebook's
-kernel has one of its own and leaves nothing behind. If its pool breaks, it opens a new one.
+A named executor opens when a parallel step begins and closes when it ends, so that a notebook's
+kernel leaves nothing behind. If its pool breaks, it opens a new one.
 """
 
 from __future__ import annotations
