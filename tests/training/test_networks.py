@@ -287,6 +287,7 @@ NAMED = [
 @pytest.mark.parametrize("shape", [(24, 8), (50, 30), (7, 5), (1, 3)])
 @pytest.mark.parametrize("name", NAMED)
 def test_every_network_takes_any_grid_and_learns_in_all_its_parts(name, shape):
+    torch.manual_seed(0)  # the signs of so few cells may cancel in the gradient of a shift
     network = NetworkConfig(name, BUILT_IN[name]).build(3, 2, shape)
     inputs = torch.randn(4, 3)
     fields = network(inputs)
