@@ -12,6 +12,7 @@ from surrlab.compression.codecs import Codec, codecs_by_field
 from surrlab.compression.compress import Ratios, ratios, table
 from surrlab.compression.version import Version
 from surrlab.data.ensemble import Ensemble
+from surrlab.data.open import open_ensemble
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,19 @@ class StoredVersion:
         except (KeyError, TypeError, ValueError):
             version = None
         return cls(version, ensemble)
+
+    @classmethod
+    def open(cls, folder: Path) -> StoredVersion:
+        """The version in a folder."""
+        return cls.of(open_ensemble(folder))
+
+    def is_made_from(self, truth: Ensemble) -> bool:
+        """Whether it was made from these simulations of `truth`."""
+        try:
+            source = truth.select(self.ensemble.simulations).digest
+            return self.ensemble.metadata["request"]["source"] == source
+        except KeyError:
+            return False
 
     @property
     def name(self) -> str:

@@ -21,6 +21,7 @@ from surrlab.data._masks import blank
 from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
 from surrlab.data.fields import Field, Grid
 from surrlab.data.open import open_ensemble
+from surrlab.explorer._planes import ArrayEnsemble, Planes
 from surrlab.explorer.settings import cached, new_cache
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def by_simulation(table: xr.Dataset, values: np.ndarray) -> dict[int, np.ndarray
 
 
 class SampleReader:
-    """Samples of an ensemble on two axes, and their colour limits.
+    """Samples of an ensemble, and their colour limits.
 
     Parameters
     ----------
@@ -168,7 +169,7 @@ class SampleReader:
         self.cache = new_cache()
 
     def read(self, simulation: int, step: int) -> np.ndarray:
-        """Fields of a sample, ``(fields, ny, nx)``."""
+        """Fields of a sample, ``(fields, *grid.shape)``."""
         position = self.ensemble.position(simulation, step)
         return cached(self.cache, ("sample", position), lambda: self.ensemble.read(position))
 
@@ -181,9 +182,11 @@ class SampleReader:
             If the field holds NaN or infinite values.
         """
         if simulation not in self._limits:
+            if isinstance(self.ensemble, Planes) and (of_all := self.ensemble.limits):
+                return of_all(simulation, name)
             samples = map(self.ensemble.read, self.ensemble.of(simulation))
             valid = True if self.ensemble.valid is None else self.ensemble.valid
-            among = {"axis": (1, 2), "where": valid}
+            among = {"axis": tuple(range(1, 1 + self.ensemble.grid.ndim)), "where": valid}
             ends = np.array([
                 (s.min(initial=np.inf, **among), s.max(initial=-np.inf, **among)) for s in samples
             ])  # fmt: skip
@@ -208,10 +211,15 @@ class SampleReader:
 
     def title(self, simulation: int, step: int) -> str:
         """Which sample it is; empty for an array."""
-        if isinstance(self.ensemble, InMemoryEnsemble):
+        one, place = self.ensemble, ""
+        if isinstance(one, InMemoryEnsemble):
             return ""
-        time = self.ensemble.run(simulation).times[step]
-        return f"simulation {simulation} at {time:g} {self.ensemble.time_unit}"
+        if isinstance(one, Planes):
+            place = f", {one.place}" if one.place else ""
+            if isinstance(one.whole, ArrayEnsemble):
+                return f"{one.whole.path.name}{place}"
+        time = one.run(simulation).times[step]
+        return f"simulation {simulation} at {time:g} {one.time_unit}{place}"
 
 
 class TrainedModels:

@@ -260,6 +260,12 @@ class FieldPage:
         """The field at its setting."""
         return self.results.field_settings(*self.at).view(self.setting.value)
 
+    def look_at(self, results: ResultsView) -> None:
+        """Show the same field of another plane."""
+        self.results = self.shared.results = results
+        self._drawn_at = None
+        self.draw()
+
     def draw(self) -> None:
         """Draw what the controls say."""
         if self.shared.changing:
@@ -291,7 +297,7 @@ class FieldPage:
         self._update_readout(view)
         self._drawn_at = at = self.at
         plan = functools.partial(self.results.settings_by_codec, *at)
-        self.rates.show(at, self._settings, plan, self.setting.value)
+        self.rates.show((self.results.plane, *at), self._settings, plan, self.setting.value)
         self.shared.drawn(self.arguments())
 
     def _name_settings(self) -> None:
@@ -322,6 +328,8 @@ class FieldPage:
         chosen = {"simulation": simulation, "step": step, "field": name, "tolerance": bound}
         if codec != self._own_codec:
             chosen["codec"] = codec
+        if self.results.plane:
+            chosen["at"] = dict(self.results.plane)
         limit = self._color_limit(view := self._settings.view(self.setting.value))
         return chosen if limit == view.sample.color_limit else chosen | {"color_limit": limit}
 
@@ -335,4 +343,5 @@ class FieldPage:
         simulation, step, name, codec = self.at
         own = "" if codec == self._own_codec else f"-{codec}"
         ratio = f"{self.view().ratio:.0f}x"
-        return file_name(f"{name}-simulation{simulation}-step{step}{own}-{ratio}")
+        place = "".join(f"-{axis}{index}" for axis, index in self.results.plane)
+        return file_name(f"{name}-simulation{simulation}-step{step}{place}{own}-{ratio}")

@@ -1,17 +1,13 @@
-"""What a folder or an array holds to look at: fields at every setting, models, their verdicts.
+"""What there is to look at: fields at every setting, models, their verdicts.
 
-`open_results` takes the results of a study or an ensemble in any layout, raw or compressed, and
-never stops at what is missing: `ResultsView.notes` says it in sentences, and the rest works.
-Nothing here draws.
+A `ResultsView` never stops at what is missing: its `notes` say it in sentences, and the rest works.
+`_opening` makes one of a folder, a file or an array. Nothing here draws.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -20,10 +16,8 @@ from surrlab.compression.codecs.zfp import Zfp
 from surrlab.compression.race import CODECS
 from surrlab.compression.version import Version
 from surrlab.data.ensemble import Ensemble, InMemoryEnsemble
-from surrlab.data.fields import Field
-from surrlab.data.native import MANIFEST, is_native
-from surrlab.data.open import open_ensemble
 from surrlab.evaluation.quantities import quantities_of
+from surrlab.explorer._planes import ArrayEnsemble, Planes
 from surrlab.explorer._stored import StoredVersion
 from surrlab.explorer.comparison import (
     ModelView,
@@ -49,7 +43,8 @@ class ResultsView:
     Parameters
     ----------
     truth : Ensemble
-        What is shown as true: raw, or the only stored version there is; on a grid of two axes.
+        What is shown as true: raw, or the only stored version there is. Of more than two axes the
+        last two are shown, as `Planes`.
     stored : sequence of StoredVersion
         Its compressed versions.
     path : Path, optional
@@ -59,19 +54,43 @@ class ResultsView:
     errors : dict, optional
         Mean absolute errors ``(T, fields)`` of a model on each simulation, where known.
 
+    variable, variables : str, sequence of str
+        Of a file: the array that is shown, and those that can be.
+
+    Attributes
+    ----------
+    plane : tuple of (str, int)
+        Index on each axis that is not shown.
+
     Raises
     ------
     ValueError
-        If the grid has not two axes.
+        If the grid has one axis.
     """
 
-    def __init__(self, truth: Ensemble, stored=(), path: Path | None = None, notes=(), errors=None):
-        if truth.grid.ndim != 2:
+    def __init__(
+        self,
+        truth: Ensemble,
+        stored=(),
+        path=None,
+        notes=(),
+        errors=None,
+        variable="",
+        variables=(),
+    ):
+        if truth.grid.ndim < 2:
             raise ValueError(
-                f"The explorer shows fields on two axes; {truth.name} has "
-                f"{truth.grid.ndim} ({', '.join(truth.grid.names)})."
+                f"The explorer shows fields on two axes; {truth.name} has one "
+                f"({truth.grid.names[0]})."
             )
-        self.truth, self.notes = truth, list(notes)
+        self.notes, self.variable, self.variables = list(notes), variable, variables
+        if truth.grid.ndim > 2:
+            truth = Planes.through(SampleReader(truth))
+            if stored or path:
+                self.notes.append("Of three axes two are shown, without stored versions or models.")
+            stored, path = (), None
+        self.truth = truth
+        self.plane = tuple(truth.at.items()) if isinstance(truth, Planes) else ()
         self.stored = tuple(sorted(stored, key=lambda one: one.order))
         self._samples = SampleReader(truth)
         tables = ResultTables(path, truth)
@@ -85,7 +104,7 @@ class ResultsView:
             self._errors |= by_simulation(search, search["model_error"].values)
         self.notes += tables.notes
         try:
-            self.quantities = quantities_of(truth)
+            self.quantities = {} if isinstance(truth, Planes) else quantities_of(truth)
         except KeyError as error:
             self.quantities = {}
             self.notes.append(f"{error.args[0]}: totals such as the mass are not shown.")
@@ -94,13 +113,28 @@ class ResultsView:
     def heading(self) -> str:
         """What is shown, in a line."""
         truth = self.truth
-        ny, nx = truth.grid.shape
+        whole = truth.whole if isinstance(truth, Planes) else truth
+        cells = " × ".join(map(str, whole.grid.shape))
+        if isinstance(whole, ArrayEnsemble):
+            return f"{whole.fields[0].label} of {whole.path.name}, {cells} values, {whole.dtype}"
         if isinstance(truth, InMemoryEnsemble):
-            return f"an array of {ny} × {nx} values, {truth.dtype}"
+            return f"an array of {cells} values, {truth.dtype}"
         counts = sorted({len(run.times) for run in truth.runs})
         times = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
         n = f"{len(truth.runs)} simulation{'s' if len(truth.runs) > 1 else ''}"
-        return f"{n} of {truth.benchmark}, {times} times, {ny} × {nx} cells"
+        return f"{n} of {truth.benchmark}, {times} times, {cells} cells"
+
+    def at(self, indices: Mapping[str, int]) -> ResultsView:
+        """Two other axes, or another place on the axes that are not shown.
+
+        KeyError, IndexError, ValueError if there are none.
+        """
+        if not isinstance(self.truth, Planes):
+            raise ValueError(
+                f"{self.truth.name} has no axes but {', '.join(self.truth.grid.names)}"
+            )
+        truth = Planes.through(self.truth.reader, indices)
+        return ResultsView(truth, (), None, self.notes, None, self.variable, self.variables)
 
     # ------------------------------------------------------------------------------------ fields
 
@@ -240,123 +274,3 @@ class ResultsView:
         if self.models is None:
             raise ValueError(NO_MODELS)
         return self.models.view(simulation, step, name)
-
-
-def open_field(values, name: str = "field", unit: str = "", model_error=None) -> ResultsView:
-    """One array ``(ny, nx)`` to look at; parameters are those of `widget.explore_field`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Not two-dimensional, not numbers, or not finite.
-    """
-    values = np.asarray(values)
-    if values.ndim != 2 or not values.size:
-        raise ValueError(f"a field is an array (ny, nx) with values, not of {values.shape}")
-    if values.dtype.kind not in "fiub":
-        raise TypeError(f"a field holds real numbers, not {values.dtype}")
-    if values.dtype not in (np.float32, np.float64):
-        values = values.astype(np.float32)
-    if not np.isfinite(values).all():
-        n = np.count_nonzero(~np.isfinite(values))
-        raise ValueError(f"{n} of {values.size} values are NaN or infinite: no codec keeps them")
-    if model_error is not None and not 0 < model_error < math.inf:
-        raise ValueError(f"a model error is a positive number, not {model_error}")
-    array = InMemoryEnsemble.of_field(np.ascontiguousarray(values), Field(name, unit or "1"))
-    errors = None if model_error is None else {0: np.full((1, 1), model_error)}
-    return ResultsView(array, errors=errors)
-
-
-def open_results(path: str | os.PathLike, ensemble: str | os.PathLike | None = None) -> ResultsView:
-    """Open a folder to look at.
-
-    Parameters
-    ----------
-    path : path
-        An ensemble in any layout, raw or compressed, or the results of a study.
-    ensemble : path, optional
-        The raw ensemble, where the results do not hold it or the compressed one lies elsewhere.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such folder, or nothing to look at in it.
-    ValueError, OSError
-        The ensemble cannot be read.
-    """
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(f"There is no folder {path} (seen from {Path.cwd()}).")
-    if is_native(path):
-        return _open_alone(path, ensemble)
-    raw = Path(ensemble).expanduser() if ensemble else path / "ensemble"
-    folders = sorted(manifest.parent for manifest in path.glob(f"compressed/*/{MANIFEST}"))
-    if raw.exists():
-        return _open_study(open_ensemble(raw), folders, path)
-    if folders:
-        stored = sorted(map(_open_version, folders), key=lambda one: one.order)
-        note = (
-            f"{raw} is not there: what is called truth is {stored[0].name}, the least compressed "
-            "version. Name the raw one with explore(…, ensemble=FOLDER)."
-        )
-        return ResultsView(stored[0].ensemble, path=path, notes=[note])
-    try:
-        return _open_alone(path, ensemble)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"There is nothing to look at in {path}: it is not the results of a study (it has no "
-            f"ensemble/ and no compressed/), and {error}."
-        ) from error
-
-
-def _open_version(folder: Path) -> StoredVersion:
-    return StoredVersion.of(open_ensemble(folder))
-
-
-def _open_study(truth: Ensemble, folders: list[Path], path: Path) -> ResultsView:
-    """The results of a study, with a note on whatever does not belong to its ensemble."""
-    versions, notes = [_open_version(folder) for folder in folders], []
-    fitting = [one for one in versions if _is_of(one.ensemble, truth)]
-    if not versions:
-        notes.append("No compressed versions are stored here: every setting is computed on demand.")
-    elif unmatched := [one.name for one in versions if one not in fitting]:
-        notes.append(
-            f"{', '.join(unmatched)} in {path / 'compressed'} was made from another ensemble than "
-            f"{truth.name}: left out."
-        )
-    view = ResultsView(truth, fitting, path, notes)
-    if view.models is None:
-        view.notes.append(NO_MODELS)
-    elif not view.models.models:
-        view.notes.append(f"{path} has no weights: curves and verdicts stand without pictures.")
-    return view
-
-
-def _open_alone(path: Path, ensemble) -> ResultsView:
-    """An ensemble without results; a compressed one with its source, where that is known."""
-    opened = open_ensemble(path)
-    if "source" not in opened.metadata.get("request", {}):
-        note = (
-            "This is an ensemble alone: settings are computed on demand, and there are no models "
-            "to compare (those stand in a results folder)."
-        )
-        return ResultsView(opened, notes=[note])
-    raw = Path(ensemble).expanduser() if ensemble else path.parent.parent / "ensemble"
-    if raw.exists():
-        truth = open_ensemble(raw)
-        if _is_of(opened, truth):
-            return ResultsView(truth.select(opened.simulations), [StoredVersion.of(opened)])
-    note = (
-        "This ensemble is compressed and its source is not here: what is called truth is what was "
-        "stored, and every setting compresses it once more."
-    )
-    return ResultsView(opened, notes=[note])
-
-
-def _is_of(compressed: Ensemble, truth: Ensemble) -> bool:
-    """Whether `compressed` was made from these simulations of `truth`."""
-    try:
-        source = truth.select(compressed.simulations).digest
-        return compressed.metadata["request"]["source"] == source
-    except KeyError:
-        return False

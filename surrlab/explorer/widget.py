@@ -1,7 +1,7 @@
 """Sliders over a folder of results: what compression does to fields and to models.
 
-`explore` shows any ensemble or results folder, `explore_field` one array; `picture` and
-`picture_field` make the same views as figures on paper.
+`explore` shows any ensemble, results folder or file of arrays, `explore_field` one array; `picture`
+and `picture_field` make the same views as figures on paper.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from surrlab._files import replacing
 from surrlab._injected import check_parameters
 from surrlab.explorer import charts, html
 from surrlab.explorer._ask import AskPage, prediction_figure
+from surrlab.explorer._chooser import Chooser
 from surrlab.explorer._layout import row
 from surrlab.explorer._model_page import ModelPage
+from surrlab.explorer._opening import open_field, open_results
 from surrlab.explorer._predictor import open_predictor
 from surrlab.explorer.html import StatusLine
 from surrlab.explorer.pages import FieldPage, SharedControls
 from surrlab.explorer.settings import FieldView
-from surrlab.explorer.source import ResultsView, open_field, open_results
+from surrlab.explorer.source import ResultsView
 from surrlab.figures.style import plain_text
 
 FIELDS, MODELS, ASK = "fields", "models", "ask"
@@ -36,7 +38,7 @@ FIELDS, MODELS, ASK = "fields", "models", "ask"
 def explore(
     path: str | os.PathLike, *, ensemble: str | os.PathLike | None = None, trust: bool = False
 ) -> Explorer:
-    """Look into a folder: an ensemble, raw or compressed, or the results of a study.
+    """Look into an ensemble, raw or compressed, the results of a study, or a file with arrays.
 
     What cannot be shown is said in the widget, never raised; a parameter that papermill gave the
     notebook, and that it does not have, is a ValueError.
@@ -44,7 +46,7 @@ def explore(
     Parameters
     ----------
     path : path
-        The folder.
+        The folder; or an npy, npz, NetCDF or HDF5 file, whose arrays of two axes or more are shown.
     ensemble : path, optional
         The raw ensemble, where a results folder does not hold it.
     trust : bool
@@ -81,6 +83,8 @@ def picture(
     codec: str | None = None,
     color_limit: float | None = None,
     ensemble: str | os.PathLike | None = None,
+    variable: str | None = None,
+    at: Mapping[str, int] | None = None,
 ) -> Figure:
     """The explorer's view of a sample as a figure.
 
@@ -98,15 +102,19 @@ def picture(
         Name of the codec; by default the one that the field is stored with, or zfp.
     color_limit : float, optional
         Differences are coloured up to ±this, in the field's unit.
+    variable : str, optional
+        Array of a file; by default the largest.
+    at : mapping of str to int, optional
+        Index on each axis but the two that are shown; by default the last two, in the middle.
 
     Raises
     ------
     KeyError, IndexError
-        If there is no such simulation, step, field or codec.
+        If there is no such simulation, step, field, codec, array, axis or index.
     FileNotFoundError, ValueError
         If there is nothing to show.
     """
-    results = open_results(path, ensemble)
+    results = open_results(path, ensemble, variable, at)
     if tolerance is None:
         return charts.model_figure(results.model_view(simulation, step, field))
     view = _view_at(results, simulation, step, field, tolerance, codec)
@@ -187,6 +195,8 @@ class Explorer(widgets.VBox):
         What both pages share: Dropdown, SelectionSlider, ToggleButtons.
     fields, models, ask : FieldPage, ModelPage, AskPage
         The pages, with their own controls.
+    chooser : Chooser
+        What is looked at, with its own controls; not for an array.
     """
 
     def __init__(
@@ -198,16 +208,15 @@ class Explorer(widgets.VBox):
         style = widgets.HTML(html.page_style())
         style.layout.display = "block"
         if isinstance(source, str | os.PathLike):
-            self.folder = widgets.Text(
-                value=str(source),
-                description="Folder",
-                tooltip="An ensemble's folder or a study's results; Enter opens another one",
-                continuous_update=False,
-                layout={"width": "min(420px, 95%)"},
+            self.chooser = Chooser(
+                str(source),
+                self._status,
+                lambda path, variable: self._open_path(path, variable=variable),
+                self._move,
             )
-            self.folder.observe(lambda change: self._open_folder(change.new), "value")
-            self.children = [style, self.folder, self._body]
-            self._open_folder(source, ensemble, trust)
+            self.folder = self.chooser.folder
+            self.children = [style, self.chooser.box, self._body]
+            self._open_path(source, ensemble, trust)
         else:
             always = {"name": name, "unit": unit}
             always |= {} if model_error is None else {"model_error": model_error}
@@ -224,17 +233,37 @@ class Explorer(widgets.VBox):
         """What went wrong or was saved, in a sentence; empty if there is nothing to say."""
         return self._status.message
 
-    def _open_folder(self, path, ensemble=None, trust: bool = False) -> None:
+    def _open_path(self, path, ensemble=None, trust: bool = False, variable=None, at=None) -> None:
         always = {"ensemble": str(ensemble)} if ensemble else {}
+        call = functools.partial(html.folder_call, repr(str(path)), always, trust)
 
         def make() -> ResultsView:
-            results = open_results(path, ensemble)
+            results = open_results(path, ensemble, variable, at)
+            if results.variables:
+                always["variable"] = results.variable
             if results.models is not None:
                 results.models.trust = trust  # of this folder, and of no other that is opened here
             return results
 
-        call = functools.partial(html.folder_call, repr(str(path)), always, trust)
+        self.chooser.clear()
         self._open(make, call)
+        if self.results is not None:
+            self.chooser.show(self.results)
+
+    def _move(self, at: dict[str, int], other_axes: bool) -> None:
+        """Show another plane of what is open."""
+        results, call = self.results, self._shared.call
+        if results is None:
+            return
+        if other_axes:
+            pair, grid = self.chooser.plane.value, results.truth.whole.grid
+            at = {one.name: one.n // 2 for one in grid.axes if one.name not in pair}
+            self._open(lambda: results.at(at), call)
+            if self.results is not None:
+                self.chooser.show(self.results)
+            return
+        self.results = results.at(at)
+        self.fields.look_at(self.results)
 
     def _open(self, make: Callable[[], ResultsView], call, alone: bool = False) -> None:
         self.results = self.fields = self.models = self.ask = None

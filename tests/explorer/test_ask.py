@@ -14,8 +14,9 @@ from waves import waves
 import surrlab
 from surrlab import explorer, training
 from surrlab._files import write_json
+from surrlab.explorer._opening import open_results
 from surrlab.explorer._predictor import DIFFERENCE, open_predictor
-from surrlab.explorer.source import NO_MODELS, open_results
+from surrlab.explorer.source import NO_MODELS
 from surrlab.explorer.widget import ASK
 
 

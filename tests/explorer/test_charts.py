@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from surrlab.compression.codecs.zfp import Zfp
 from surrlab.explorer import charts
+from surrlab.explorer._opening import open_field
 from surrlab.explorer.comparison import Curves
 from surrlab.explorer.settings import FieldSettings, codecs_for
-from surrlab.explorer.source import open_field
 from surrlab.figures.charts import (
     Band,
     Chart,

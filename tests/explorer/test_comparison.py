@@ -10,13 +10,14 @@ from counted import Counted
 
 from surrlab import training
 from surrlab._tables import write_table
+from surrlab.explorer._opening import open_results
 from surrlab.explorer.comparison import (
     ResultTables,
     SampleReader,
     TrainedModels,
     by_simulation,
 )
-from surrlab.explorer.source import NO_MODELS, open_results
+from surrlab.explorer.source import NO_MODELS
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from surrlab.compression.codecs import codec_class
 from surrlab.compression.search import find_tolerance
 from surrlab.compression.version import Version
 from surrlab.explorer import _rates
+from surrlab.explorer._opening import open_field
 from surrlab.explorer._rates import LINF, MEASURES, PSNR, RateChart, RateCurve, RatePanel, measure
 from surrlab.explorer.settings import settings_for
-from surrlab.explorer.source import open_field
 
 Y, X = np.mgrid[0:1:40j, 0:1:24j]
 WAVES = np.float32(3 + np.sin(6 * X) * np.cos(5 * Y) + 0.05 * np.sin(90 * X * Y))

@@ -17,7 +17,8 @@ from surrlab.data.ensemble import InMemoryEnsemble
 from surrlab.data.fields import Field
 from surrlab.data.open import open_ensemble
 from surrlab.explorer import source
-from surrlab.explorer.source import ResultsView, open_field, open_results
+from surrlab.explorer._opening import open_field, open_results
+from surrlab.explorer.source import ResultsView
 
 FINE, COARSE = Version("zfp", "field", 1.0), Version("zfp", "field", 4.0)
 
@@ -243,10 +244,10 @@ def test_a_compressed_folder_that_names_no_version(studied, tmp_path):
     assert found.field_settings(0, 40, "density").versions == {}
 
 
-def test_fields_on_three_axes_are_a_sentence():
-    cube = InMemoryEnsemble.of_field(np.zeros((2, 3, 4), np.float32), Field("a"))
-    with pytest.raises(ValueError, match=r"two axes; an array has 3 \(z, y, x\)"):
-        ResultsView(cube)
+def test_a_field_on_one_axis_is_a_sentence():
+    line = InMemoryEnsemble.of_field(np.zeros(4, np.float32), Field("a"))
+    with pytest.raises(ValueError, match=r"two axes; an array has one \(x\)"):
+        ResultsView(line)
 
 
 @pytest.mark.parametrize(

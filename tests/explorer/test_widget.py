@@ -263,7 +263,7 @@ def test_a_folder_that_cannot_be_written_is_said(view, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path / "nowhere", "There is no folder"),
+        (lambda path: path / "nowhere", "There is no folder or file"),
         (lambda path: path, "There is nothing to look at in"),
     ],
 )
