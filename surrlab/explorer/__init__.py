@@ -6,5 +6,5 @@ require("lab", "ipywidgets", "matplotlib", "IPython")
 
 __all__ = attach(
     __name__,
-    widget="explore explore_field picture picture_field picture_prediction Explorer",
+    widget="explore explore_field picture picture_field picture_prediction restore Explorer",
 )

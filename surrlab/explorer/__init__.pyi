@@ -4,3 +4,4 @@ from surrlab.explorer.widget import explore_field as explore_field
 from surrlab.explorer.widget import picture as picture
 from surrlab.explorer.widget import picture_field as picture_field
 from surrlab.explorer.widget import picture_prediction as picture_prediction
+from surrlab.explorer.widget import restore as restore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ipywidgets as widgets
@@ -12,6 +13,8 @@ from surrlab._text import number, quantity, with_unit
 from surrlab.explorer import html
 from surrlab.explorer._layout import file_name, panel, picture_box, row
 from surrlab.explorer._predictor import DIFFERENCE, PredictionView, Predictor, open_predictor
+from surrlab.explorer._save import Frame, Shown
+from surrlab.explorer._state import set_controls
 from surrlab.explorer.comparison import RAW
 from surrlab.explorer.pages import SharedControls
 from surrlab.figures.charts import Picture, draw_pictures, verbatim
@@ -109,6 +112,8 @@ class AskPage:
         ``raw``, ``lossy`` and ``difference``: the pictures.
     """
 
+    name = "ask"
+
     def __init__(self, shared: SharedControls):
         self.shared, self.results = shared, shared.results
         self.version = widgets.Dropdown(
@@ -143,7 +148,7 @@ class AskPage:
                 self._build(open_predictor(self.results))
         except (OSError, ValueError) as error:
             self.box.children = [widgets.HTML(html.sentence(str(error)))]
-            self.shared.drawn({})
+            self.shared.drawn({}, {"page": self.name})
             return
         assert self._predictor is not None
         view = self._predictor.view(self.values, self.version.value, self.shared.field.value)
@@ -164,7 +169,7 @@ class AskPage:
         self._bars[1].value = html.color_bar(ends, html.DIFFERENCE, with_unit(DIFFERENCE, unit))
         self.headline.value = html.sentence(headline(view))
         self.numbers.value = numbers(view)
-        self.shared.drawn(self.arguments())
+        self.shared.drawn(self.arguments(), self.state())
 
     def _build(self, predictor: Predictor) -> None:
         attempt, versions = self.shared.status.attempt, predictor.versions
@@ -195,7 +200,7 @@ class AskPage:
     def _layout(self, lossy: bool) -> None:
         self._titles["raw"].value = html.heading(f"{RAW} (no loss)")
         self._titles["difference"].value = html.heading(f"{DIFFERENCE} (models)")
-        width, height = html.picture_size(self.results.truth.grid, 400, 258)
+        self.frame_size = width, height = html.picture_size(self.results.truth.grid, 400, 258)
         shown = ("raw", "lossy", "difference") if lossy else ("raw",)
         self.images = {name: picture_box(width, height) for name in shown}
         panels = [panel("", [self.images[name]], max(width, 120)) for name in shown]
@@ -245,3 +250,45 @@ class AskPage:
         """Name of a file of this view, without its ending."""
         at = "-".join(f"{name}{value:.4g}" for name, value in self.values.items())
         return file_name(f"ask-{self.shared.field.value}-{at}")
+
+    def _controls(self) -> dict[str, widgets.Widget]:
+        asked = {f"in.{name}": slider for name, slider in self.sliders.items()}
+        return {"version": self.version, "field": self.shared.field, **asked}
+
+    def state(self) -> dict[str, Any]:
+        """What the controls say, by name."""
+        values = {name: control.value for name, control in self._controls().items()}
+        short = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in values.items()}
+        return {"page": self.name} | short
+
+    def apply(self, state: Mapping[str, str]) -> None:
+        """Set the controls to a state; ValueError if one has no such value."""
+        set_controls(self._controls(), state)
+
+    def shown(self) -> Shown:
+        """The predictions, and how far they are apart."""
+        view = self.view()
+        rows = [
+            ("difference L1", view.l1, view.field.unit),
+            ("difference Linf", view.linf, view.field.unit),
+            ("training variability", view.variability, view.field.unit),
+            ("model error", view.model_error, view.field.unit),
+        ]
+        known = tuple((name, value, unit) for name, value, unit in rows if value is not None)
+        return Shown(view.panels, view.field, view.grid, known, self.arguments())
+
+    def frames(self) -> Iterator[Frame]:
+        """The predictions at 25 times, from the first to the last of the training data."""
+        asked, predictor = self.view(), self._predictor
+        assert predictor is not None
+        ends, time = (-asked.color_limit, asked.color_limit), predictor.ranges[-1]
+        for value in np.linspace(time.low, time.high, 25):
+            values = self.values | {time.name: float(value)}
+            view = predictor.view(values, self.version.value, self.shared.field.value)
+            panels = [
+                (name, html.png(one, ends, html.DIFFERENCE))
+                if name == DIFFERENCE
+                else (name, html.png(one, asked.limits))
+                for name, one in view.panels.items()
+            ]
+            yield Frame(f"{view.field.label} at {view.title}", [panels])

@@ -88,7 +88,7 @@ class Chooser:
         self.sliders: dict[str, widgets.SelectionSlider] = {}
         self._list, self._axes = row(), row()
         self.box = widgets.VBox([row(self.folder, self.browse), self._list, self._axes])
-        self.folder.observe(lambda change: self._open(change.new, None), "value")
+        self.folder.observe(lambda change: self._path_chosen(change.new), "value")
         self.browse.observe(lambda _: status.attempt(self._show_list), "value")
         self.enter.on_click(lambda _: status.attempt(self._enter))
         self.variable.observe(lambda _: self._variable_chosen(), "value")
@@ -125,14 +125,16 @@ class Chooser:
         self.folder.value = str(path)
         self._show_list()
 
-    def show(self, results: ResultsView) -> None:
-        """Offer the arrays, axes and indices of what has been opened."""
+    def show(self, results: ResultsView | None) -> None:
+        """Offer the arrays, axes and indices of what has been opened; None: nothing has."""
+        self.sliders, controls = {}, []
+        if results is None:
+            self._axes.children = []
+            return
         self._changing = True
-        controls: list[widgets.Widget] = []
         if results.variables:
             self.variable.options, self.variable.value = results.variables, results.variable
             controls.append(self.variable)
-        self.sliders = {}
         truth = results.truth
         if isinstance(truth, Planes) and truth.at:
             grid = truth.whole.grid
@@ -155,9 +157,15 @@ class Chooser:
         self._axes.children = controls
         self._changing = False
 
-    def clear(self) -> None:
-        """Offer nothing: nothing is open."""
-        self._axes.children = []
+    def rename(self, path: str) -> None:
+        """Show the path of what has been opened already."""
+        self._changing = True
+        self.folder.value = path
+        self._changing = False
+
+    def _path_chosen(self, path: str) -> None:
+        if not self._changing:
+            self._open(path, None)
 
     def _variable_chosen(self) -> None:
         if not self._changing:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
 from matplotlib.figure import Figure
 
 from surrlab.explorer import charts, html, source
 from surrlab.explorer._layout import draw_bars, file_name, panel, picture_box, row
+from surrlab.explorer._save import Frame, Shown, steps_of
+from surrlab.explorer._state import set_controls
 from surrlab.explorer.comparison import TRUTH, ModelView
 from surrlab.explorer.pages import SharedControls
 
@@ -21,6 +25,8 @@ class ModelPage:
     simulation : widgets.Dropdown
         One of those that no model learned from.
     """
+
+    name = "models"
 
     def __init__(self, shared: SharedControls):
         self.shared, self.models = shared, shared.results.models
@@ -48,7 +54,7 @@ class ModelPage:
             return
         if self.models is None:
             self.box.children = [widgets.HTML(html.sentence(source.NO_MODELS))]
-            self.shared.drawn({})
+            self.shared.drawn({}, self.state())
             return
         self.shared.show_times(self.models.test_set.run(self.simulation.value).times)
         if not self.images:
@@ -66,10 +72,10 @@ class ModelPage:
         chart = view.curves and charts.curve_chart(view.curves, view.time)
         self.chart.value = charts.svg(chart, (500, 280)) if chart else ""
         self.verdicts.value = html.verdicts(view.verdicts)
-        self.shared.drawn(self.arguments())
+        self.shared.drawn(self.arguments(), self.state())
 
     def _layout(self, view: ModelView) -> None:
-        width, height = html.picture_size(view.grid, 300, 150)
+        self.frame_size = width, height = html.picture_size(view.grid, 300, 150)
         columns = []
         for name in view.panels:
             upper, lower = (
@@ -105,3 +111,38 @@ class ModelPage:
         """Name of a file of this view, without its ending."""
         one = self.arguments()
         return file_name(f"models-{one['field']}-simulation{one['simulation']}-step{one['step']}")
+
+    def _controls(self) -> dict[str, widgets.Widget]:
+        names = {"simulation": self.simulation, "step": self.shared.time}
+        return {**names, "field": self.shared.field}
+
+    def state(self) -> dict[str, Any]:
+        """What the controls say, by name."""
+        return {"page": self.name} | {k: v.value for k, v in self._controls().items()}
+
+    def apply(self, state: Mapping[str, str]) -> None:
+        """Set the controls to a state; ValueError if one has no such value."""
+        set_controls(self._controls(), state)
+
+    def shown(self) -> Shown:
+        """Truth and predictions, with their errors and the verdicts."""
+        view = self.view()
+        rows: list[tuple[str, float | str, str]] = []
+        for name, values in view.panels.items():
+            if name != TRUTH:
+                error = np.abs(values - view.panels[TRUTH])
+                rows.append((f"L1 error, {name}", float(np.nanmean(error)), view.field.unit))
+                rows.append((f"Linf error, {name}", float(np.nanmax(error)), view.field.unit))
+        rows += [(f"verdict, {one.name}", one.state, "") for one in view.verdicts]
+        return Shown(view.panels, view.field, view.grid, tuple(rows), self.arguments())
+
+    def frames(self) -> Iterator[Frame]:
+        """All models at each time of the simulation, above their differences from the truth."""
+        name = self.shared.field.value
+        n = len(self.models.test_set.run(self.simulation.value).times) if self.models else 0
+        for step in steps_of(n):
+            view = self.shared.results.model_view(self.simulation.value, step, name)
+            truth, ends = view.panels[TRUTH], (-view.color_limit, view.color_limit)
+            upper = [(name, html.png(values, view.limits)) for name, values in view.panels.items()]
+            lower = [("", html.png(v - truth, ends, html.DIFFERENCE)) for v in view.panels.values()]
+            yield Frame(f"{view.field.label}, {view.title}", [upper, [("", b""), *lower[1:]]])

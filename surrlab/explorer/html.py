@@ -12,6 +12,7 @@ import html
 import importlib.resources
 import io
 import math
+import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 
 import ipywidgets
@@ -28,6 +29,8 @@ from surrlab.figures.style import STATE_COLORS
 FIELD, DIFFERENCE = "viridis", "RdBu_r"
 
 ALGORITHM_1 = "Algorithm 1"
+STATE = "surrlab"
+"""What a state begins with, before a colon."""
 _TROUBLE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError)
 
 MEANINGS = {
@@ -270,11 +273,11 @@ class StatusLine(ipywidgets.HTML):
             self.say(text, status(text, trouble=True))
 
 
-def download(path: str, name: str, data: str) -> str:
-    """A sentence that a picture was saved, with a link to it; `data` is its PNG in base 64."""
+def download(path: str, name: str, data: str, media: str = "image/png") -> str:
+    """A sentence that a file was saved, with a link to it; `data` is its content in base 64."""
     return (
         f'<p role="status">Saved as <code>{escape(path)}</code> (<a download="{escape(name)}" '
-        f'href="data:image/png;base64,{data}">download</a>)</p>'
+        f'href="data:{media};base64,{data}">download</a>)</p>'
     )
 
 
@@ -302,9 +305,26 @@ def folder_call(
     )
 
 
-def copy_button(call: str) -> str:
-    """A button that copies a Python call, and the call beside it to read."""
-    if not call:
+def state_text(state: Mapping[str, object]) -> str:
+    """A state of the explorer as a short text, which `explorer.restore` reads.
+
+    >>> state_text({"page": "fields", "folder": "results/quick", "keep": "ratio", "step": 3})
+    'surrlab:fields?folder=results/quick&keep=ratio&step=3'
+    """
+    said = {name: value for name, value in state.items() if name != "page"}
+    query = urllib.parse.urlencode(said, safe="/", quote_via=urllib.parse.quote)
+    return f"{STATE}:{state['page']}?{query}"
+
+
+def copy_buttons(call: str, state: str) -> str:
+    """Buttons that copy a Python call and a state, each with its text beside it to read."""
+    python = _copy_button("Copy Python", "Copy the Python that makes this figure", call)
+    tip = "Copy what reopens this view: explorer.restore(…), or in place of a folder"
+    return python + _copy_button("Copy state", tip, state)
+
+
+def _copy_button(name: str, tip: str, text: str) -> str:
+    if not text:
         return ""
     # In the browser alone: the clipboard is the user's, and the kernel may be far away.
     copy = (
@@ -312,8 +332,8 @@ def copy_button(call: str) -> str:
         ".then(() => this.textContent = 'Copied')"
     )
     return (
-        f'<button class="sl-copy" onclick="{copy}" title="Copy the Python that makes this figure">'
-        f'Copy Python</button><pre class="sl-call">{escape(call)}</pre>'
+        f'<div class="sl-copied"><button class="sl-copy" onclick="{copy}" title="{tip}">{name}'
+        f'</button><pre class="sl-call">{escape(text)}</pre></div>'
     )
 
 

@@ -6,35 +6,46 @@ Each page has its own controls and draws what they say; `SharedControls` belong 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
-from matplotlib.figure import Figure
 
 from surrlab.explorer import charts, html
-from surrlab.explorer._layout import draw_bars, file_name, panel, picture_box, row
-from surrlab.explorer._rates import LABELS, RatePanel, named_settings
+from surrlab.explorer._all_fields import AllFields
+from surrlab.explorer._controls import field_controls
+from surrlab.explorer._field_files import FieldFiles
+from surrlab.explorer._layout import draw_bars, panel, picture_box, row
+from surrlab.explorer._looks import OFF, Compare, LineCut, choice
+from surrlab.explorer._rates import RatePanel, named_settings
 from surrlab.explorer.html import StatusLine
 from surrlab.explorer.settings import (
-    N_TOLERANCES,
     FieldSettings,
     FieldView,
     is_algorithm_1,
 )
 from surrlab.explorer.source import ResultsView
 
+ONE, ALL = "one field", "all fields"
 _START = 20.0  # ratio to begin with where no model says better
 
 
 class SharedControls:
     """Field, time and status line, which the pages share.
 
-    `call` makes the Python that draws a view's figure from the view's `arguments`.
+    `call` makes the Python that draws a view's figure from the view's `arguments`; `source` says in
+    a state what is looked at, nothing for an array.
     """
 
-    def __init__(self, results: ResultsView, status: StatusLine, call: Callable[[dict], str]):
-        self.results, self.status, self.call = results, status, call
+    def __init__(
+        self,
+        results: ResultsView,
+        status: StatusLine,
+        call: Callable[[dict], str],
+        source: Mapping[str, Any],
+    ):
+        self.results, self.status, self.call, self.source = results, status, call, source
+        self.state = ""
         self.code = widgets.HTML()
         self.field = widgets.Dropdown(
             options=[(field.label, field.name) for field in results.truth.fields],
@@ -69,13 +80,14 @@ class SharedControls:
         self.play.max, self.play.value = len(times) - 1, nearest
         self.changing, self._times = False, times
 
-    def drawn(self, arguments: dict[str, Any]) -> None:
-        """After a page has drawn: clear the status line, and offer the code of the view."""
+    def drawn(self, arguments: dict[str, Any], state: dict[str, Any]) -> None:
+        """After a page has drawn: clear the status line, and offer code and state of the view."""
         self.status.say("")
-        self.code.value = html.copy_button(self.call(arguments) if arguments else "")
+        self.state = html.state_text({**self.source, **state}) if self.source else ""
+        self.code.value = html.copy_buttons(self.call(arguments) if arguments else "", self.state)
 
 
-class FieldPage:
+class FieldPage(FieldFiles):
     """Truth, decoded field and difference at one setting of the codec.
 
     Attributes
@@ -95,57 +107,20 @@ class FieldPage:
         Ratio against error, with every codec.
     images : dict
         ``truth``, ``decoded`` and ``difference``: the pictures.
+    which : widgets.ToggleButtons
+        `ONE` field large, or `ALL` small.
+    compare, cut : Compare, LineCut
+        Wipe and blink between truth and decoded; a line through them.
     """
+
+    name = "fields"
 
     def __init__(self, shared: SharedControls):
         self.shared, self.results = shared, shared.results
-        results, simulations = self.results, self.results.simulations
-        held_out = {number: f"{number} (held out)" for number in results.held_out}
-        self.simulation = widgets.Dropdown(
-            options=[(held_out.get(number, str(number)), number) for number in simulations],
-            value=next(filter(results.is_stored, simulations), simulations[0]),
-            description="Simulation",
-            tooltip="Which run of the simulation code; held out: models never saw it",
-            layout={"width": "230px"},
+        results = self.results
+        self.simulation, self.codec, self.lock, self.setting, self.keep = field_controls(
+            results, shared.field.value
         )
-        self.codec = widgets.Dropdown(
-            options=[(LABELS.get(name, name), name) for name in results.codecs],
-            value=results.codec(shared.field.value).name,
-            description="Codec",
-            tooltip="Which codec the field is compressed with",
-            layout={"width": "180px"},
-            style={"description_width": "72px"},
-        )
-        self.lock = widgets.Checkbox(
-            value=True,
-            indent=False,
-            description="same colours at every setting",
-            tooltip="Keep the limits of the difference's colours; else they follow what is shown",
-            layout={"width": "auto"},
-        ).add_class("sl-lock")
-        self.setting = widgets.IntSlider(
-            max=N_TOLERANCES,
-            description="Setting",
-            readout=False,
-            tooltip="Of the codec, from lossless on the left to the loss of nearly everything",
-            layout={"width": "100%"},
-        )
-        meanings = {
-            "ratio": "Choose by compression ratio: it stays when time or field change",
-            "tolerance": "Choose by tolerance: it stays when the time changes",
-        }
-        if results.has_model_errors:
-            meanings[html.ALGORITHM_1] = (
-                "Choose by the factor on Algorithm 1's tolerance, the largest error that the "
-                "model cannot see: it stays when time or field change"
-            )
-        self.keep = widgets.ToggleButtons(
-            options=list(meanings),
-            value=html.ALGORITHM_1 if results.has_model_errors else "ratio",
-            description="Choose by",
-            tooltips=list(meanings.values()),
-        )
-        self.keep.style.button_width, self.keep.layout.width = "110px", "440px"
         width, height = html.picture_size(results.truth.grid, 400, 258)
         names = ("truth", "decoded", "difference")
         self.images = {name: picture_box(width, height) for name in names}
@@ -164,16 +139,29 @@ class FieldPage:
         self.codec.observe(lambda _: attempt(self.draw), "value")
         self.lock.observe(lambda change: attempt(lambda: self._lock_limits(change.new)), "value")
         self.setting.observe(lambda _: attempt(self._setting_moved), "value")
-        self.keep.observe(lambda _: attempt(self._remember_setting), "value")
+        self.keep.observe(lambda _: attempt(self._keep_chosen), "value")
+        self.which = choice(
+            [ONE, ALL],
+            "Show",
+            ["The chosen field, with its errors", "All fields of the sample, small"],
+            "84px",
+        )
+        self.cut = LineCut(results.truth.grid, lambda: attempt(self.draw))
+        self.all = AllFields(results.truth.fields, results.truth.grid, self._enlarge)
+        self.which.observe(lambda _: attempt(self._show_which), "value")
+        self.frame_size = width, height
         self.box = self._layout(max(width, 120))
+        self.compare.how.observe(lambda _: attempt(self._say_drawn), "value")
 
     def _layout(self, width: int) -> widgets.VBox:
         titles = {"difference": "decoded − truth"}
         panels = [
             panel(titles.get(name, name), [image], width) for name, image in self.images.items()
         ]
+        pair = widgets.HBox(panels[:2], layout={"min_width": f"{2 * width + 16}px"})
+        self.compare = Compare(pair)
         pictures = row(
-            widgets.VBox([widgets.HBox(panels[:2]), self._bars[0]]),
+            widgets.VBox([pair, self._bars[0]]),
             widgets.VBox([panels[2], self._bars[1], self.lock], layout={"width": f"{width + 8}px"}),
         )
         slider = widgets.VBox([self.setting, self.strip], layout={"width": "min(760px, 98%)"})
@@ -182,9 +170,36 @@ class FieldPage:
         self.headline.add_class("sl-headline")
         self.charts.add_class("sl-charts")
         self.numbers.add_class("sl-list")
-        rows = [row(self.codec, self.keep, self.readout), slider, self.headline]
-        panels = row(pictures, self.rates.box, self.numbers, self.charts)
-        return widgets.VBox([*rows, panels])
+        looks = (self.compare.how, self.compare.wiper, self.cut.along, self.cut.controls)
+        self._one = [
+            row(*looks),
+            row(pictures, self.rates.box, self.cut.charts, self.numbers, self.charts),
+            self.cut.picked,
+        ]
+        self._shown = widgets.VBox(self._one).add_class("sl-one")
+        controls = row(self.which, self.codec, self.keep, self.readout)
+        return widgets.VBox([controls, slider, self.headline, self._shown])
+
+    def _show_which(self) -> None:
+        """Show one field or all of them."""
+        self._shown.children = [self.all.box] if self.which.value == ALL else self._one
+        self._drawn_at = None
+        self.draw()
+
+    def _enlarge(self, name: str) -> None:
+        """Show one of all fields alone."""
+        self.shared.changing = True  # drawn once, at the end
+        self.shared.field.value = name
+        self.shared.changing = False
+        self.which.value = ONE
+
+    def _keep_chosen(self) -> None:
+        self._remember_setting()
+        self._say_drawn()
+
+    def _say_drawn(self) -> None:
+        if self._drawn_at:  # code and state alone
+            self.shared.drawn(self.arguments(), self.state())
 
     @property
     def at(self) -> tuple[int, int, str, str]:
@@ -245,16 +260,19 @@ class FieldPage:
 
     def _restore_setting(self) -> None:
         """Move the slider to where it keeps its meaning for the sample that is now shown."""
-        settings, known = self._settings, self._remembered
-        chosen, setting = settings.algorithm_1, settings.nearest_ratio(known["ratio"])
+        self.shared.changing = True
+        self.setting.value = self._setting_of(self._settings)
+        self.shared.changing = False
+
+    def _setting_of(self, settings: FieldSettings) -> int:
+        """The setting of a field that means what was chosen."""
+        known, chosen = self._remembered, settings.algorithm_1
         name, bound = known.get("tolerance", ("", 0.0))
         if self.keep.value == html.ALGORITHM_1 and chosen is not None:
-            setting = settings.setting_of(chosen * known["factor"])
-        elif self.keep.value == "tolerance" and name == self.shared.field.value:
-            setting = settings.setting_of(bound)
-        self.shared.changing = True
-        self.setting.value = setting
-        self.shared.changing = False
+            return settings.setting_of(chosen * known["factor"])
+        if self.keep.value == "tolerance" and name == settings.sample.field.name:
+            return settings.setting_of(bound)
+        return settings.nearest_ratio(known["ratio"])
 
     def view(self) -> FieldView:
         """The field at its setting."""
@@ -279,6 +297,23 @@ class FieldPage:
             self._restore_setting()
             self._name_settings()
         view = self._settings.view(self.setting.value)
+        self._draw_all() if self.which.value == ALL else self._draw_one(view, moved)
+        self.headline.value = html.sentence(html.headline(view))
+        self._update_readout(view)
+        self._drawn_at = self.at
+        self.shared.drawn(self.arguments(), self.state())
+
+    def _draw_all(self) -> None:
+        simulation, step, name, codec = self.at
+        chosen = codec if codec != self._own_codec else None
+        views = {}
+        for one in self.results.truth.field_names:
+            settings = self.results.field_settings(simulation, step, one, chosen)
+            here = self.setting.value if one == name else self._setting_of(settings)
+            views[one] = settings.view(here)
+        self.all.show(views)
+
+    def _draw_one(self, view: FieldView, moved: bool) -> None:
         sample = view.sample
         color_limit = self._color_limit(view)
         differences = (-color_limit, color_limit)
@@ -293,12 +328,10 @@ class FieldPage:
             map(charts.svg, (charts.error_chart(view), charts.spectrum_chart(view)))
         )
         self.numbers.value = html.numbers(view)
-        self.headline.value = html.sentence(html.headline(view))
-        self._update_readout(view)
-        self._drawn_at = at = self.at
-        plan = functools.partial(self.results.settings_by_codec, *at)
-        self.rates.show((self.results.plane, *at), self._settings, plan, self.setting.value)
-        self.shared.drawn(self.arguments())
+        if self.cut.along.value != OFF or self.cut.charts.value:
+            self.cut.show(view, color_limit)
+        plan = functools.partial(self.results.settings_by_codec, *self.at)
+        self.rates.show((self.results.plane, *self.at), self._settings, plan, self.setting.value)
 
     def _name_settings(self) -> None:
         """Find the settings that are versions of the study, and what stands under them."""
@@ -333,15 +366,35 @@ class FieldPage:
         limit = self._color_limit(view := self._settings.view(self.setting.value))
         return chosen if limit == view.sample.color_limit else chosen | {"color_limit": limit}
 
-    def figure(self) -> Figure:
-        """The page on paper."""
-        view = self.view()
-        return charts.field_figure(view, self._color_limit(view))
+    def _controls(self) -> dict[str, widgets.Widget]:
+        """By name what a state says, in the order in which it is set."""
+        return {
+            "simulation": self.simulation,
+            "step": self.shared.time,
+            "field": self.shared.field,
+            "codec": self.codec,
+            "keep": self.keep,
+            "setting": self.setting,
+            "lock": self.lock,
+            "row": self.cut.row,
+            "column": self.cut.column,
+            "show": self.which,
+            "compare": self.compare.how,
+            "cut": self.cut.along,
+            "error": self.rates.measure,
+        }
 
-    def file_name(self) -> str:
-        """Name of a file of this view, without its ending."""
-        simulation, step, name, codec = self.at
-        own = "" if codec == self._own_codec else f"-{codec}"
-        ratio = f"{self.view().ratio:.0f}x"
-        place = "".join(f"-{axis}{index}" for axis, index in self.results.plane)
-        return file_name(f"{name}-simulation{simulation}-step{step}{place}{own}-{ratio}")
+    def state(self) -> dict[str, Any]:
+        """What the controls say, by name, but for what most views have; `apply` sets them."""
+        state = {name: control.value for name, control in self._controls().items()}
+        for name in ("show", "compare", "cut", "error"):
+            if state[name] == self._controls()[name].options[0]:
+                del state[name]
+        if self.cut.along.value == OFF:
+            del state["row"], state["column"]
+        if state.pop("lock") is False:
+            state["lock"] = 0
+        elif self._locked:
+            state["limit"] = self._locked[1]
+        at = {f"at.{axis}": index for axis, index in self.results.plane}
+        return {"page": self.name, **state, **at}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import io
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,20 +18,21 @@ from matplotlib.figure import Figure
 
 from surrlab._files import replacing
 from surrlab._injected import check_parameters
-from surrlab.explorer import charts, html
+from surrlab.explorer import _save, charts, html
 from surrlab.explorer._ask import AskPage, prediction_figure
 from surrlab.explorer._chooser import Chooser
 from surrlab.explorer._layout import row
 from surrlab.explorer._model_page import ModelPage
 from surrlab.explorer._opening import open_field, open_results
 from surrlab.explorer._predictor import open_predictor
+from surrlab.explorer._save import FORMATS
+from surrlab.explorer._state import indices, is_state, read_state, set_controls
 from surrlab.explorer.html import StatusLine
 from surrlab.explorer.pages import FieldPage, SharedControls
 from surrlab.explorer.settings import FieldView
 from surrlab.explorer.source import ResultsView
-from surrlab.figures.style import plain_text
 
-FIELDS, MODELS, ASK = "fields", "models", "ask"
+FIELDS, MODELS, ASK = FieldPage.name, ModelPage.name, AskPage.name
 
 
 def explore(
@@ -172,6 +172,25 @@ def picture_field(
     return charts.field_figure(_view_at(results, 0, 0, name, tolerance, codec), color_limit)
 
 
+def restore(state: str, *, trust: bool = False) -> Explorer:
+    """Open the explorer where a state was copied.
+
+    Parameters
+    ----------
+    state : str
+        The text beside *Copy state*; its folder is seen from here.
+    trust : bool
+        As `explore` takes it; no state says it itself.
+
+    Raises
+    ------
+    ValueError
+        If it is no state. What cannot be shown is said in the widget.
+    """
+    read_state(state)
+    return Explorer(state, trust=trust)
+
+
 def _view_at(
     results: ResultsView,
     simulation: int,
@@ -196,7 +215,7 @@ class Explorer(widgets.VBox):
     fields, models, ask : FieldPage, ModelPage, AskPage
         The pages, with their own controls.
     chooser : Chooser
-        What is looked at, with its own controls; not for an array.
+        What is looked at; not for an array.
     """
 
     def __init__(
@@ -208,15 +227,16 @@ class Explorer(widgets.VBox):
         style = widgets.HTML(html.page_style())
         style.layout.display = "block"
         if isinstance(source, str | os.PathLike):
+            named = str(source)
             self.chooser = Chooser(
-                str(source),
+                read_state(named)["folder"] if is_state(named) else named,
                 self._status,
                 lambda path, variable: self._open_path(path, variable=variable),
                 self._move,
             )
             self.folder = self.chooser.folder
             self.children = [style, self.chooser.box, self._body]
-            self._open_path(source, ensemble, trust)
+            self._open_path(named, ensemble, trust)
         else:
             always = {"name": name, "unit": unit}
             always |= {} if model_error is None else {"model_error": model_error}
@@ -234,21 +254,32 @@ class Explorer(widgets.VBox):
         return self._status.message
 
     def _open_path(self, path, ensemble=None, trust: bool = False, variable=None, at=None) -> None:
+        if is_state(path):
+            self._status.attempt(lambda: self._restore(read_state(path), trust))
+            return
         always = {"ensemble": str(ensemble)} if ensemble else {}
         call = functools.partial(html.folder_call, repr(str(path)), always, trust)
 
         def make() -> ResultsView:
             results = open_results(path, ensemble, variable, at)
             if results.variables:
-                always["variable"] = results.variable
+                always["variable"] = self._source["variable"] = results.variable
             if results.models is not None:
                 results.models.trust = trust  # of this folder, and of no other that is opened here
             return results
 
-        self.chooser.clear()
+        self._source = {"folder": str(path), **always}
         self._open(make, call)
+        self.chooser.show(self.results)
+
+    def _restore(self, state: Mapping[str, str], trust: bool) -> None:
+        """Open what a state names, and set the controls to what it says."""
+        names = (state.get("ensemble"), trust, state.get("variable"), indices(state))
+        self._open_path(state["folder"], *names)
+        self.chooser.rename(state["folder"])
         if self.results is not None:
-            self.chooser.show(self.results)
+            set_controls({"page": self.page}, state)
+            self.shown_page.apply(state)
 
     def _move(self, at: dict[str, int], other_axes: bool) -> None:
         """Show another plane of what is open."""
@@ -259,8 +290,7 @@ class Explorer(widgets.VBox):
             pair, grid = self.chooser.plane.value, results.truth.whole.grid
             at = {one.name: one.n // 2 for one in grid.axes if one.name not in pair}
             self._open(lambda: results.at(at), call)
-            if self.results is not None:
-                self.chooser.show(self.results)
+            self.chooser.show(self.results)
             return
         self.results = results.at(at)
         self.fields.look_at(self.results)
@@ -278,7 +308,7 @@ class Explorer(widgets.VBox):
         self._status.attempt(build)
 
     def _build(self, results: ResultsView, call, alone: bool) -> None:
-        self._shared = SharedControls(results, self._status, call)
+        self._shared = SharedControls(results, self._status, call, {} if alone else self._source)
         self.field, self.time, self.play = (
             getattr(self._shared, name) for name in ("field", "time", "play")
         )
@@ -295,15 +325,24 @@ class Explorer(widgets.VBox):
         self.fields, self.models = FieldPage(self._shared), ModelPage(self._shared)
         self.ask = AskPage(self._shared)
         self._bar = None if alone else row()
+        self.format = widgets.Dropdown(
+            options=list(FORMATS),
+            description="Save as",
+            tooltip="A picture, the arrays, the numbers, or all times as a moving picture",
+            layout={"width": "160px"},
+            style={"description_width": "60px"},
+        )
         self.save = widgets.Button(
-            description="Save PNG",
+            description="Save",
             icon="download",
-            tooltip="Write this view as a picture into the notebook's folder",
+            tooltip="Write this view as a file into the notebook's folder",
+            layout={"width": "90px"},
         )
         self.save.on_click(lambda _: self._status.attempt(self._save))
         head = widgets.HTML(html.page_head(results.heading, results.notes))
         self._pages = widgets.VBox()
-        rows = [head, self._bar, self._pages, row(self.save, self._shared.code), self._status]
+        saving = row(self.format, self.save, self._shared.code)
+        rows = [head, self._bar, self._pages, saving, self._status]
         self._body.children = [one for one in rows if one is not None]
         for control in (self.field, self.time):
             control.observe(lambda _: self._status.attempt(self.shown_page.draw), "value")
@@ -342,18 +381,20 @@ class Explorer(widgets.VBox):
 
         if self.results is None:
             return HTML(html.sentence(self.message))
-        return Image(self._png(), format="png", alt="the explorer's view when the notebook ran")
+        picture = _save.picture(self.figure, "png")
+        return Image(picture, format="png", alt="the explorer's view when the notebook ran")
 
-    @plain_text()
-    def _png(self) -> bytes:
-        out = io.BytesIO()
-        self.figure().savefig(out, format="png")
-        return out.getvalue()
+    @property
+    def state(self) -> str:
+        """What `restore` reopens this view from; empty for an array."""
+        return self._shared.state if self.results is not None else ""
 
     def _save(self) -> None:
-        path = Path.cwd() / f"{self.shown_page.file_name()}.png"
-        data = self._png()
+        page, kind = self.shown_page, self.format.value
+        path = Path.cwd() / f"{page.file_name()}{_save.ending(kind)}"
+        data = _save.contents(page, kind)
         with replacing(path) as temporary:
             temporary.write_bytes(data)
         link = base64.b64encode(data).decode()
-        self._status.say(f"Saved as {path}", html.download(str(path), path.name, link))
+        said = html.download(str(path), path.name, link, FORMATS[kind])
+        self._status.say(f"Saved as {path}", said)

@@ -263,7 +263,7 @@ def test_ask_page_ends_where_the_training_data_end(page, view):
 
 
 def test_save_writes_a_png_beside_the_notebook(view, notebooks):
-    view.get_by_role("button", name="Save PNG").click()
+    view.get_by_role("button", name="Save", exact=True).click()
     status = view.get_by_role("status").filter(has_text="Saved as")
     status.wait_for()
     (path,) = notebooks.glob("*.png")

@@ -23,9 +23,27 @@
       });
     });
     root.querySelectorAll('img.sl-field').forEach(function (image) {
-      var panel = image.closest('.sl-column').querySelector('.sl-panel');
-      image.alt = (image.matches('.sl-difference') ? 'difference from the truth: ' : '')
-        + panel.textContent;
+      var column = image.closest('.sl-column'), panel = column.querySelector('.sl-panel');
+      image.alt = panel
+        ? (image.matches('.sl-difference') ? 'difference from the truth: ' : '') + panel.textContent
+        : column.querySelector('button').textContent + ': ' + ['truth', 'decoded', 'difference'][
+          Array.prototype.indexOf.call(column.querySelectorAll('img.sl-field'), image)];
+    });
+    // Where the cut goes through each picture.
+    var cut = root.querySelector('.sl-cut');
+    root.querySelectorAll('.sl-one img.sl-field').forEach(function (image) {
+      var line = image.parentNode.querySelector('.sl-cut-line');
+      if (!cut) { if (line) line.remove(); return; }
+      if (!line) {
+        line = document.createElement('i');
+        line.className = 'sl-cut-line';
+        image.parentNode.appendChild(line);
+      }
+      var along = cut.dataset.along === 'row', style = line.style;
+      style.left = image.offsetLeft + (along ? 0 : cut.dataset.column * image.offsetWidth) + 'px';
+      style.top = image.offsetTop + (along ? (1 - cut.dataset.row) * image.offsetHeight : 0) + 'px';
+      style.width = along ? image.offsetWidth + 'px' : '0';
+      style.height = along ? '0' : image.offsetHeight + 'px';
     });
     // The chosen point lies over the lines, so that these keep the focus when it moves.
     root.querySelectorAll('.sl-rate-stack').forEach(function (stack) {
@@ -40,12 +58,26 @@
   // HTML from Python has no events of its own: what is picked goes through a hidden text widget.
   var picks = 0;
   function pick(panel, text) {
-    var input = panel.closest('.sl-rate-stack').querySelector('.sl-picked input');
+    var within = panel.closest('.sl-rate-stack') || panel.closest('.sl-one');
+    var input = within.querySelector(':scope > .sl-picked input');
     input.value = text + ' #' + (++picks);
     input.dispatchEvent(new Event('input', {bubbles: true}));
     input.dispatchEvent(new Event('change', {bubbles: true}));
   }
+  root.addEventListener('input', function (event) {
+    if (!event.target.matches('.sl-wipe')) return;
+    root.querySelector('.sl-pair').style.setProperty('--wipe', event.target.value + '%');
+  });
   root.addEventListener('click', function (event) {
+    var image = event.target.closest('.sl-one img.sl-field');
+    if (image) {
+      var box = image.getBoundingClientRect();
+      var row = (box.bottom - event.clientY) / box.height * image.naturalHeight;
+      var column = (event.clientX - box.left) / box.width * image.naturalWidth;
+      pick(image, Math.min(Math.max(Math.floor(row), 0), image.naturalHeight - 1) + ' '
+        + Math.min(Math.max(Math.floor(column), 0), image.naturalWidth - 1));
+      return;
+    }
     var panel = event.target.closest('.sl-rate-panel');
     if (!panel || !event.target.closest('svg[role=img]')) return;
     var best = null, least = 24;  // pixels: a click that is near to no point means none
