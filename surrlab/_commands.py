@@ -98,6 +98,13 @@ def import_(args: argparse.Namespace) -> None:
     print(import_ensemble(args.ensemble, args.path, card=args.card))
 
 
+def explore(args: argparse.Namespace) -> int:
+    """Serve the explorer as a page."""
+    from surrlab._notebook_runner import explore as serve
+
+    return serve(args.path)
+
+
 def card(args: argparse.Namespace) -> None:
     """Print the card of an ensemble, with "?" where its files say nothing."""
     from surrlab.data.open import card_template
@@ -378,9 +385,8 @@ def _answer(answer: Mapping[str, Any]) -> str:
     """The answer of a study as text: the sentence, then a row per version and its reason."""
     lines = ["", textwrap.fill(answer["sentence"], 88), "", "stored at  on disk  noticed"]
     for row in answer["rows"]:
-        lines.append(
-            f"{row['stored_at'] or row['version']:<10} {row['on_disk']:<8} {row['noticed']}"
-        )
+        stored_at = row["stored_at"] or row["version"]
+        lines.append(f"{stored_at:<10} {row['on_disk']:<8} {row['noticed']}")
         lines += textwrap.wrap(
             row["because"], 76, initial_indent=" " * 12, subsequent_indent=" " * 12
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -171,6 +173,44 @@ def run(
     _replace(output, nbformat.writes(executed) + "\n")
     _say(f"{notebook.name}: done in {time.monotonic() - started:.0f} s")
     return output
+
+
+def explore(path: str | Path | None = None) -> int:
+    """Serve the explorer as a page to this machine alone, and open it, until it is stopped.
+
+    Parameters
+    ----------
+    path : path, optional
+        What to look at first; by default the results of `surrlab study`.
+
+    Returns
+    -------
+    int
+        The server's exit code. Its log names the page's address, token included.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is nothing to look at, with what to run first.
+    """
+    import nbformat
+
+    folder = Path("results/quick" if path is None else path)
+    if not folder.exists():
+        raise FileNotFoundError(
+            f"there is no {folder} to look at: run `surrlab study` first (about ten minutes), or "
+            "name an ensemble, results or a file: surrlab explore FOLDER"
+        )
+    here = str(Path.cwd())  # seen from here, and saved here; the notebook lies elsewhere
+    cell = f"import os\n\nimport surrlab\n\nos.chdir({here!r})\nsurrlab.explore({str(folder)!r})"
+    page = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cell)], metadata={**_METADATA, "title": "surrlab"}
+    )
+    with tempfile.TemporaryDirectory() as own:
+        nbformat.write(page, Path(own) / "explore.ipynb")
+        shutil.copy(FOLDER / "voila.json", own)
+        command = [sys.executable, "-m", "voila", "explore.ipynb"]
+        return subprocess.run(command, cwd=own, check=False).returncode
 
 
 def parameters(notebook: str | Path) -> tuple[str, ...]:

@@ -133,6 +133,13 @@ def parser() -> argparse.ArgumentParser:
         "--results", type=_arguments.folder, default=Path("results"), help="default: results"
     )
 
+    explore = command(
+        "explore", _commands.explore, "look into a study, an ensemble or a file, in the browser"
+    )
+    explore.add_argument(
+        "path", type=_arguments.existing, nargs="?", help="default: results/quick, of the study"
+    )
+
     verdict = command(
         "verdict", _commands.verdict, "judge scores of models that were made anywhere"
     )

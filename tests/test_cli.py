@@ -21,6 +21,7 @@ COMMANDS = [
     "presets",
     "study",
     "figures",
+    "explore",
     "verdict",
     "simulate",
     "train",

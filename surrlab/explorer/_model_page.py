@@ -46,7 +46,8 @@ class ModelPage:
         self.verdicts.add_class("sl-list")
         beside = row(self.chart, self.verdicts)
         beside.add_class("sl-verdict-row")
-        self.box = row(self._pictures, beside)
+        self._sizes = widgets.HTML(layout={"display": "none"})  # of the columns: a style sheet
+        self.box = row(self._sizes, self._pictures, beside)
 
     def draw(self) -> None:
         """Draw what the controls say."""
@@ -90,6 +91,10 @@ class ModelPage:
             )
             columns.append(panel(title, [upper, beneath], max(width, 120)))
         self._pictures.children = columns
+        self._sizes.value = (
+            f"<style>.surrlab .sl-models {{ --n: {len(columns)}; --w: {max(width, 120) + 8}px; "
+            f"--image: {width}px; --aspect: {width} / {height}; }}</style>"
+        )
 
     def view(self) -> ModelView:
         """Truth and models; ValueError where there are none."""
