@@ -45,11 +45,11 @@ class AllFields:
             button = widgets.Button(
                 description=field.label,
                 tooltip=f"Show {field.label} alone, large",
-                layout={"width": f"{max(width, 120)}px"},
+                layout={"width": f"{max(width, 150)}px"},
             )
             button.on_click(lambda _, name=field.name: choose(name))
             self.names[field.name] = button
-            layout = {"width": f"{max(width, 120) + 8}px", "align_items": "center"}
+            layout = {"width": f"{max(width, 150) + 8}px", "align_items": "center"}
             children = [button, *self.images[field.name], self._texts[field.name]]
             columns.append(widgets.VBox(children, layout=layout).add_class("sl-column"))
         legend = widgets.HTML(

@@ -117,13 +117,12 @@ class Chooser:
         if path.is_dir():
             try:
                 open_results(path)
-            except FileNotFoundError:
+            except (OSError, ValueError, KeyError) as error:
                 self._show_list(path)
-                return
-            except (OSError, ValueError, KeyError):
-                pass  # it is one, and what is wrong with it will be said
+                if isinstance(error, FileNotFoundError):
+                    return  # nothing of ours: a folder on the way
+                raise
         self.folder.value = str(path)
-        self._show_list()
 
     def show(self, results: ResultsView | None) -> None:
         """Offer the arrays, axes and indices of what has been opened; None: nothing has."""
@@ -166,6 +165,7 @@ class Chooser:
     def _path_chosen(self, path: str) -> None:
         if not self._changing:
             self._open(path, None)
+            self._status.attempt(self._show_list)
 
     def _variable_chosen(self) -> None:
         if not self._changing:

@@ -62,5 +62,5 @@ def field_controls(
         description="Choose by",
         tooltips=list(meanings.values()),
     )
-    keep.style.button_width, keep.layout.width = "110px", "440px"
+    keep.style.button_width, keep.layout.width = "106px", "auto"
     return simulation, codec, lock, setting, keep

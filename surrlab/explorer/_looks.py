@@ -7,7 +7,7 @@ from collections.abc import Callable
 import ipywidgets as widgets
 import numpy as np
 
-from surrlab._text import quantity, with_unit
+from surrlab._text import number, quantity, with_unit
 from surrlab.data.fields import Axis, Grid
 from surrlab.explorer import charts
 from surrlab.explorer.settings import FieldView
@@ -51,7 +51,7 @@ class Compare:
                 "The truth left of a line, the decoded field right of it",
                 "Truth and decoded field in turns at the same place",
             ],
-            "90px",
+            "104px",
         )
         self.wiper = widgets.HTML(_WIPE)
         self.wiper.add_class("sl-hidden")
@@ -95,7 +95,7 @@ class LineCut:
                 "Values along the row through the chosen cell",
                 "Values along the column through the chosen cell",
             ],
-            "66px",
+            "78px",
         )
         self.row, self.column = (
             widgets.IntSlider(
@@ -109,7 +109,7 @@ class LineCut:
             for name, axis in (("Row", grid.y), ("Column", grid.x))
         )
         self.picked = widgets.Text(layout={"display": "none"}).add_class("sl-picked")
-        self.charts = widgets.HTML().add_class("sl-charts")
+        self.charts = widgets.HTML().add_class("sl-cuts")
         self.controls = widgets.HBox([])
         self.along.observe(lambda _: self._switched(), "value")
         for slider in (self.row, self.column):
@@ -141,13 +141,12 @@ class LineCut:
             if self.charts.value:
                 self.charts.value = ""
             return
-        width = 'style="display:flex;flex-wrap:wrap;gap:6px 16px"'
         y, x = self.grid.y, self.grid.x
         places = (self.row.value + 0.5) / y.n, (self.column.value + 0.5) / x.n
         drawn = "".join(map(charts.svg, self.describe(view, color_limit)))
         self.charts.value = (
             f'<div class="sl-cut" data-along="{self.along.value}" data-row="{places[0]:.4f}" '
-            f'data-column="{places[1]:.4f}" {width}>{drawn}</div>'
+            f'data-column="{places[1]:.4f}">{drawn}</div>'
         )
 
     def describe(self, view: FieldView, color_limit: float) -> tuple[Chart, Chart]:
@@ -166,12 +165,15 @@ class LineCut:
         place, low, high = f"{axis.name} = {_at(axis, other)}", *sample.limits
         if not low < high:
             low, high = low - 1, high + 1
+        there = Mark(
+            float(points[other]), f"{place}: {quantity(difference[other], unit)}", dash=(1, 3)
+        )
         along = ChartAxis(with_unit(axis.name, axis.unit), (axis.low, axis.high))
-        here = Mark(float(points[other]), place, dash=(1, 3))
-        values = f"{quantity(truth[other], unit)} → {quantity(decoded[other], unit)}"
+        values = f"{number(truth[other])} → {quantity(decoded[other], unit)}"
+        here = Mark(float(points[other]), f"{place}: {values}", dash=(1, 3))
         return (
             Chart(
-                title=f"At {fixed}, {place}: {values}",
+                title=f"Along {axis.name} at {fixed}",
                 x=along,
                 y=ChartAxis(with_unit(sample.field.label, unit), (low, high)),
                 elements=(
@@ -182,10 +184,10 @@ class LineCut:
                 summary=f"Truth and decoded field along {fixed}",
             ),
             Chart(
-                title=f"decoded − truth: {quantity(difference[other], unit)}",
+                title=f"decoded − truth at {fixed}",
                 x=along,
                 y=ChartAxis(with_unit("decoded − truth", unit), (-color_limit, color_limit)),
-                elements=(*_curves(points, difference, "difference", charts.ERROR), here),
+                elements=(*_curves(points, difference, "difference", charts.ERROR), there),
                 summary=f"Difference along {fixed}",
             ),
         )

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from surrlab._text import number, quantity, sentence, superscript, times, tolerance, with_unit
 from surrlab.explorer.comparison import TRUTH, Curves, ModelView
-from surrlab.explorer.html import DIFFERENCE, FIELD, escape, headline
+from surrlab.explorer.html import DIFFERENCE, FIELD, escape, headline, picture_size
 from surrlab.explorer.settings import FieldView
 from surrlab.figures.charts import (
     Band,
@@ -136,7 +136,8 @@ def field_figure(view: FieldView, color_limit: float | None = None) -> Figure:
     """
     sample, field = view.sample, view.sample.field
     color_limit = color_limit or sample.color_limit
-    tall = sample.grid.y.length > 1.5 * sample.grid.x.length
+    width, height = picture_size(sample.grid, 1000, 1000)
+    tall = height > 1.5 * width
     figure = Figure(figsize=(12, 6) if tall else (12, 8.6), dpi=110, layout="constrained")
     title = f"{field.label} of {sample.title}" if sample.title else field.label
     figure.suptitle(verbatim(f"{title}: {headline(view)}"), x=0.01, ha="left", fontsize=12)
@@ -206,7 +207,8 @@ def _picture(title: str, values: np.ndarray, of, limits, label: str) -> Picture:
     """A field of a `SampleField` or `ModelView`; a difference if its limits are opposite."""
     x, y = of.grid.x, of.grid.y
     cmap = DIFFERENCE if limits[0] == -limits[1] and limits != of.limits else FIELD
-    extent = (x.low, x.high, y.low, y.high)
+    same = x.unit == y.unit  # else no proportions are true: cells are square
+    extent = (x.low, x.high, y.low, y.high) if same else (0.0, x.n, 0.0, y.n)
     values = np.asarray(values, np.float64)  # matplotlib takes the limits off in their own type
     return Picture(title, with_unit(label, of.field.unit), values, limits, cmap, extent)
 

@@ -101,8 +101,12 @@ def color_bar(limits: tuple[float, float], cmap: str, label: str) -> str:
 
 
 def picture_size(grid: Grid, height: int, width: int) -> tuple[int, int]:
-    """Width and height in pixels of a picture with true proportions inside a box."""
-    aspect = grid.y.length / grid.x.length
+    """Width and height in pixels of a picture inside a box.
+
+    In true proportions, or with square cells where the axes have different units.
+    """
+    y, x = grid.y, grid.x
+    aspect = y.length / x.length if y.unit == x.unit else y.n / x.n
     width = min(width, height / aspect)
     return max(round(width), 24), max(round(width * aspect), 24)
 

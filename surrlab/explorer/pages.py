@@ -121,7 +121,7 @@ class FieldPage(FieldFiles):
         self.simulation, self.codec, self.lock, self.setting, self.keep = field_controls(
             results, shared.field.value
         )
-        width, height = html.picture_size(results.truth.grid, 400, 258)
+        width, height = html.picture_size(results.truth.grid, 360, 258)
         names = ("truth", "decoded", "difference")
         self.images = {name: picture_box(width, height) for name in names}
         self.readout, self.strip, self.headline, self.charts, self.numbers = (
@@ -170,7 +170,7 @@ class FieldPage(FieldFiles):
         self.headline.add_class("sl-headline")
         self.charts.add_class("sl-charts")
         self.numbers.add_class("sl-list")
-        looks = (self.compare.how, self.compare.wiper, self.cut.along, self.cut.controls)
+        looks = (self.compare.how, self.cut.along, self.cut.controls, self.compare.wiper)
         self._one = [
             row(*looks),
             row(pictures, self.rates.box, self.cut.charts, self.numbers, self.charts),

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -83,6 +84,24 @@ def voila(notebooks, home):
     url = f"http://127.0.0.1:{port}/"
     with serving([*command, f"--token={token}"], home, url, notebooks):
         yield url, token
+
+
+@contextlib.contextmanager
+def command_page(*arguments, home):
+    """URL, token included, of the page that a `surrlab` command run in `home` says it serves."""
+    log, command = home / "command.log", [sys.executable, "-m", "surrlab.cli", *map(str, arguments)]
+    with log.open("w") as out:
+        environment = {**os.environ, "BROWSER": "true", "IPYTHONDIR": str(home / "ipython")}
+        server = subprocess.Popen(command, env=environment, stdout=out, stderr=out, cwd=home)
+        try:
+            deadline = time.monotonic() + READY_SECONDS
+            while not (found := re.search(r"http://127\S+token=\w+", log.read_text())):
+                assert server.poll() is None and time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            yield found[0]
+        finally:
+            server.terminate()  # ends voila and its kernels, too
+            server.wait(20)
 
 
 @contextlib.contextmanager

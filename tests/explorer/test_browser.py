@@ -3,12 +3,13 @@
 Left out of plain ``make test``, which must pass where there is no Chromium; ``.ci/run`` runs both.
 """
 
+import itertools
 import re
 import time
 
 import numpy as np
 import pytest
-from browsing import ARTEFACTS, browser, lab, menu, run_all, status, voila, workplace
+from browsing import ARTEFACTS, browser, command_page, lab, menu, run_all, status, voila, workplace
 from hostile import hostile_ensemble
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -80,6 +81,13 @@ def changed(read, before):
         assert time.monotonic() < deadline, "nothing changed within 10 s"
         time.sleep(0.02)
     return now
+
+
+def place(image):
+    """Left, top, width and height of an image within the explorer, wherever the page is scrolled."""
+    return image.evaluate("""node => { const box = node.getBoundingClientRect();
+      const view = node.closest('.surrlab').getBoundingClientRect();
+      return [box.left - view.left, box.top - view.top, box.width, box.height]; }""")
 
 
 def numbers(view):
@@ -239,7 +247,7 @@ def test_ask_page_answers_to_the_arrow_keys(page, view):
         changed(lambda: numbers(view), before[1])
         changed(lambda: picture(view, raw), before[0])
     assert "× model error" in numbers(view)
-    code = view.locator(".sl-call")
+    code = view.locator(".sl-call").first
     code.filter(has_text="picture_prediction").wait_for()
     assert "density_ratio" in code.inner_text()
 
@@ -263,7 +271,7 @@ def test_ask_page_ends_where_the_training_data_end(page, view):
 
 
 def test_save_writes_a_png_beside_the_notebook(view, notebooks):
-    view.get_by_role("button", name="Save", exact=True).click()
+    view.get_by_role("button", name=re.compile("Save$")).click()
     status = view.get_by_role("status").filter(has_text="Saved as")
     status.wait_for()
     (path,) = notebooks.glob("*.png")
@@ -292,7 +300,7 @@ def test_every_control_has_a_name(view):
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Dark", "JupyterLab Light"])
-@pytest.mark.parametrize("width", [1280, 1920])
+@pytest.mark.parametrize("width", [700, 1280, 1920])
 def test_nothing_is_cut_off_and_text_has_contrast(page, view, theme, width):
     page.set_viewport_size({"width": width, "height": 1100})
     menu(page, "Settings", "Theme", theme)
@@ -361,6 +369,168 @@ def test_names_from_a_strangers_folder_run_no_script(page, view, tmp_path):
     box.fill(before)
     box.press("Enter")
     view.locator(".sl-head").filter(has_text="rayleigh-taylor").wait_for()
+
+
+def test_the_list_and_a_file_by_keyboard_alone(page, view, tmp_path):
+    cube = np.random.default_rng(0).random((4, 8, 9), np.float32)
+    np.save(tmp_path / "cube.npy", cube)
+    box = view.get_by_label("Folder")
+    before = box.input_value()
+    box.fill(str(tmp_path))
+    box.press("Enter")
+    view.get_by_role("alert").filter(has_text="does not say what its arrays are").wait_for()
+    view.get_by_role("button", name="Browse", exact=True).press("Enter")
+    entries = view.get_by_label("Choose", exact=True)
+    entries.focus()
+    assert entries.evaluate("list => list.selectedOptions[0].text") == "cube.npy"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Open"
+    page.keyboard.press("Enter")
+    view.locator(".sl-head").filter(has_text="cube.npy, 4 × 8 × 9 values").wait_for()
+    shown = picture(view, "truth")
+    view.get_by_role("slider", name="z", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    changed(lambda: picture(view, "truth"), shown)
+    artefact(page, "explorer-file")
+    view.get_by_role("button", name="Browse", exact=True).press("Enter")
+    box.fill(before)
+    box.press("Enter")
+    view.locator(".sl-head").filter(has_text="rayleigh-taylor").wait_for()
+    view.get_by_label("Plane", exact=True).wait_for(state="detached")
+
+
+def test_wipe_and_blink(page, view):
+    images = [view.get_by_role("img", name=name, exact=True) for name in ("truth", "decoded")]
+    boxes = [place(image) for image in images]
+    view.get_by_role("button", name="wipe", exact=True).press("Enter")
+    style = "image => { const s = getComputedStyle(image); return s.clipPath + s.animationName; }"
+    assert "50%" in changed(lambda: images[1].evaluate(style), "nonenone")
+    now = [place(image) for image in images]
+    assert now[0] == now[1] and now[0][2:] == boxes[0][2:]  # one over the other
+    view.get_by_label("Wipe from truth to decoded").focus()
+    page.keyboard.press("ArrowRight")
+    assert "51%" in images[1].evaluate(style)
+    artefact(page, "explorer-wipe")
+    view.get_by_role("button", name="blink", exact=True).press("Enter")
+    changed(lambda: "sl-blink" in images[1].evaluate(style), False)
+    view.get_by_role("button", name="side by side", exact=True).press("Enter")
+    changed(lambda: place(images[1]), now[1])
+    assert [place(image) for image in images] == boxes
+
+
+def test_a_line_cut_by_click_and_by_keyboard(page, view):
+    assert view.locator(".sl-cut-line").count() == 0
+    box = view.get_by_role("img", name="decoded", exact=True).bounding_box()
+    page.mouse.click(box["x"] + 1, box["y"] + box["height"] - 1)  # the first cell of the first row
+    cut = view.locator(".sl-cut")
+    cut.wait_for()
+    row = view.get_by_role("slider", name="Row", exact=True)
+    assert float(row.get_attribute("aria-valuenow")) == 0
+    lines = view.locator(".sl-cut-line")
+    assert lines.count() == 3
+    before = lines.first.bounding_box()["y"]
+    assert abs(before - box["y"] - box["height"]) < box["height"] / 20
+    row.focus()
+    page.keyboard.press("ArrowRight")
+    assert changed(lambda: lines.first.bounding_box()["y"], before) < before
+    text = cut.inner_text()
+    view.get_by_role("button", name="column", exact=True).press("Enter")
+    assert "Along y at x" in changed(cut.inner_text, text)
+    artefact(page, "explorer-cut")
+    view.get_by_role("button", name="off", exact=True).press("Enter")
+    cut.wait_for(state="detached")
+    assert lines.count() == 0
+
+
+def test_all_fields_and_one_of_them_large(page, view):
+    view.get_by_role("button", name="all fields", exact=True).press("Enter")
+    pressure = view.get_by_role("button", name="pressure", exact=True)
+    pressure.wait_for()
+    assert view.locator("img.sl-field").count() == 18
+    before = picture(view, "pressure: difference")
+    view.get_by_role("slider", name="Setting").focus()
+    page.keyboard.press("ArrowLeft")
+    changed(lambda: picture(view, "pressure: difference"), before)
+    artefact(page, "explorer-all")
+    pressure.press("Enter")
+    view.get_by_role("img", name=re.compile("colours of pressure")).wait_for()
+    view.get_by_label("Field", exact=True).select_option(label="density")
+    view.get_by_role("img", name=re.compile("colours of density")).wait_for()
+
+
+def test_a_copied_state_reopens_the_view(page, view):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    before = numbers(view)
+    view.get_by_role("button", name="Copy state").press("Enter")
+    view.get_by_role("button", name="Copied").wait_for()
+    state = page.evaluate("navigator.clipboard.readText()")
+    assert state.startswith("surrlab:fields?folder=")
+    view.get_by_role("slider", name="Setting").focus()
+    page.keyboard.press("Home")
+    changed(lambda: numbers(view), before)
+    box = view.get_by_label("Folder")
+    box.fill(state)
+    box.press("Enter")
+    changed(lambda: numbers(view) == before, False)
+    assert box.input_value() == "../results/quick"
+
+
+def test_the_arrays_are_saved_and_offered(view, notebooks):
+    view.get_by_label("Save as", exact=True).select_option(label="NetCDF")
+    view.get_by_role("button", name=re.compile("Save$")).press("Enter")
+    link = view.get_by_role("link", name="download")
+    view.get_by_role("status").filter(has_text=".nc").wait_for()
+    assert link.get_attribute("href").startswith("data:application/x-netcdf;base64,")
+    (path,) = notebooks.glob("*.nc")
+    assert path.read_bytes().startswith(b"\x89HDF")
+    view.get_by_label("Save as", exact=True).select_option(label="PNG")
+
+
+def test_narrow_pages_have_models_in_one_row_and_labels_apart(page, view):
+    for width in (1280, 700):
+        page.set_viewport_size({"width": width, "height": 1100})
+        labels = view.locator(".sl-settings i").evaluate_all(
+            "all => all.filter(i => getComputedStyle(i).visibility === 'visible')"
+            ".map(i => { const text = document.createRange(); text.selectNodeContents(i);"
+            " const box = text.getBoundingClientRect(); return [box.left, box.right]; })"
+        )
+        assert all(right < left for (_, right), (left, _) in itertools.pairwise(labels))
+        assert len(labels) < 22 if width == 700 else len(labels) == 22
+        view.get_by_role("button", name="Models", exact=True).click()
+        view.get_by_role("img", name="raw model(no loss)", exact=True).wait_for()
+        uppers = "all => all.map(image => image.getBoundingClientRect().top)"
+        tops = view.locator("img.sl-field:not(.sl-difference)").evaluate_all(uppers)
+        assert len(tops) == 4 and max(tops) - min(tops) < 1
+        view.get_by_role("button", name="Fields", exact=True).click()
+        view.get_by_role("img", name="decoded", exact=True).wait_for()
+    page.set_viewport_size({"width": 1280, "height": 1000})
+
+
+def test_nothing_moves_when_the_setting_changes(page, view):
+    truth = view.get_by_role("img", name="truth", exact=True)
+    seen, said = set(), numbers(view)
+    view.get_by_role("slider", name="Setting").focus()
+    for key in ("Home", "End", "ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowLeft"):
+        page.keyboard.press(key)
+        said = changed(lambda: numbers(view), said)
+        seen.add(tuple(place(truth)))
+    assert len(seen) == 1
+
+
+def test_surrlab_explore_opens_that_one_page(chromium, studied, tmp_path):
+    complaints = []
+    with command_page("explore", studied, home=tmp_path) as url:
+        assert status(url.partition("?")[0], "127.0.0.1") == 302  # to what asks for the token
+        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        listen(page, complaints)
+        page.goto(url)
+        view = page.locator(".surrlab")
+        view.get_by_role("img", name="decoded", exact=True).wait_for(timeout=60_000)
+        assert view.count() == 1 and view.get_by_label("Folder").input_value() == str(studied)
+        view.get_by_role("button", name=re.compile("Save$")).click()
+        view.get_by_role("status").filter(has_text=str(tmp_path)).wait_for()  # and not elsewhere
+        page.close()
+    assert complaints == []
 
 
 def test_voila_serves_the_explorer_without_a_notebook(chromium, notebooks, tmp_path):

@@ -198,6 +198,12 @@ def test_the_list_leads_from_folder_to_folder_and_opens_what_can_be_shown(studie
     chooser.enter.click()  # holds nothing to look at: its list, and the view stays
     assert view.results is not None and view.message == ""
     assert [label for label, _ in chooser.entries.options][1:] == ["inner/", "study/"]
+    chooser.entries.value = str(tmp_path / "inner")
+    chooser.enter.click()  # arrays that nobody explains: a sentence, and the list goes on
+    assert "does not say what its arrays are" in view.message and view.results is not None
+    assert [label for label, _ in chooser.entries.options][1:] == ["u.npy"]
+    chooser.entries.value = str(tmp_path)
+    chooser.enter.click()
     chooser.entries.value = str(tmp_path / "study")
     chooser.enter.click()
     assert view.folder.value == str(tmp_path / "study") and "rayleigh" in view.results.heading
