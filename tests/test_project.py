@@ -157,6 +157,7 @@ def test_wheel_holds_all_that_surrlab_reads(tmp_path):
         packed = {name for name in archive.namelist() if name.startswith("surrlab/")}
     files = [path for path in (ROOT / "surrlab").rglob("*") if path.is_file()]
     files += (ROOT / "surrlab" / "_notebooks").glob("*.ipynb")
+    files.append(ROOT / "surrlab" / "_notebooks" / "voila.json")
     expected = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
     assert packed == expected
 

@@ -84,7 +84,7 @@ def changed(read, before):
 
 
 def place(image):
-    """Left, top, width and height of an image within the explorer, wherever the page is scrolled."""
+    """Left, top, width and height of an image in the explorer, wherever the page is scrolled."""
     return image.evaluate("""node => { const box = node.getBoundingClientRect();
       const view = node.closest('.surrlab').getBoundingClientRect();
       return [box.left - view.left, box.top - view.top, box.width, box.height]; }""")
