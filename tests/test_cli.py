@@ -64,6 +64,15 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"surrlab {surrlab.__version__}\n"
 
 
+def test_a_fresh_clone_says_what_to_run_before_it_is_explored(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("papermill")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["explore"]) == 1
+    said = capsys.readouterr().err
+    assert "there is no results/quick to look at: run `surrlab study` first" in said
+    assert said.count("\n") == 1
+
+
 def test_presets_are_listed_with_size_and_minutes(capsys):
     assert cli.main(["presets"]) == 0
     said = capsys.readouterr().out.splitlines()

@@ -183,15 +183,23 @@ def _arrays(path: Path) -> Iterator[dict[str, Any]]:
                 )
     with opened(path) as file:
         found: dict[str, Any] = {}
-        if isinstance(file, h5py.File):
+        refused, names = None, file
+        if isinstance(file, h5py.File):  # in its groups, too; links are not followed
             file.visititems(lambda name, one: found.setdefault(name, one) and None)
-        else:
-            found = {name: file[name] for name in file}
-        yield {
+            names = ()
+        for name in names:
+            try:
+                found[name] = file[name]
+            except ValueError as error:  # such as an array of Python's objects, beside others
+                refused = error
+        found = {
             name: one
             for name, one in found.items()
             if len(getattr(one, "shape", ())) > 1 and one.dtype.kind in "fiub" and one.size
         }
+        if refused and not found:
+            raise refused
+        yield found
 
 
 def variables(path: Path) -> dict[str, tuple[int, ...]]:

@@ -69,6 +69,8 @@ def test_the_largest_comes_first_and_words_are_left_out(tmp_path):
     assert variables(write(tmp_path / "a.npz")) == {"u": CUBE.shape, "few": (8, 9)}
     assert list(variables(write(tmp_path / "a.h5"))) == ["group/u"]
     assert open_results(tmp_path / "a.npz").variable == "u"
+    np.savez(tmp_path / "b.npz", u=CUBE, things=np.array([{}, None]))  # which nobody unpickles
+    assert list(variables(tmp_path / "b.npz")) == ["u"]
 
 
 def test_packed_values_and_fill_values(tmp_path):
