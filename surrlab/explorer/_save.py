@@ -29,7 +29,7 @@ FORMATS = {
     "CSV": "text/csv",
     "GIF": "image/gif",
 }
-"""What this view can be saved as, with the type that a browser is told."""
+"""What a view can be saved as, and the type of its link for a browser."""
 MOST_FRAMES = 100
 """Frames of a sweep: of more times some are left out."""
 _MARGIN, _LINE = 12, 18  # pixels

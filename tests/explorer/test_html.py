@@ -21,7 +21,7 @@ from surrlab.figures.style import STATE_COLORS
 
 TAGS = frozenset(
     "p b i br ul li dl dt dd div span strong code pre button a img style svg g path rect circle "
-    "polyline polygon text title figure figcaption".split()
+    "polyline polygon text title figure figcaption label input".split()
 )
 HANDLERS = {("img", "onload"), ("button", "onclick")}
 
@@ -120,7 +120,8 @@ def test_hostile_labels_reasons_and_states_are_text():
         page.heading(EVIL),
         page.page_head(EVIL, [EVIL]),
         page.download(EVIL, EVIL, "AA"),
-        page.copy_button(EVIL),
+        page.copy_buttons(EVIL, EVIL),
+        page.copy_buttons("", page.state_text({"page": "fields", "folder": EVIL})),
         page.color_bar((0, 1), page.FIELD, EVIL),
         page.settings_strip([("1", "a"), ("2", "b")], {1: EVIL}, 0),
     ):
