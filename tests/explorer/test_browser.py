@@ -420,7 +420,9 @@ def test_wipe_and_blink(page, view):
 
 def test_a_line_cut_by_click_and_by_keyboard(page, view):
     assert view.locator(".sl-cut-line").count() == 0
-    box = view.get_by_role("img", name="decoded", exact=True).bounding_box()
+    decoded = view.get_by_role("img", name="decoded", exact=True)
+    decoded.evaluate("image => image.scrollIntoView({block: 'end'})")
+    box = decoded.bounding_box()
     page.mouse.click(box["x"] + 1, box["y"] + box["height"] - 1)  # the first cell of the first row
     cut = view.locator(".sl-cut")
     cut.wait_for()
@@ -428,7 +430,7 @@ def test_a_line_cut_by_click_and_by_keyboard(page, view):
     assert float(row.get_attribute("aria-valuenow")) == 0
     lines = view.locator(".sl-cut-line")
     assert lines.count() == 3
-    before = lines.first.bounding_box()["y"]
+    before, box = lines.first.bounding_box()["y"], decoded.bounding_box()
     assert abs(before - box["y"] - box["height"]) < box["height"] / 20
     row.focus()
     page.keyboard.press("ArrowRight")
