@@ -9,7 +9,6 @@ are finished stand in benchmarks/networks.json (RESULTS/networks.json for anothe
 """
 
 import json
-import resource
 import sys
 from pathlib import Path
 
@@ -42,6 +41,7 @@ def studied(name, results, preset):
     table, verdicts = studies.lossy_training(study)
     studies.verdict_table(study, table, verdicts)
     answer = study.results.summarise("answer", studies.answer(study))
+    answer["sentence"] = answer["sentence"].partition("; to go on")[0]  # by which command
     ratios = studies.ratios(study, studies.algorithm_1(study))
     relative = found["tolerance"].median("sample") / study.field_statistics["scale"]
     ensemble = study.ensemble
@@ -60,15 +60,14 @@ def studied(name, results, preset):
 
 
 def main(results, preset="quick", *names):
-    results, before = Path(results), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    results = Path(results)
     get_preset(preset)
     out = (HERE if preset == "quick" else results) / "networks.json"
     report = json.loads(out.read_text()) if out.exists() else {"preset": preset, "networks": {}}
     for name in names or NETWORKS:
         row = studied(name, results, preset)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        report["networks"][name] = row | {"processor_minutes": round((after - before) / 60, 1)}
-        report["machine"], before = machine("torch", "numpy", "zfpy"), after
+        report["networks"][name] = row
+        report["machine"] = machine("torch", "numpy", "zfpy")
         out.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
         print(
             f"| {name} | {row['parameters']:,} | {row['test_l1']:.3f} | "
