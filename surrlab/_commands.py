@@ -387,9 +387,7 @@ def _answer(answer: Mapping[str, Any]) -> str:
     for row in answer["rows"]:
         stored_at = row["stored_at"] or row["version"]
         lines.append(f"{stored_at:<10} {row['on_disk']:<8} {row['noticed']}")
-        lines += textwrap.wrap(
-            row["because"], 76, initial_indent=" " * 12, subsequent_indent=" " * 12
-        )
+        lines.append(textwrap.indent(textwrap.fill(row["because"], 64), " " * 12))
     return "\n".join([*lines, ""])
 
 

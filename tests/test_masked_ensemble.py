@@ -205,9 +205,9 @@ def test_a_race_of_codecs(raw):
 
 
 def test_pictures_are_blank_there(raw, lossy, tmp_path):
-    from surrlab.explorer import html, source
+    from surrlab.explorer import _opening, html
 
-    view = source.open_results(lossy.path, raw.path)
+    view = _opening.open_results(lossy.path, raw.path)
     for setting in (0, 9):
         one = view.field_view(0, 2, "wind", setting)
         for values in (one.sample.truth, one.decoded, one.difference):
