@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -101,7 +102,9 @@ class NamedExecutor(Executor):
 
     def _local(self) -> Opened:
         # One pool for the whole session: a worker that has imported torch is worth keeping.
-        pool = loky.get_reusable_executor(self.workers, timeout=60)
+        # Ctrl-C reaches all processes of a terminal: who shuts the pool down ends its workers.
+        ignore = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+        pool = loky.get_reusable_executor(self.workers, timeout=60, **ignore)
         return pool, lambda now: pool.shutdown(kill_workers=True) if now else None
 
     def _dask(self) -> Opened:

@@ -1,6 +1,7 @@
 """Executors by name: they run jobs, also those whose worker dies, and refuse in one sentence."""
 
 import os
+import signal
 from pathlib import Path
 
 import dying
@@ -106,6 +107,13 @@ def test_an_interrupted_study_goes_on(ensemble, tmp_path):
     for _ in range(2):
         train_models(opened(), studies.raw_models(study, [0, 1]), "train")
     assert len(calls()) == 2
+
+
+def test_ctrl_c_is_not_for_workers():
+    """All processes of a terminal get it; the one that waits for them ends them, and says so."""
+    pool = NamedExecutor("local")
+    assert pool.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
+    pool.shutdown()
 
 
 @pytest.mark.parametrize(("executor", "seeds"), [("local", [0, 1]), ("dying:Counting", [0])])
