@@ -34,7 +34,7 @@ from surrlab.training import train
 
 SIMULATIONS, COMPRESSED, EPOCHS, BATCH = 8, 4, 40, 16
 GRIDS = {
-    RayleighTaylor: ((24, 8), (48, 16), (96, 32), (192, 64)),
+    RayleighTaylor: ((24, 8), (48, 16), (96, 32), (192, 64), (288, 96)),
     PchipImpact: ((64, 64), (128, 128)),
 }
 PRESETS = {RayleighTaylor: "quick", PchipImpact: "quick-pchip"}
