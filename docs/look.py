@@ -122,9 +122,10 @@ def write(out, folder=None):
     """
     code = sorted((Path(surrlab.__file__).parent / "explorer").rglob("*.*"))
     sources = [HERE / "look.py", HERE / "look.html", *(c for c in code if c.suffix != ".pyc")]
-    stamp = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    told = [source.read_bytes() for source in sources]
     if folder is not None:
-        stamp += f" {folder} {folder.stat().st_mtime_ns}"
+        told.append(f"{folder} {folder.stat().st_mtime_ns}".encode())
+    stamp = hashlib.sha256(b"".join(told)).hexdigest()  # no path of this machine in the site
     known = out / "stamp.txt"
     if known.exists() and known.read_text() == stamp:
         return

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
 
-from surrlab._text import quantity, times
+from surrlab._text import number, quantity, times
 from surrlab.data.fields import Field, Grid
 from surrlab.explorer import html
 from surrlab.explorer._layout import picture_box, row
@@ -67,7 +67,7 @@ class AllFields:
             difference.value = html.png(view.difference, (-end, end), html.DIFFERENCE)
             share = quantity(view.losses.l1, sample.field.unit)
             if view.share is not None:
-                share = f"{view.share:.2g} × model error"
+                share = f"{number(view.share, 2)} × model error"
             self._texts[name].value = (
                 f"<p>{times(view.ratio)}</p><p>L1 {html.escape(share)}</p>"
                 f"<p>±{html.escape(quantity(end, sample.field.unit))}</p>"
