@@ -6,5 +6,5 @@ __all__ = attach(
     __name__,
     loader="SampleLoader",
     bandwidth="Bandwidth",
-    device="on_device page_locked",
+    device="DeviceCache on_device page_locked",
 )

@@ -84,6 +84,10 @@ class SampleLoader:
 
     Attributes
     ----------
+    inputs : array (n_samples, n) float32
+        Of the whole ensemble.
+    sample_shape : tuple of int
+        ``(n_fields, *shape)``.
     reads_in_place : bool
         Whether stored chunks are read and decoded without a library. Where they cannot be, which a
         warning says, the threads call `Ensemble.read`, and libraries let them run in turns only.
@@ -114,10 +118,10 @@ class SampleLoader:
         threads = n_cores() if threads is None else threads
         if threads < 1:
             raise ValueError(f"a loader needs at least one thread, not {threads}")
-        self._inputs, self._sample_shape = ensemble.inputs, ensemble.sample_shape
-        if not 0 <= rank < world_size <= min(batch_size, len(self._inputs)):
+        self.inputs, self.sample_shape = ensemble.inputs, ensemble.sample_shape
+        if not 0 <= rank < world_size <= min(batch_size, len(self.inputs)):
             raise ValueError(
-                f"batches of {batch_size} out of {len(self._inputs)} samples cannot be shared out "
+                f"batches of {batch_size} out of {len(self.inputs)} samples cannot be shared out "
                 f"to rank {rank} of {world_size}"
             )
         if cache not in (None, "memory", "decoded"):
@@ -150,23 +154,30 @@ class SampleLoader:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        order = np.arange(len(self._inputs))
+        return self.read(self.order())
+
+    def order(self) -> list[np.ndarray]:
+        """Positions in the ensemble of the samples of each batch of this rank, in this epoch."""
+        order = np.arange(len(self.inputs))
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
         batches = np.split(order, self._starts()[1:])
-        mine = [batch[self.rank :: self.world_size] for batch in batches]
-        return self._from_decoded(mine) if self.cache == "decoded" else self._batches(mine)
+        return [batch[self.rank :: self.world_size] for batch in batches]
+
+    def read(self, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the inputs and fields of chosen samples, no more at once than `order` has."""
+        return self._from_decoded(batches) if self.cache == "decoded" else self._batches(batches)
 
     def _starts(self) -> range:
         """Where each batch begins, in the order of the epoch."""
-        n = len(self._inputs)
+        n = len(self.inputs)
         return range(0, n - self.world_size + 1, self.batch_size)
 
     def _from_decoded(self, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches out of samples that the first iteration decoded."""
         reader, decoded = self._running_reader(), self._decoded
         if decoded is None:
-            decoded = np.empty((len(self._inputs), *self._sample_shape), np.float32)
+            decoded = np.empty((len(self.inputs), *self.sample_shape), np.float32)
             _wait(reader.start(np.arange(len(decoded)), decoded))
             self._blank(np.arange(len(decoded)), decoded)
             self._decoded = decoded
@@ -176,7 +187,7 @@ class SampleLoader:
             fields = reader.buffers.take(len(samples))
             # Any mode but the default one writes straight into the buffer.
             np.take(decoded, samples, axis=0, out=fields, mode="clip")
-            inputs = self._inputs[samples]
+            inputs = self.inputs[samples]
             yield inputs, fields
             del fields
 
@@ -196,7 +207,7 @@ class SampleLoader:
                 _wait(waiting[0][2])
                 samples, fields, _ = waiting.popleft()
                 self._blank(samples, fields)
-                inputs = self._inputs[samples]
+                inputs = self.inputs[samples]
                 yield inputs, fields
                 del fields  # or this frame would hold the buffer while the next batch starts
         finally:
@@ -218,8 +229,8 @@ class SampleLoader:
     def _running_reader(self) -> Reader:
         """The threads of this process."""
         if self._reader is None or self._reader.pid != os.getpid():
-            largest = max(np.diff([*self._starts(), len(self._inputs)]))
-            shape = (-(-largest // self.world_size), *self._sample_shape)
+            largest = max(np.diff([*self._starts(), len(self.inputs)]))
+            shape = (-(-largest // self.world_size), *self.sample_shape)
             buffers = BatchBuffers(shape, self._allocate)
             if isinstance(self._source, ChunkIndex):
                 keep_files = self.cache == "memory"

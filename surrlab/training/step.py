@@ -10,12 +10,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from surrlab.loading.loader import SampleLoader
 from surrlab.training.architectures.batch_norm import synchronise
 from surrlab.training.surrogate import DeviceNormaliser, Normaliser
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+    from surrlab.loading.device import DeviceCache
+    from surrlab.loading.loader import SampleLoader
+
+    Values = np.ndarray | torch.Tensor
 
 
 class Step:
@@ -57,9 +61,7 @@ class Step:
         self._statistics = DeviceNormaliser(normaliser, fabric.device)
         self.network.train()
 
-    def __call__(
-        self, inputs: np.ndarray, fields: np.ndarray, size: int, rate: float
-    ) -> torch.Tensor:
+    def __call__(self, inputs: Values, fields: Values, size: int, rate: float) -> torch.Tensor:
         """Learn from this rank's part of a batch of `size` samples.
 
         Returns the part's loss, so weighted that its mean over the ranks is the loss of the batch.
@@ -76,10 +78,10 @@ class Step:
         self._optimizer.step()
         return loss.detach()
 
-    def _normalised(self, inputs: np.ndarray, fields: np.ndarray):
+    def _normalised(self, inputs: Values, fields: Values):
         """A batch on the device in standard deviations, in the network's memory format."""
-        x = torch.from_numpy(inputs).to(self.fabric.device, non_blocking=True)
-        y = torch.from_numpy(fields).to(self.fabric.device, non_blocking=True)
+        x = torch.as_tensor(inputs).to(self.fabric.device, non_blocking=True)
+        y = torch.as_tensor(fields).to(self.fabric.device, non_blocking=True)
         x, y = self._statistics.inputs(x), self._statistics.fields(y)
         if self._weight is not None:  # 0 times NaN is NaN, in gradients, too
             y = torch.where(self._weight > 0, y, 0.0)
@@ -87,8 +89,8 @@ class Step:
 
 
 def rank_batches(
-    loader: SampleLoader, n_samples: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    loader: SampleLoader | DeviceCache, n_samples: int
+) -> Iterator[tuple[Values, Values, int]]:
     """This rank's part of every batch of an epoch of `n_samples`, and the whole batch's size."""
     for batch, (inputs, fields) in enumerate(loader, 1):
         # The last batch has what is left: less than the others, or more (see `SampleLoader`).

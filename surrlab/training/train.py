@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from surrlab._files import DamagedError, say_again
 from surrlab._locks import locked, remove_dead_lock
+from surrlab.loading.device import DeviceCache, page_locked
 from surrlab.loading.loader import SampleLoader
 from surrlab.training.checkpoint import Checkpoint
 from surrlab.training.networks import NetworkConfig, generator
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 STEPS = 2
 """Version of what a step of training computes, to the last bit: a part of the run id."""
 DECODED = 1 << 28
-"""Bytes of decoded samples that a training keeps; a larger ensemble is decoded every epoch anew."""
+"""Bytes of decoded samples that a training keeps: on a CPU all or none, on a GPU those that fit."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,10 @@ def train(
     """Train a network on every sample of `ensemble`, raw or compressed.
 
     Samples come through `SampleLoader`, so a compressed ensemble is decoded on-line (Fig. 2,
-    workflow 2); one of no more than `DECODED` bytes is decoded once. With a `path` the model is
-    stored there, a finished one is loaded instead of trained again, and a killed run goes on from
-    its last checkpoint to the same weights.
+    workflow 2); one of no more than `DECODED` bytes is decoded once. A GPU keeps that many of a
+    larger one, too, and gets the next batch while it computes. With a `path` the model is stored
+    there, a finished one is loaded instead of trained again, and a killed run goes on from its last
+    checkpoint to the same weights.
 
     Parameters
     ----------
@@ -216,9 +218,11 @@ def train(
             disable=not progress or fabric.global_rank > 0,
         )
         with _loader(ensemble, config, run, fabric, threads) as loader:
+            gpu = fabric.device.type == "cuda"
+            batches = DeviceCache(loader, fabric.device, DECODED) if gpu else loader
             for epoch in bar:
                 torch.manual_seed(run["seeds"]["kernel"] * 100_003 + epoch)
-                history.append(_epoch(step, loader, config, epoch, len(ensemble.samples)))
+                history.append(_epoch(step, batches, config, epoch, len(ensemble.samples)))
                 bar.set_postfix(loss=f"{history[-1]['loss']:.4f}")
                 if fabric.global_rank == 0 and epoch < config.epochs - 1:
                     checkpoint.write_if_due(step.network, step.optimizer, history)
@@ -267,6 +271,7 @@ def _loader(
     threads: int | None,
 ) -> SampleLoader:
     """This rank's batches."""
+    gpu = fabric.device.type == "cuda"
     return SampleLoader(
         ensemble,
         config.batch_size,
@@ -274,12 +279,13 @@ def _loader(
         threads=threads,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
-        cache="decoded" if ensemble.raw_nbytes <= DECODED else None,
+        cache="decoded" if ensemble.raw_nbytes <= DECODED and not gpu else None,
+        allocate=page_locked if gpu else None,
     )
 
 
 def _epoch(
-    step: Step, loader: SampleLoader, config: TrainConfig, epoch: int, n_samples: int
+    step: Step, loader: SampleLoader | DeviceCache, config: TrainConfig, epoch: int, n_samples: int
 ) -> dict[str, Any]:
     """Learn from every sample once; what the history says of it."""
     began, steps, n = time.perf_counter(), config.epochs * len(loader), 0
