@@ -51,11 +51,13 @@ def on_device(batches: Iterable[Arrays], device: torch.device | str) -> Iterator
         The arrays of a batch. On a GPU, copies that the current stream may use.
     """
     device = torch.device(device)
+    stream = _own_stream(device)
 
     def copy(arrays: Arrays) -> Tensors:
-        return tuple(torch.from_numpy(a).to(device, non_blocking=True) for a in arrays)
+        ahead = stream is not None
+        return tuple(torch.from_numpy(a).to(device, non_blocking=ahead) for a in arrays)
 
-    return _copied(batches, copy, device, _own_stream(device))
+    return _copied(batches, copy, device, stream)
 
 
 class DeviceCache:
@@ -116,16 +118,17 @@ class DeviceCache:
         passing = slice(self._capacity, self._capacity + len(fields) - (end - start))
         rows = self._rows[samples]
         rows[lacking] = np.r_[start:end, passing]
+        ahead = self._stream is not None
         # These two first: what is not page-locked waits for the copies before it.
         inputs, places = (
-            torch.from_numpy(a).to(self.device, non_blocking=True)
+            torch.from_numpy(a).to(self.device, non_blocking=ahead)
             for a in (self.loader.inputs[samples], rows)
         )
-        stay, pass_ = torch.from_numpy(fields).tensor_split([end - start])
-        self._table[start:end].copy_(stay, non_blocking=True)
-        self._table[passing].copy_(pass_, non_blocking=True)
+        kept, passed = torch.from_numpy(fields).tensor_split([end - start])
+        self._table[start:end].copy_(kept, non_blocking=ahead)
+        self._table[passing].copy_(passed, non_blocking=ahead)
+        self._n_kept = end  # before an interrupt could let others take rows that are known
         self._rows[samples[lacking][: end - start]] = np.arange(start, end)
-        self._n_kept = end
         return inputs, self._table.index_select(0, places)
 
 

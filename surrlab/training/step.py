@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,7 +92,8 @@ def rank_batches(
     loader: SampleLoader | DeviceCache, n_samples: int
 ) -> Iterator[tuple[Values, Values, int]]:
     """This rank's part of every batch of an epoch of `n_samples`, and the whole batch's size."""
-    for batch, (inputs, fields) in enumerate(loader, 1):
+    batches: Iterable[tuple[Values, ...]] = loader
+    for batch, (inputs, fields) in enumerate(batches, 1):
         # The last batch has what is left: less than the others, or more (see `SampleLoader`).
         rest = n_samples - (batch - 1) * loader.batch_size
         yield inputs, fields, loader.batch_size if batch < len(loader) else rest

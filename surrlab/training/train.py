@@ -218,7 +218,7 @@ def train(
             disable=not progress or fabric.global_rank > 0,
         )
         with _loader(ensemble, config, run, fabric, threads) as loader:
-            gpu = fabric.device.type == "cuda"
+            gpu = _on_gpu(fabric)
             batches = DeviceCache(loader, fabric.device, DECODED) if gpu else loader
             for epoch in bar:
                 torch.manual_seed(run["seeds"]["kernel"] * 100_003 + epoch)
@@ -263,6 +263,10 @@ def _only_writer(path: Path | None, fabric: Fabric) -> Iterator[None]:
         yield
 
 
+def _on_gpu(fabric: Fabric) -> bool:
+    return fabric.device.type == "cuda"
+
+
 def _loader(
     ensemble: Ensemble,
     config: TrainConfig,
@@ -271,7 +275,7 @@ def _loader(
     threads: int | None,
 ) -> SampleLoader:
     """This rank's batches."""
-    gpu = fabric.device.type == "cuda"
+    gpu = _on_gpu(fabric)
     return SampleLoader(
         ensemble,
         config.batch_size,

@@ -179,6 +179,17 @@ def test_an_epoch_left_early_and_two_at_once(counted):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_cache_on_a_gpu(counted):
+    loader = SampleLoader(counted[0], 8, seed=3, allocate=page_locked)
+    for kept in (0, 20, 45):
+        cache = DeviceCache(loader, "cuda", kept * 4 * 2 * 4 * 3)
+        for number in range(3):
+            cache.set_epoch(number)
+            found = [[values.cpu().numpy().tobytes() for values in batch] for batch in cache]
+            assert found == epoch(loader, number)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_on_a_gpu():
     assert torch.from_numpy(page_locked((2, 3))).is_pinned()
     found = [fields.sum() for _, fields in on_device(batches(5), "cuda")]

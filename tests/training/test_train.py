@@ -46,6 +46,13 @@ def test_a_wrong_configuration_cannot_be_built(wrong):
         TrainConfig(**wrong)
 
 
+def test_what_a_gpu_keeps_changes_no_bit_of_the_model(ensemble, fit, trained, monkeypatch):
+    train = sys.modules[run_id.__module__]
+    monkeypatch.setattr(train, "_on_gpu", lambda fabric: True)
+    monkeypatch.setattr(train, "DECODED", ensemble.raw_nbytes // 3)
+    np.testing.assert_array_equal(weights(fit(ensemble)), weights(trained))
+
+
 def test_it_learns(ensemble, fit, small):
     surrogate = fit(ensemble, dataclasses.replace(small, epochs=20))
     losses = [epoch["loss"] for epoch in surrogate.history]
