@@ -69,10 +69,9 @@ class Step:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         x, y = self._normalised(inputs, fields)
-        loss = (self._model(x) - y).abs()
-        loss = loss if self._weight is None else loss * self._weight
         # Eq. (1). Gradients are averaged over the ranks, whose parts may differ in size.
-        loss = loss.mean() * (len(x) * self.fabric.world_size / size)
+        loss = MeanAbsolute.apply(self._model(x) - y, self._weight)
+        loss = loss * (len(x) * self.fabric.world_size / size)
         self._optimizer.zero_grad()
         self.fabric.backward(loss)
         self._optimizer.step()
@@ -86,6 +85,28 @@ class Step:
         if self._weight is not None:  # 0 times NaN is NaN, in gradients, too
             y = torch.where(self._weight > 0, y, 0.0)
         return x, y.contiguous(memory_format=torch.channels_last) if y.ndim == 4 else y
+
+
+class MeanAbsolute(torch.autograd.Function):
+    """Mean of absolute differences, each times a weight; the differences become the gradient.
+
+    To the last bit what torch's own operators give, which take a tenth of a small network's step:
+    they make five arrays on the way back, and lose the memory format.
+    """
+
+    @staticmethod
+    def forward(ctx, differences: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
+        """Mean over all cells of ``(b, n_fields, *shape)``, weights ``(n_fields, *shape)``."""
+        ctx.differences, ctx.weight = differences, weight
+        absolute = differences.abs()
+        return (absolute if weight is None else absolute.mul_(weight)).mean()
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """The sign of each difference, times its weight, over the number of cells."""
+        each = gradient / ctx.differences.numel()
+        scale = each if ctx.weight is None else each * ctx.weight
+        return ctx.differences.sign_().mul_(scale), None
 
 
 def rank_batches(

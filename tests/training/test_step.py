@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from surrlab.training import build, make_fabric
+from surrlab.training.step import MeanAbsolute
 
 
 def weights(network):
@@ -28,6 +29,27 @@ def test_the_last_step_of_adam_is_torch_s_own(ensemble, fit, small):
     # first step is the sign of the gradient, so entries with a vanishing one may differ.
     close = np.isclose(weights(network), weights(surrogate.network), atol=1e-4)
     assert close.mean() > 0.98
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("shape", [(33, 3, 50, 30), (5, 2, 7), (4, 1, 3, 4, 5)])
+def test_the_loss_and_its_gradient_are_torch_s_own_to_the_last_bit(shape, masked):
+    """Or stored models would no longer be those of their run ids."""
+    rng = torch.Generator().manual_seed(0)
+    made, truth = torch.randn(2, *shape, generator=rng)
+    made[0, 0] = truth[0, 0]  # where the gradient is zero
+    weight = torch.rand(shape[1:], generator=rng) if masked else None
+
+    def found(loss_of, factor=7 / 3):
+        x = made.clone().requires_grad_()
+        loss = loss_of(x - truth) * factor
+        loss.backward()
+        return loss.detach(), x.grad
+
+    ours = found(lambda differences: MeanAbsolute.apply(differences, weight))
+    theirs = found(lambda d: (d.abs() if weight is None else d.abs() * weight).mean())
+    assert all(map(torch.equal, ours, theirs))
+    assert (ours[1][0, 0] == 0).all() and (ours[1][1] != 0).any()
 
 
 SLURM = {"JOB_ID": "7", "JOB_NAME": "job", "NTASKS": "4", "NNODES": "2", "PROCID": "3"}
