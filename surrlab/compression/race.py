@@ -11,12 +11,13 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from surrlab import _parallel
 from surrlab.compression.codecs import Codec, codec_class
 from surrlab.compression.compress import search_and_compress
 from surrlab.compression.compress import table as table_of
@@ -45,6 +46,7 @@ def race(
     targets: Sequence[float] = TARGETS,
     errors: xr.DataArray | None = None,
     n_simulations: int = 2,
+    executor: Executor | None = None,
 ) -> xr.Dataset:
     """Compress some simulations with every codec to the same L1 errors, and measure what it takes.
 
@@ -61,6 +63,8 @@ def race(
         `tolerances.broadcast_to_ensemble`; by default each field's standard deviation.
     n_simulations : int
         How many simulations take part, spread over the ensemble.
+    executor : concurrent.futures.Executor, optional
+        Measures a codec at a target in each job; by default on the cores of this machine.
 
     Returns
     -------
@@ -94,19 +98,24 @@ def race(
     shape = (len(classes), len(targets), len(names))
     found = {name: np.full(shape, np.nan) for name in _UNITS}
     refused = {}
-    for (c, codec), (t, target) in itertools.product(enumerate(classes), enumerate(targets)):
-        try:
-            columns = _measure(some, truth, errors * target, allowed * target, codec)
-        except ValueError as reason:
-            refused[codec.name] = str(reason)
-        else:
-            for name, values in columns.items():
-                found[name][c, t] = values
+    jobs = [
+        (_measure, ((c, t), some, truth, errors * target, allowed * target, codec))
+        for (c, codec), (t, target) in itertools.product(enumerate(classes), enumerate(targets))
+    ]
+    for (c, t), columns in _parallel.run(jobs, executor=executor, label="race", unit="case"):
+        if isinstance(columns, str):
+            refused[classes[c].name] = columns
+            continue
+        for name, values in columns.items():
+            found[name][c, t] = values
     dims = ("codec", "target", "field")
     return xr.Dataset(
         {name: (dims, values, {"units": _UNITS[name]}) for name, values in found.items()},
         {"codec": [codec.name for codec in classes], "target": list(targets), "field": names},
-        {"refused": json.dumps(refused), "simulations": [int(s) for s in some.simulations]},
+        {
+            "refused": json.dumps(refused, sort_keys=True),
+            "simulations": [int(s) for s in some.simulations],
+        },
     )
 
 
@@ -155,14 +164,22 @@ def choose(
     return {field: codec_class(name) for field, name in recommend(table).items()}
 
 
-def _measure(
+def _measure(place: tuple[int, int], *case) -> tuple[tuple[int, int], dict[str, np.ndarray] | str]:
+    """One codec at one target, and its place in the tables; or why the codec refuses."""
+    try:
+        return place, _measured(*case)
+    except ValueError as reason:
+        return place, str(reason)
+
+
+def _measured(
     ensemble: Ensemble,
     truth: np.ndarray,
     errors: xr.DataArray,
     allowed: np.ndarray,
     codec: type[Codec],
 ) -> dict[str, np.ndarray]:
-    """One codec at one target: a number per field for each of `_UNITS`.
+    """A number per field for each of `_UNITS`.
 
     `truth` is (n_samples, n_fields, *shape), `errors` and `allowed` (n_samples, n_fields) the same
     L1 errors with labels and without.
