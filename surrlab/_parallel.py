@@ -24,12 +24,14 @@ def run(
     unit: str = "file",
     total: int | None = None,
     long: bool = False,
+    spare: Iterator[tuple[Callable, tuple]] | None = None,
 ) -> Iterator:
     """Run jobs in parallel and yield their results as they end, under a progress bar.
 
     A job whose worker dies is run again: it has to look at what is there already. The first error,
     or Ctrl-C, ends the others and is raised. Where every call starts a process somewhere, jobs that
-    are not `long` share as many calls as there are workers.
+    are not `long` share as many calls as there are workers. A worker that would wait for the last
+    jobs takes one from `spare`, which is asked then; their results are yielded, too.
 
     Raises
     ------
@@ -57,6 +59,11 @@ def run(
                     future = executor.submit(_each, calls[waiting[-1]])
                     running[future] = waiting.pop()
                     future.add_done_callback(ended.put)
+                if spare and len(running) < at_a_time and (more := next(spare, None)):
+                    waiting.append(len(calls))
+                    calls.append([more])
+                    bar.total += 1
+                    continue
                 future = ended.get()
                 call = running.pop(future)
                 if future.cancelled():

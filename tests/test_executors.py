@@ -130,6 +130,19 @@ def test_a_worker_of_this_machine_that_would_be_idle_takes_what_is_likely(
     assert trained == sorted(folder(study, one) for one in studies.raw_models(study, seeds))
 
 
+def test_a_student_takes_the_core_that_would_wait_for_the_last_raw_model(ensemble, tmp_path):
+    given = {"executor": "local", "resources": {"workers": 2}, **SMALL, "n_raw_models": 2}
+    study = studies.open_study("smoke", tmp_path, ensemble.path, **given)
+    teacher, _ = studies.raw_models(study)
+    train_models(study, [teacher], "train")
+    studies.variability_study(study)
+    found = {path.parent.name for path in (study.path / "models").glob("*/config.json")}
+    table = studies.generation_loss(study)
+    students = table["folder"].values[table["kind"].values == "generated"]
+    assert len(found) == 3 and len(found & set(students)) == 1
+    assert len(students) == len(study.config.student_seeds)
+
+
 def test_notebooks_make_executors_of_their_own(tmp_path):
     settings = {"executor": "dying:Counting", "resources": {"workers": 3}, "n_simulations": 3}
     settings |= {"n_test_simulations": 1}

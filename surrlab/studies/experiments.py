@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from surrlab.evaluation.evaluate import predicted
 from surrlab.evaluation.quantities import measure
 from surrlab.studies.models import (
     Model,
+    evaluation_path,
     evaluations,
     folder,
     mean_training_errors,
@@ -71,7 +72,7 @@ def ensemble_table(ensembles: Mapping[str, Ensemble]) -> pd.DataFrame:
 def variability_study(study: Study) -> xr.Dataset:
     """Section III-A, Fig. 3: raw models that differ in the seed alone, on the test side."""
     models = raw_models(study)
-    train_models(study, models, "train raw models")
+    train_models(study, models, "train raw models", _likely_students(study))
     return evaluations(study, models, "variability")
 
 
@@ -116,9 +117,20 @@ def generation_loss(study: Study) -> xr.Dataset:
         `evaluations` of the raw models and of the ``generated`` ones.
     """
     variability_study(study)
-    raw = raw_models(study)
-    source = folder(study, raw[0])
-    train_set = study.train_set
+    students = _students(study)
+    train_models(study, students, "train on a model's output")
+    return evaluations(study, raw_models(study) + students, "generation_loss")
+
+
+def _likely_students(study: Study) -> Iterator[Model]:
+    """Students, which come after the raw models, as soon as their teacher is trained."""
+    if evaluation_path(study, raw_models(study)[0]).exists():
+        yield from _students(study)
+
+
+def _students(study: Study) -> list[Model]:
+    """Models that learn from the teacher's output, which is written here."""
+    source, train_set = folder(study, raw_models(study)[0]), study.train_set
     output = native.build(
         study.path / "generated" / source.name,
         Header.of(train_set),
@@ -131,9 +143,7 @@ def generation_loss(study: Study) -> xr.Dataset:
         executor=study.executor,
         label="predict",
     )
-    models = [Model("generated", output, seed) for seed in study.config.student_seeds]
-    train_models(study, models, "train on a model's output")
-    return evaluations(study, raw + models, "generation_loss")
+    return [Model("generated", output, seed) for seed in study.config.student_seeds]
 
 
 def _write_prediction(source: Path, ensemble: Ensemble, path: Path) -> None:
@@ -164,7 +174,8 @@ def codec_race(study: Study) -> xr.Dataset:
 
     def run() -> xr.Dataset:
         coords = {key: train_set.coords[key] for key in ("unit", "label")}
-        return race(train_set, targets=RACE, errors=errors).assign_coords(coords)
+        found = race(train_set, targets=RACE, errors=errors, executor=study.executor)
+        return found.assign_coords(coords)
 
     return study.results.table("codecs", made_from, run)
 

@@ -128,7 +128,7 @@ def train_models(
     """Train and evaluate what is not there yet.
 
     Cores of this machine that would wait for the last of them take models that are `likely` to be
-    needed next, one each.
+    needed next, one each; these are asked for when a core is free.
 
     On CPUs each model trains in a process of its own on one core: a small network gains little
     from a second thread, and one thread gives the same weights however many models a restart
@@ -145,28 +145,33 @@ def train_models(
     }
     for path in stored.keys() - missing.keys():
         remove_dead_lock(path)
-    for model in itertools.islice(likely, _idle_workers(study, len(missing))):
-        path = evaluation_path(study, model)
-        stored[path] = missing[path] = model
-    if study.config.trainer:
-        make = _elsewhere(study, missing)
-    else:
-        threads = study.executor.cores if isinstance(study.executor, NamedExecutor) else 1
-        ours = functools.partial(_train, config=study.config.train, threads=threads)
-        make = dict.fromkeys(missing, ours)
+    threads = study.executor.cores if isinstance(study.executor, NamedExecutor) else 1
+    ours = functools.partial(_train, config=study.config.train, threads=threads)
+    trainer = study.config.trainer
+    make = _elsewhere(study, missing) if trainer else dict.fromkeys(missing, ours)
     jobs = [(_train_one, (model, path, make[path], truth)) for path, model in missing.items()]
+    others = (model for model in likely if evaluation_path(study, model) not in stored)
+    spare = (
+        (_train_one, (model, evaluation_path(study, model), ours, truth))
+        for model in itertools.islice(others, _idle_workers(study, len(jobs)))
+    )
     began = time.monotonic()
     executor: Executor | None = study.executor
     if executor is None and best_accelerator() != "cpu":
         executor = ThreadPoolExecutor(1)
-    for _ in _parallel.run(
-        jobs, executor=executor, label=label, unit="model", total=len(stored), long=True
-    ):
-        pass
-    if jobs:
+    ended = _parallel.run(
+        jobs,
+        executor=executor,
+        label=label,
+        unit="model",
+        total=len(stored),
+        long=True,
+        spare=spare,
+    )
+    if n := sum(1 for _ in ended):
         with locked(study.path / TIMES):
             known = training_times(study)
-            known["models"] += len(jobs)
+            known["models"] += n
             known["seconds"] += time.monotonic() - began
             write_json(study.path / TIMES, known)
     else:

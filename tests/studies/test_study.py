@@ -222,7 +222,8 @@ def test_minutes_end_a_study_between_two_looks_and_a_command_goes_on(results, tm
 
     study = opened(budget_minutes=1004.5)
     studies.variability_study(study)
-    assert training_times(study)["models"] == 3
+    trained = list((study.path / "models").glob("*/config.json"))  # and what an idle core began
+    assert 3 <= training_times(study)["models"] == len(trained)
     # As if a model took a minute, and a thousand had been trained.
     write_json(study.path / TIMES, {"models": 1000, "seconds": 60_000.0})
     too_few = r"^1001 minutes are too few: training took 1000\.0 so far, .* needs about 4\.0 more$"
