@@ -29,8 +29,8 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Whole studies first: of two processes none should begin the longest file last."""
-    long = ("test_study", "test_any_ensemble", "test_throughput", "test_ddp")
+    """Whole studies and the site first: of two processes none should begin a long file last."""
+    long = ("test_study", "test_any_ensemble", "test_throughput", "test_ddp", "test_docs")
     items.sort(key=lambda item: not item.path.stem.startswith(long))
 
 

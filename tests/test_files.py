@@ -66,6 +66,18 @@ def test_every_flip_in_a_table_is_noticed(tmp_path):
             _tables.read_table(tmp_path / "cut.nc")
 
 
+def test_a_table_belongs_to_who_read_it(tmp_path):
+    """Parsed once in a process, and handed out as a copy."""
+    path = tmp_path / "t.nc"
+    _tables.write_table(path, table())
+    first = _tables.read_table(path)
+    first["a"][:], first["x"] = 7.0, ["u", "v", "w"]
+    first["a"].attrs["units"] = first.attrs["seed"] = "other"
+    xr.testing.assert_identical(_tables.read_table(path), table())
+    _tables.write_table(path, first)
+    xr.testing.assert_identical(_tables.read_table(path), first)
+
+
 def test_any_program_reads_a_table(tmp_path):
     _tables.write_table(tmp_path / "t.nc", table())
     xr.testing.assert_identical(xr.load_dataset(tmp_path / "t.nc"), table())

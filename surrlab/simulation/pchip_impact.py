@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import PchipInterpolator
 
 from surrlab.data.fields import Grid
 from surrlab.simulation.euler import Material
@@ -111,6 +110,8 @@ class PchipImpact(Scenario):
         ValueError
             If the side would cut into the impactor, or the parameters are none.
         """
+        from scipy.interpolate import PchipInterpolator  # 0.3 s that others need not pay
+
         controls = self.checked(parameters)[:4]
         x = self.target + PchipInterpolator(np.linspace(*self.y, 4), controls)(y)
         if np.min(x) <= 0:
