@@ -14,8 +14,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from surrlab._text import number, quantity, sentence, superscript, times, tolerance, with_unit
+from surrlab.explorer._layout import picture_size
+from surrlab.explorer._look import Look, Shades
 from surrlab.explorer.comparison import TRUTH, Curves, ModelView
-from surrlab.explorer.html import DIFFERENCE, FIELD, escape, headline, picture_size
+from surrlab.explorer.html import DIFFERENCE, escape, headline
 from surrlab.explorer.settings import FieldView
 from surrlab.figures.charts import (
     Band,
@@ -129,11 +131,14 @@ def curve_chart(curves: Curves, time: float) -> Chart:
 
 
 @plain_text()
-def field_figure(view: FieldView, color_limit: float | None = None) -> Figure:
+def field_figure(
+    view: FieldView, color_limit: float | None = None, look: Look | None = None
+) -> Figure:
     """Truth, decoded field and difference; histogram of the errors; power spectrum; numbers.
 
     The difference is coloured up to ±`color_limit`, by default the sample's own.
     """
+    look = look or Look()
     sample, field = view.sample, view.sample.field
     color_limit = color_limit or sample.color_limit
     width, height = picture_size(sample.grid, 1000, 1000)
@@ -148,15 +153,16 @@ def field_figure(view: FieldView, color_limit: float | None = None) -> Figure:
         left, right = figure.subfigures(2, 1, height_ratios=(5, 4))
         errors, spectra = right.subplots(1, 2)
     decoded = f"decoded, {times(view.ratio)}"
-    differences = (-color_limit, color_limit)
+    shades = look.shades(sample.limits)
+    differences = Shades((-color_limit, color_limit), DIFFERENCE)
     pictures = [
-        _picture("truth", sample.truth, sample, sample.limits, field.label),
-        _picture(decoded, view.decoded, sample, sample.limits, field.label),
+        _picture("truth", sample.truth, sample, shades, field.label),
+        _picture(decoded, view.decoded, sample, shades, field.label),
         _picture("decoded − truth", view.difference, sample, differences, "decoded − truth"),
     ]
-    axes, look = left.subplots(1, 3), {"aspect": 25, "shrink": 0.9}
-    draw_pictures(left, axes[:2], pictures[:2], **look)
-    draw_pictures(left, axes[2:], pictures[2:], extend="both", **look)
+    axes, bar = left.subplots(1, 3), {"aspect": 25, "shrink": 0.9}
+    draw_pictures(left, axes[:2], pictures[:2], **bar)
+    draw_pictures(left, axes[2:], pictures[2:], **bar)
     draw_chart(errors, error_chart(view))
     draw_chart(spectra, spectrum_chart(view))
     psnr = (
@@ -171,8 +177,9 @@ def field_figure(view: FieldView, color_limit: float | None = None) -> Figure:
 
 
 @plain_text()
-def model_figure(view: ModelView) -> Figure:
+def model_figure(view: ModelView, look: Look | None = None) -> Figure:
     """Truth and models, their differences from the truth, the curve with its band, verdicts."""
+    look = look or Look()
     n, tall = len(view.panels), view.grid.y.length > view.grid.x.length
     figure = Figure(figsize=(12, 10.5 if tall else 9), dpi=110, layout="constrained")
     title = f"{view.field.label} of {view.title}: does the model notice what its data lost?"
@@ -180,13 +187,14 @@ def model_figure(view: ModelView) -> Figure:
     top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2))
     rows = top.subplots(2, n, squeeze=False)
     rows[1, 0].set_axis_off()  # the truth's difference from itself
-    differences, look = (-view.color_limit, view.color_limit), {"aspect": 40, "shrink": 0.5}
-    panels, truth = view.panels.items(), view.panels[TRUTH]
-    fields = [_picture(name, v, view, view.limits, view.field.label) for name, v in panels]
-    draw_pictures(top, rows[0], fields, **look)
+    differences = Shades((-view.color_limit, view.color_limit), DIFFERENCE)
+    panels, truth, shades = view.panels.items(), view.panels[TRUTH], look.shades(view.limits)
+    fields = [_picture(name, v, view, shades, view.field.label) for name, v in panels]
+    bar = {"aspect": 40, "shrink": 0.5}
+    draw_pictures(top, rows[0], fields, **bar)
     if n > 1:
         errors = [_picture("", v - truth, view, differences, "model − truth") for _, v in panels]
-        draw_pictures(top, rows[1, 1:], errors[1:], extend="both", **look)
+        draw_pictures(top, rows[1, 1:], errors[1:], **bar)
     left, right = bottom.subplots(1, 2, width_ratios=(3, 2))
     right.set_axis_off()
     if view.curves is None:
@@ -195,22 +203,21 @@ def model_figure(view: ModelView) -> Figure:
         draw_chart(left, curve_chart(view.curves, view.time))
     for i, row in enumerate(view.verdicts):
         # A lamp, and its word: colour alone would say nothing in grey.
-        y, look = 0.92 - 0.33 * i, {"transform": right.transAxes, "clip_on": False}
-        right.plot(0.02, y, "o", ms=14, color=STATE_COLORS.get(row.state, "0.5"), mec="k", **look)
+        y, on = 0.92 - 0.33 * i, {"transform": right.transAxes, "clip_on": False}
+        right.plot(0.02, y, "o", ms=14, color=STATE_COLORS.get(row.state, "0.5"), mec="k", **on)
         heading, reason = f"{row.name}: {row.state}", textwrap.fill(row.reason, 62)
-        right.text(0.07, y, verbatim(heading), va="center", weight="bold", fontsize=10, **look)
-        right.text(0.07, y - 0.06, verbatim(reason), va="top", fontsize=8, **look)
+        right.text(0.07, y, verbatim(heading), va="center", weight="bold", fontsize=10, **on)
+        right.text(0.07, y - 0.06, verbatim(reason), va="top", fontsize=8, **on)
     return figure
 
 
-def _picture(title: str, values: np.ndarray, of, limits, label: str) -> Picture:
-    """A field of a `SampleField` or `ModelView`; a difference if its limits are opposite."""
+def _picture(title: str, values: np.ndarray, of, shades: Shades, label: str) -> Picture:
+    """A field of a `SampleField` or `ModelView`."""
     x, y = of.grid.x, of.grid.y
-    cmap = DIFFERENCE if limits[0] == -limits[1] and limits != of.limits else FIELD
     same = x.unit == y.unit  # else no proportions are true: cells are square
     extent = (x.low, x.high, y.low, y.high) if same else (0.0, x.n, 0.0, y.n)
     values = np.asarray(values, np.float64)  # matplotlib takes the limits off in their own type
-    return Picture(title, with_unit(label, of.field.unit), values, limits, cmap, extent)
+    return Picture(title, with_unit(label, of.field.unit), values, *shades, extent)
 
 
 # ---------------------------------------------------------------------------------- SVG renderer

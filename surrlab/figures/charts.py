@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -113,6 +114,8 @@ class Picture:
         Ends of the colour scale.
     cmap : str
         Name of the colour map.
+    log : bool
+        Whether its colours are logarithmic: limits are above 0, and lower values have their colour.
     extent : tuple of float
         Left, right, bottom and top end of the domain.
     """
@@ -122,6 +125,7 @@ class Picture:
     values: np.ndarray
     limits: tuple[float, float]
     cmap: str
+    log: bool
     extent: tuple[float, float, float, float]
 
 
@@ -185,22 +189,33 @@ def draw_picture(ax: Axes, picture: Picture) -> AxesImage:
         low, high = low - 1, high + 1  # a constant field is in the middle of its scale
     ax.set_title(verbatim(picture.title).replace(" (", "\n("), fontsize=9)
     ax.set(xticks=[], yticks=[])
-    return ax.imshow(
-        picture.values, origin="lower", extent=picture.extent, vmin=low, vmax=high,
-        cmap=picture.cmap,
-    )  # fmt: skip
+    norm = (LogNorm if picture.log else Normalize)(low, high)
+    values = np.maximum(picture.values, low) if picture.log else picture.values
+    return ax.imshow(values, origin="lower", extent=picture.extent, norm=norm, cmap=picture.cmap)
 
 
 def draw_pictures(
     figure: SubFigure, axes: Sequence[Axes], pictures: Sequence[Picture], **shape: Any
 ) -> None:
-    """Draw pictures of one colour scale, with one colour bar beneath them of a `shape`."""
+    """Draw pictures of one colour scale, with one colour bar beneath them of a `shape`.
+
+    The bar has a point at each end beyond which a value lies.
+    """
     for ax, picture in zip(axes, pictures, strict=True):
         image = draw_picture(ax, picture)
-    bar = figure.colorbar(image, ax=axes, location="bottom", **shape)
+    low, high = image.get_clim()
+    below = min(float(np.nanmin(picture.values)) for picture in pictures) < low
+    above = max(float(np.nanmax(picture.values)) for picture in pictures) > high
+    extend = ("neither", "min", "max", "both")[below + 2 * above]
+    bar = figure.colorbar(image, ax=axes, location="bottom", extend=extend, **shape)
     bar.set_label(verbatim(pictures[0].label), fontsize=9)
     bar.ax.tick_params(labelsize=8)
-    bar.ax.locator_params(nbins=4)
+    if not pictures[0].log:
+        bar.ax.locator_params(nbins=4)
+        return
+    ticks = np.geomspace(low, high, 3).tolist()
+    bar.set_ticks(ticks, labels=[number(tick) for tick in ticks])
+    bar.minorticks_off()
 
 
 def verbatim(text: str) -> str:

@@ -95,7 +95,7 @@ def test_a_notice_stands_in_place_of_the_elements():
 
 
 def test_pictures_keep_values_limits_and_true_proportions():
-    picture = Picture("t", "l", WAVES, (1.0, 5.0), "viridis", (0, 1, 0, 3))
+    picture = Picture("t", "l", WAVES, (1.0, 5.0), "viridis", False, (0, 1, 0, 3))
     image = draw_picture(Figure().add_subplot(), picture)
     np.testing.assert_array_equal(image.get_array(), WAVES)
     assert image.get_clim() == (1, 5) and image.get_extent() == [0, 1, 0, 3]

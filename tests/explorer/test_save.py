@@ -11,6 +11,7 @@ from PIL import Image
 
 from surrlab import explorer
 from surrlab.explorer import html
+from surrlab.explorer._look import Look
 from surrlab.explorer._looks import COLUMN, OFF, ROW, _curves
 from surrlab.explorer.pages import ALL, ONE
 from surrlab.explorer.widget import ASK, FIELDS, MODELS
@@ -126,13 +127,23 @@ def restless(view):
     page.lock.value = True  # at what is shown
     page.cut.along.value, page.cut.row.value = COLUMN, 3
     page.compare.how.value, page.rates.measure.value = "wipe", "PSNR"
+    look = page.shared.look
+    look.map.value, look.limits.value, look.log.value = "magma", "fixed", True
+    look.low.value *= 1.01
     return view
 
 
 def looks(view):
     page = view.fields
     pictures = [bytes(image.value) for image in page.images.values()]
-    return [*pictures, page.numbers.value, page.cut.charts.value, view.call(), view.state]
+    return [
+        *pictures,
+        *(bar.value for bar in page._bars),
+        page.numbers.value,
+        page.cut.charts.value,
+        view.call(),
+        view.state,
+    ]
 
 
 def test_a_state_reopens_the_view(view):
@@ -183,6 +194,8 @@ def test_a_state_of_an_array_in_a_file(tmp_path):
         (("setting=", "setting=a"), r"setting=a\d+, which is not from 0 to 21"),
         (("codec=zfp", "codec=zip"), "codec=zip, which is not to be had"),
         (("step=40", "step=40&limit=-1"), "limit=-1, where a positive number belongs"),
+        (("step=40", "step=40&limits=2,1"), "limits=2,1, where two growing numbers belong"),
+        (("step=40", "step=40&map=jet"), "map=jet, which is not to be had"),
         (("step=40", "step=40&at.z=one"), "at.z=one, where a whole number belongs"),
         (("step=40", "step=40&at.z=1"), "has no axes but y, x"),
     ],
@@ -246,8 +259,9 @@ def test_all_fields_at_once_each_at_what_is_chosen(view):
         simulation, step, _, _ = page.at
         settings = view.results.field_settings(simulation, step, name)
         one = settings.view(settings.setting_of(settings.algorithm_1 * factor))
-        assert truth.value == html.png(one.sample.truth, one.sample.limits)
-        assert decoded.value == html.png(one.decoded, one.sample.limits)
+        shades = Look().shades(one.sample.limits)
+        assert truth.value == html.png(one.sample.truth, *shades)
+        assert decoded.value == html.png(one.decoded, *shades)
     page.all.names["pressure"].click()
     assert page.which.value == ONE and view.field.value == "pressure" and view.message == ""
     sample = page.view().sample
