@@ -58,14 +58,16 @@ class AllFields:
         )
         self.box = widgets.VBox([row(*columns), legend])
 
-    def show(self, views: dict[str, FieldView], shades: dict[str, Shades]) -> None:
-        """Draw each field at its setting, in its colours."""
+    def show(
+        self, views: dict[str, FieldView], shades: dict[str, Shades], part: tuple[slice, slice]
+    ) -> None:
+        """Draw a part of each field at its setting, in its colours."""
         for name, view in views.items():
             sample, end = view.sample, view.sample.color_limit
             truth, decoded, difference = self.images[name]
-            truth.value = html.png(sample.truth, *shades[name])
-            decoded.value = html.png(view.decoded, *shades[name])
-            difference.value = html.png(view.difference, (-end, end), html.DIFFERENCE)
+            truth.value = html.png(sample.truth[part], *shades[name])
+            decoded.value = html.png(view.decoded[part], *shades[name])
+            difference.value = html.png(view.difference[part], (-end, end), html.DIFFERENCE)
             share = quantity(view.losses.l1, sample.field.unit)
             if view.share is not None:
                 share = f"{number(view.share, 2)} × model error"

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from surrlab._text import number, quantity, with_unit
+from surrlab._text import number, quantity
 from surrlab.explorer import html
 from surrlab.explorer._controls import SharedControls
 from surrlab.explorer._layout import file_name, panel, picture_box, picture_size, row
@@ -17,8 +17,9 @@ from surrlab.explorer._look import Look, Shades
 from surrlab.explorer._predictor import DIFFERENCE, PredictionView, Predictor, open_predictor
 from surrlab.explorer._save import Frame, Shown
 from surrlab.explorer._state import set_controls
+from surrlab.explorer.charts import picture_of
 from surrlab.explorer.comparison import RAW
-from surrlab.figures.charts import Picture, draw_pictures, verbatim
+from surrlab.figures.charts import draw_pictures, verbatim
 from surrlab.figures.style import plain_text
 
 _MEANINGS = {
@@ -70,25 +71,22 @@ def numbers(view: PredictionView) -> str:
 @plain_text()
 def prediction_figure(view: PredictionView, look: Look | None = None) -> Figure:
     """The raw model, the lossy one and their difference on paper."""
-    shades = (look or Look()).shades(view.limits)
+    look = look or Look()
+    shades = look.shades(view.limits)
     figure = Figure(figsize=(12, 6), dpi=110, layout="constrained")
-    x, y, panels = view.grid.x, view.grid.y, view.panels
+    panels = view.panels
     figure.suptitle(
         verbatim(f"{view.field.label} at {view.title}\n{headline(view)}"),
         x=0.01,
         ha="left",
         fontsize=11,
     )
-    extent, ends = (x.low, x.high, y.low, y.high), (-view.color_limit, view.color_limit)
+    ends = Shades((-view.color_limit, view.color_limit), html.DIFFERENCE)
     pictures = [
-        Picture(
-            name,
-            with_unit(name if name == DIFFERENCE else view.field.label, view.field.unit),
-            np.asarray(values, np.float64),
-            *((ends, html.DIFFERENCE, False) if name == DIFFERENCE else shades),
-            extent,
-        )
-        for name, values in panels.items()
+        picture_of(name, values, view, ends, name, look)
+        if name == DIFFERENCE
+        else picture_of(name, values, view, shades, view.field.label, look)
+        for name, values in view.panels.items()
     ]
     axes, bar = figure.subplots(1, len(panels), squeeze=False)[0], {"aspect": 25, "shrink": 0.9}
     draw_pictures(figure, axes[:2], pictures[:2], **bar)
@@ -160,11 +158,13 @@ class AskPage:
             self._layout(bool(view.version))
         ends = (-view.color_limit, view.color_limit)
         shades = self.shared.look.show(view.field.name, view.limits)
-        self.images["raw"].value = html.png(view.raw, *shades)
-        shown, differences = [view.raw], []
+        part = self.shared.look.zoom.index
+        shown, differences = [view.raw[part]], []
+        self.images["raw"].value = html.png(shown[0], *shades)
         if view.lossy is not None:
-            shown, differences = [view.raw, view.lossy], [view.panels[DIFFERENCE]]
-            self.images["lossy"].value = html.png(view.lossy, *shades)
+            shown.append(view.lossy[part])
+            differences.append(view.panels[DIFFERENCE][part])
+            self.images["lossy"].value = html.png(shown[1], *shades)
             self.images["difference"].value = html.png(differences[0], ends, html.DIFFERENCE)
         bars = html.color_bars(view.field, shades, shown, DIFFERENCE, view.color_limit, differences)
         for bar, drawn in zip(self._bars, bars, strict=True):
@@ -293,14 +293,14 @@ class AskPage:
         asked, predictor = self.view(), self._predictor
         assert predictor is not None
         ends, time = (-asked.color_limit, asked.color_limit), predictor.ranges[-1]
-        shades = self.shades()
+        shades, part = self.shades(), self.shared.look.zoom.index
         for value in np.linspace(time.low, time.high, 25):
             values = self.values | {time.name: float(value)}
             view = predictor.view(values, self.version.value, self.shared.field.value)
             panels = [
-                (name, html.png(one, ends, html.DIFFERENCE))
+                (name, html.png(one[part], ends, html.DIFFERENCE))
                 if name == DIFFERENCE
-                else (name, html.png(one, *shades))
+                else (name, html.png(one[part], *shades))
                 for name, one in view.panels.items()
             ]
             yield Frame(f"{view.field.label} at {view.title}", [panels])

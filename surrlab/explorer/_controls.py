@@ -30,7 +30,7 @@ class SharedControls:
         source: Mapping[str, Any],
     ):
         self.results, self.status, self.call = results, status, call
-        self.look = LookControls(status.attempt)
+        self.look = LookControls(results.truth.grid, status.attempt)
         self.code = html.CodeLine(call, source)
         self.field = widgets.Dropdown(
             options=[(field.label, field.name) for field in results.truth.fields],

@@ -89,14 +89,18 @@ class FieldFiles:
         """The field at each time of its simulation, at what was chosen, on the same colours."""
         simulation, _, name, codec = self.at
         limit, shades = self._color_limit(self.view()), self.shades()
+        part = self.shared.look.zoom.index
         for step in steps_of(len(self.results.truth.run(simulation).times)):
             settings = self.results.field_settings(simulation, step, name, codec)
             view = settings.view(self._setting_of(settings))
             sample = view.sample
             panels = [
-                ("truth", html.png(sample.truth, *shades)),
-                (f"decoded, {times(view.ratio)}", html.png(view.decoded, *shades)),
-                ("decoded − truth", html.png(view.difference, (-limit, limit), html.DIFFERENCE)),
+                ("truth", html.png(sample.truth[part], *shades)),
+                (f"decoded, {times(view.ratio)}", html.png(view.decoded[part], *shades)),
+                (
+                    "decoded − truth",
+                    html.png(view.difference[part], (-limit, limit), html.DIFFERENCE),
+                ),
             ]
             title = f"{sample.field.label}, {sample.title}" if sample.title else sample.field.label
             yield Frame(title, [panels])

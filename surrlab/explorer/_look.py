@@ -1,4 +1,4 @@
-"""How fields are coloured, the same on all pages: colour map, its ends, logarithmic or not."""
+"""How fields look, the same on all pages: colour map, its ends, logarithmic or not; which part."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import ipywidgets as widgets
 
 from surrlab._text import number
+from surrlab.data.fields import Grid
 from surrlab.explorer._layout import row
 from surrlab.explorer._state import set_controls
+from surrlab.explorer._zoom import Window, Zoom, within
 from surrlab.explorer.html import FIELD
 
 SIGNED = "PuOr_r"
@@ -34,7 +36,7 @@ class Shades(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """How a field is coloured.
+    """How a field is coloured, and which part of it is shown.
 
     Parameters
     ----------
@@ -44,6 +46,9 @@ class Look:
         Ends of the colours, in the field's unit; by default its range over the simulation.
     log : bool
         Whether colours are logarithmic.
+    window : tuple of int, optional
+        The cells that are shown: first row and the one after the last, from the bottom; then the
+        columns. By default all.
 
     Raises
     ------
@@ -54,6 +59,7 @@ class Look:
     cmap: str = ""
     limits: Ends | None = None
     log: bool = False
+    window: Window | None = None
 
     def __post_init__(self):
         if self.cmap and self.cmap not in MAPS:
@@ -62,6 +68,10 @@ class Look:
             low, high = self.limits
             if not -math.inf < low < high < math.inf:
                 raise ValueError(f"limits of colours must increase, not go from {low} to {high}")
+
+    def part(self, grid: Grid) -> Window:
+        """The cells of a grid that are shown; ValueError if it has no such cells."""
+        return within(self.window or (0, grid.y.n, 0, grid.x.n), grid)
 
     def shades(self, limits: Ends) -> Shades:
         """Colours of a field whose values lie within `limits`; ValueError if `log` cannot be."""
@@ -92,6 +102,8 @@ class LookControls:
 
     Parameters
     ----------
+    grid : Grid
+        Two axes.
     attempt : callable
         Does something, and says what goes wrong: `StatusLine.attempt`.
 
@@ -103,6 +115,8 @@ class LookControls:
         Ends of the colours where they are fixed: those that were shown, until others are typed.
     log : widgets.Checkbox
         Greyed out where there are values at or below 0.
+    zoom : Zoom
+        The part that is shown.
     changed : callable
         Draws the shown page again.
     token : object
@@ -111,7 +125,7 @@ class LookControls:
         What the controls say of the field that is shown, for Python and for a state.
     """
 
-    def __init__(self, attempt: Callable[[Callable[[], None]], None]):
+    def __init__(self, grid: Grid, attempt: Callable[[Callable[[], None]], None]):
         self.changed: Callable[[], None] = lambda: None
         self._changing = False
         self._fixed: dict[str, Ends] = {}
@@ -123,7 +137,7 @@ class LookControls:
             options=[("automatic", ""), *((_NAMES.get(name, name), name) for name in MAPS)],
             description="Colours",
             tooltip="Colour map of the fields; automatic: around zero for a field of both signs",
-            layout={"width": "216px"},
+            layout={"width": "208px"},
             style={"description_width": "72px"},
         )
         self.limits = widgets.Dropdown(
@@ -137,7 +151,7 @@ class LookControls:
             widgets.FloatText(
                 description=name,
                 tooltip=f"Value at the {end} end of this field's colours, in its unit",
-                layout={"width": "130px"},
+                layout={"width": "106px"},
                 style={"description_width": "34px"},
             )
             for name, end in (("from", "low"), ("to", "high"))
@@ -145,10 +159,12 @@ class LookControls:
         self.log = widgets.Checkbox(
             indent=False,
             tooltip="Logarithmic colours: equal ratios look the same; values above 0 are needed",
-            layout={"width": "206px"},
+            layout={"width": "172px"},
         )
         self._ends = widgets.HBox([])
-        self.box = row(self.map, self.limits, self._ends, self.log)
+        self.zoom = Zoom(grid, attempt, self._draw)
+        zoom = self.zoom.place, self.zoom.whole, self.zoom.picked
+        self.box = row(self.map, self.limits, self._ends, self.log, *zoom)
         for one in (self.map, self.log, self.low, self.high):
             one.observe(lambda _: attempt(self._moved), "value")
         self.limits.observe(lambda _: attempt(self._fix), "value")
@@ -156,7 +172,8 @@ class LookControls:
     def look(self, field: str, limits: Ends) -> Look:
         """How a field with values within `limits` looks: logarithmic where it can be."""
         ends = self._fixed.get(field)
-        return Look(self.map.value, ends, self.log.value and (ends or limits)[0] > 0)
+        log, window = self.log.value and (ends or limits)[0] > 0, self.zoom.window
+        return Look(self.map.value, ends, log, window if window != self.zoom.all else None)
 
     def show(self, field: str, limits: Ends) -> Shades:
         """Show what holds of a field with values within `limits`, and return its colours."""
@@ -167,17 +184,20 @@ class LookControls:
             self.low.value, self.high.value = ends
         self._ends.children = [] if ends is None else [self.low, self.high]
         self.log.disabled = not (ends or limits)[0] > 0
-        self.log.description = "log (needs values above 0)" if self.log.disabled else "log"
+        self.log.description = "log (needs values > 0)" if self.log.disabled else "log"
         self._changing, self.token = False, object()
-        said = {"cmap": look.cmap, "limits": look.limits, "log": look.log}
+        said = {"cmap": look.cmap, "limits": look.limits, "log": look.log, "window": look.window}
         self.arguments = {name: value for name, value in said.items() if value}
         ends_text = ends and ",".join(map(repr, ends))
-        state = {"map": look.cmap, "limits": ends_text, "log": int(self.log.value)}
+        window = look.window and ",".join(map(str, look.window))
+        state = {
+            "map": look.cmap, "limits": ends_text, "log": int(self.log.value), "window": window
+        }  # fmt: skip
         self.state = {name: value for name, value in state.items() if value}
         return look.shades(limits)
 
     def apply(self, field: str, state: Mapping[str, str]) -> None:
-        """Set the controls to a state; ValueError if there is no such map, or no such limits."""
+        """Set the controls to a state; ValueError if a map, limits or cells are not to be had."""
         if "limits" in state:
             low, _, high = state["limits"].partition(",")
             try:
@@ -186,6 +206,8 @@ class LookControls:
                 raise ValueError(
                     f"the state has limits={state['limits']}, where two growing numbers belong"
                 ) from None
+        if "window" in state:
+            self.zoom.apply(state)
         self._changing = True
         set_controls({"map": self.map, "log": self.log}, state)
         self._changing = False

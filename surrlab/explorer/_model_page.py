@@ -66,17 +66,18 @@ class ModelPage:
         view = self.view()
         if not self.images:
             self._layout(view)
-        truth, ends = view.panels[TRUTH], (-view.color_limit, view.color_limit)
+        ends, part = (-view.color_limit, view.color_limit), self.shared.look.zoom.index
         shades = self.shared.look.show(view.field.name, view.limits)
-        differences = []
-        for name, values in view.panels.items():
+        shown = {name: values[part] for name, values in view.panels.items()}
+        truth, differences = shown[TRUTH], []
+        for name, values in shown.items():
             upper, lower = self.images[name]
             upper.value = html.png(values, *shades)
             if name != TRUTH:
                 differences.append(values - truth)
                 lower.value = html.png(differences[-1], ends, html.DIFFERENCE)
         bars = html.color_bars(
-            view.field, shades, list(view.panels.values()),
+            view.field, shades, list(shown.values()),
             "model − truth", view.color_limit, differences,
         )  # fmt: skip
         for bar, drawn in zip(self._bars, bars, strict=True):
@@ -166,12 +167,13 @@ class ModelPage:
         """All models at each time of the simulation, above their differences from the truth."""
         name = self.shared.field.value
         n = len(self.models.test_set.run(self.simulation.value).times) if self.models else 0
-        shades = self.shades()
+        shades, part = self.shades(), self.shared.look.zoom.index
         for step in steps_of(n):
             view = self.shared.results.model_view(self.simulation.value, step, name)
-            truth, ends = view.panels[TRUTH], (-view.color_limit, view.color_limit)
-            upper = [(name, html.png(values, *shades)) for name, values in view.panels.items()]
-            lower = [("", html.png(v - truth, ends, html.DIFFERENCE)) for v in view.panels.values()]
+            shown = {name: values[part] for name, values in view.panels.items()}
+            truth, ends = shown[TRUTH], (-view.color_limit, view.color_limit)
+            upper = [(name, html.png(values, *shades)) for name, values in shown.items()]
+            lower = [("", html.png(v - truth, ends, html.DIFFERENCE)) for v in shown.values()]
             yield Frame(f"{view.field.label}, {view.title}", [upper, [("", b""), *lower[1:]]])
 
 

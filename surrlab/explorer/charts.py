@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import textwrap
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from surrlab._text import number, quantity, sentence, superscript, times, tolerance, with_unit
 from surrlab.explorer._layout import picture_size
 from surrlab.explorer._look import Look, Shades
+from surrlab.explorer._zoom import edges
 from surrlab.explorer.comparison import TRUTH, Curves, ModelView
 from surrlab.explorer.html import DIFFERENCE, escape, headline
 from surrlab.explorer.settings import FieldView
@@ -156,9 +158,11 @@ def field_figure(
     shades = look.shades(sample.limits)
     differences = Shades((-color_limit, color_limit), DIFFERENCE)
     pictures = [
-        _picture("truth", sample.truth, sample, shades, field.label),
-        _picture(decoded, view.decoded, sample, shades, field.label),
-        _picture("decoded − truth", view.difference, sample, differences, "decoded − truth"),
+        picture_of("truth", sample.truth, sample, shades, field.label, look),
+        picture_of(decoded, view.decoded, sample, shades, field.label, look),
+        picture_of(
+            "decoded − truth", view.difference, sample, differences, "decoded − truth", look
+        ),
     ]
     axes, bar = left.subplots(1, 3), {"aspect": 25, "shrink": 0.9}
     draw_pictures(left, axes[:2], pictures[:2], **bar)
@@ -189,11 +193,13 @@ def model_figure(view: ModelView, look: Look | None = None) -> Figure:
     rows[1, 0].set_axis_off()  # the truth's difference from itself
     differences = Shades((-view.color_limit, view.color_limit), DIFFERENCE)
     panels, truth, shades = view.panels.items(), view.panels[TRUTH], look.shades(view.limits)
-    fields = [_picture(name, v, view, shades, view.field.label) for name, v in panels]
+    fields = [picture_of(name, v, view, shades, view.field.label, look) for name, v in panels]
     bar = {"aspect": 40, "shrink": 0.5}
     draw_pictures(top, rows[0], fields, **bar)
     if n > 1:
-        errors = [_picture("", v - truth, view, differences, "model − truth") for _, v in panels]
+        errors = [
+            picture_of("", v - truth, view, differences, "model − truth", look) for _, v in panels
+        ]
         draw_pictures(top, rows[1, 1:], errors[1:], **bar)
     left, right = bottom.subplots(1, 2, width_ratios=(3, 2))
     right.set_axis_off()
@@ -211,13 +217,19 @@ def model_figure(view: ModelView, look: Look | None = None) -> Figure:
     return figure
 
 
-def _picture(title: str, values: np.ndarray, of, shades: Shades, label: str) -> Picture:
-    """A field of a `SampleField` or `ModelView`."""
+def picture_of(
+    title: str, values: np.ndarray, of: Any, shades: Shades, label: str, look: Look
+) -> Picture:
+    """The part that is looked at of a field of `of`, which has a `grid` and a `field`."""
     x, y = of.grid.x, of.grid.y
-    same = x.unit == y.unit  # else no proportions are true: cells are square
-    extent = (x.low, x.high, y.low, y.high) if same else (0.0, x.n, 0.0, y.n)
-    values = np.asarray(values, np.float64)  # matplotlib takes the limits off in their own type
-    return Picture(title, with_unit(label, of.field.unit), values, *shades, extent)
+    first, end, left, right = look.part(of.grid)
+    # With different units no proportions are true: cells are square.
+    stretch = 1.0 if x.unit == y.unit else x.width / y.width
+    # matplotlib takes the limits off in their own type.
+    values = np.asarray(values[first:end, left:right], np.float64)
+    extent = (*edges(x, left, right), *edges(y, first, end))
+    names = with_unit(x.name, x.unit), with_unit(y.name, y.unit)
+    return Picture(title, with_unit(label, of.field.unit), values, *shades, extent, stretch, names)
 
 
 # ---------------------------------------------------------------------------------- SVG renderer

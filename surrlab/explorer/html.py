@@ -132,7 +132,8 @@ def _beyond(limits: tuple[float, float], shown: list[np.ndarray]) -> tuple[str, 
     if not shown:
         return "", ""
     low, high = limits
-    least, most = min(map(np.nanmin, shown)), max(map(np.nanmax, shown))
+    least = np.fmin.reduce([np.fmin.reduce(one, axis=None) for one in shown])  # NaN is a mask
+    most = np.fmax.reduce([np.fmax.reduce(one, axis=None) for one in shown])
     shade = (high / 2 - low / 2) / 128
     return (
         f"◂ {number(least)}" if least < low - shade else "",

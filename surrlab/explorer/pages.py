@@ -281,31 +281,35 @@ class FieldPage(FieldFiles):
                 one: look.look(one, view.sample.limits).shades(view.sample.limits)
                 for one, view in views.items()
             },
+            look.zoom.index,
         )
 
     def _draw_one(self, view: FieldView, moved: bool) -> None:
         sample = view.sample
         color_limit = self._color_limit(view)
         differences = (-color_limit, color_limit)
+        part = self.shared.look.zoom.index
+        truth, decoded, difference = (
+            values[part] for values in (sample.truth, view.decoded, view.difference)
+        )
         bars = html.color_bars(
-            sample.field, self._shades, [sample.truth, view.decoded],
-            "difference", color_limit, [view.difference],
-        )  # fmt: skip
+            sample.field, self._shades, [truth, decoded], "difference", color_limit, [difference]
+        )
         for bar, drawn in zip(self._bars, bars, strict=True):
             bar.value = drawn
         self.shared.changing = True
         self.limit.value = float(f"{color_limit:.4g}")
         self.shared.changing = False
         if moved:
-            self.images["truth"].value = html.png(sample.truth, *self._shades)
-        self.images["decoded"].value = html.png(view.decoded, *self._shades)
-        self.images["difference"].value = html.png(view.difference, differences, html.DIFFERENCE)
+            self.images["truth"].value = html.png(truth, *self._shades)
+        self.images["decoded"].value = html.png(decoded, *self._shades)
+        self.images["difference"].value = html.png(difference, differences, html.DIFFERENCE)
         self.charts.value = "".join(
             map(charts.svg, (charts.error_chart(view), charts.spectrum_chart(view)))
         )
         self.numbers.value = html.numbers(view)
         if self.cut.along.value != OFF or self.cut.charts.value:
-            self.cut.show(view, color_limit)
+            self.cut.show(view, color_limit, self.shared.look.zoom.window)
         plan = functools.partial(self.results.settings_by_codec, *self.at)
         self.rates.show((self.results.plane, *self.at), self._settings, plan, self.setting.value)
 

@@ -87,7 +87,7 @@ def test_controls_colour_pictures_bars_and_paper():
 def test_a_logarithm_is_greyed_out_where_values_are_not_positive():
     view = explorer.explore_field(POSITIVE - 2)
     look, before = view._shared.look, bytes(view.fields.images["truth"].value)
-    assert look.log.disabled and look.log.description == "log (needs values above 0)"
+    assert look.log.disabled and look.log.description == "log (needs values > 0)"
     look.log.value = True
     assert view.fields.images["truth"].value == before and "log" not in view.call()
     view.figure()
