@@ -74,7 +74,7 @@ class FieldPage(FieldFiles):
         self._settings: FieldSettings | None = None
         self._drawn_at = self._token = None
         self._locked: tuple[str, float] | None = None  # field, and the limit of its differences
-        self.rates = RatePanel(self._pick)
+        self.rates = RatePanel(self._pick, results.file_ratios)
         self._version_notes: dict = {}
         attempt = shared.status.attempt
         self.simulation.observe(lambda _: attempt(self.draw), "value")
