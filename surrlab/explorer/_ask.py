@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from surrlab._text import number, quantity
 from surrlab.explorer import html
 from surrlab.explorer._controls import SharedControls
+from surrlab.explorer._figures import picture_of
 from surrlab.explorer._layout import file_name, panel, picture_box, picture_size, row
 from surrlab.explorer._look import Look, Shades
 from surrlab.explorer._predictor import DIFFERENCE, PredictionView, Predictor, open_predictor
 from surrlab.explorer._save import Frame, Shown
 from surrlab.explorer._state import set_controls
-from surrlab.explorer.charts import picture_of
 from surrlab.explorer.comparison import RAW
 from surrlab.figures.charts import draw_pictures, verbatim
 from surrlab.figures.style import plain_text

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from surrlab._text import times
-from surrlab.explorer import charts, html
+from surrlab.explorer import _figures, html
 from surrlab.explorer._controls import SharedControls
 from surrlab.explorer._layout import file_name
 from surrlab.explorer._look import Shades
@@ -40,7 +40,7 @@ class FieldFiles:
         """The page on paper."""
         view = self.view()
         look = self.shared.look.look(self.at[2], view.sample.limits)
-        return charts.field_figure(view, self._color_limit(view), look)
+        return _figures.field_figure(view, self._color_limit(view), look)
 
     def shades(self) -> Shades:
         """Colours of the field that is shown."""

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from surrlab.explorer import charts, html, source
+from surrlab.explorer import _figures, charts, html, source
 from surrlab.explorer._controls import SharedControls
 from surrlab.explorer._layout import file_name, panel, picture_box, picture_size, row
 from surrlab.explorer._look import Shades
@@ -125,7 +125,7 @@ class ModelPage:
     def figure(self) -> Figure:
         """The page on paper."""
         view = self.view()
-        return charts.model_figure(view, self.shared.look.look(view.field.name, view.limits))
+        return _figures.model_figure(view, self.shared.look.look(view.field.name, view.limits))
 
     def shades(self) -> Shades:
         """Colours of the field that is shown."""

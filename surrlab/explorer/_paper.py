@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from surrlab.explorer import charts
+from surrlab.explorer import _figures
 from surrlab.explorer._ask import prediction_figure
 from surrlab.explorer._look import Look
 from surrlab.explorer._opening import open_field, open_results
@@ -63,9 +63,9 @@ def picture(
     """
     results = open_results(path, ensemble, variable, at)
     if tolerance is None:
-        return charts.model_figure(results.model_view(simulation, step, field), Look(**look))
+        return _figures.model_figure(results.model_view(simulation, step, field), Look(**look))
     view = _view_at(results, simulation, step, field, tolerance, codec)
-    return charts.field_figure(view, color_limit, Look(**look))
+    return _figures.field_figure(view, color_limit, Look(**look))
 
 
 def picture_prediction(
@@ -124,7 +124,7 @@ def picture_field(
     """
     results = open_field(values, name, unit, model_error)
     view = _view_at(results, 0, 0, name, tolerance, codec)
-    return charts.field_figure(view, color_limit, Look(**look))
+    return _figures.field_figure(view, color_limit, Look(**look))
 
 
 def _view_at(

@@ -66,12 +66,13 @@ class Mark:
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Bars between edges ``(n + 1,)``, of heights ``(n,)``."""
+    """Bars between edges ``(n + 1,)``, of heights ``(n,)``; how much lies beyond either end."""
 
     edges: np.ndarray
     heights: np.ndarray
     label: str = ""
     color: str | None = None
+    beyond: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

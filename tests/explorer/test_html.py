@@ -15,7 +15,7 @@ from hostile import EVIL, hostile_ensemble
 from surrlab import explorer
 from surrlab._tables import write_table
 from surrlab.data.fields import Field, Grid
-from surrlab.explorer import _layout, _model_page
+from surrlab.explorer import _figures, _layout, _model_page
 from surrlab.explorer import html as page
 from surrlab.explorer.comparison import Curves, ModelView, VersionVerdict
 from surrlab.explorer.settings import Losses, SampleField, Total
@@ -23,7 +23,7 @@ from surrlab.figures.style import STATE_COLORS
 
 TAGS = frozenset(
     "p b i br ul li dl dt dd div span strong code pre button a img style svg g path rect circle "
-    "polyline polygon text title figure figcaption label input".split()
+    "polyline polygon text tspan title figure figcaption label input".split()
 )
 HANDLERS = {("img", "onload"), ("button", "onclick")}
 
@@ -136,7 +136,7 @@ def test_hostile_labels_reasons_and_states_are_text():
         page.settings_strip([("1", "a"), ("2", "b")], {1: EVIL}, 0),
     ):
         check(text)
-    explorer.charts.model_figure(view).canvas.draw()
+    _figures.model_figure(view).canvas.draw()
 
 
 def test_style_and_script_are_those_of_the_files():

@@ -10,6 +10,7 @@ import xarray as xr
 from PIL import Image
 
 from surrlab import explorer
+from surrlab._text import number, quantity, times
 from surrlab.explorer import html
 from surrlab.explorer._look import Look
 from surrlab.explorer._looks import COLUMN, OFF, ROW, _curves
@@ -262,7 +263,26 @@ def test_all_fields_at_once_each_at_what_is_chosen(view):
         shades = Look().shades(one.sample.limits)
         assert truth.value == html.png(one.sample.truth, *shades)
         assert decoded.value == html.png(one.decoded, *shades)
+        text = page.all._texts[name].value
+        assert re.sub("</?p>", "|", text) == (
+            f"|{times(one.ratio)}||L1 {number(one.share, 2)} × model error||"
+            f"±{html.escape(quantity(one.sample.color_limit, one.sample.field.unit))}|"
+        )
+    assert "From above: truth, decoded, decoded − truth." in page.all.box.children[-1].value
+    assert page.all.names["velocity_x"].description == "velocity x"
     page.all.names["pressure"].click()
     assert page.which.value == ONE and view.field.value == "pressure" and view.message == ""
     sample = page.view().sample
     assert page.images["truth"].value == html.png(sample.truth, sample.limits)
+
+
+def test_all_fields_without_a_model_say_errors_in_their_units(studied):
+    page = explorer.explore(studied / "ensemble").fields
+    page.which.value = ALL
+    for name in page.all.images:
+        field = page.results.truth.fields[page.results.truth.index(name)]
+        unit = "" if field.unit == "1" else f" {html.escape(field.unit)}"
+        text = page.all._texts[name].value
+        assert re.fullmatch(
+            rf"<p>[\d.]+×</p><p>L1 [\d.,·⁻⁰¹²³⁴-⁹]+{unit}</p><p>±\S+{unit}</p>", text
+        )
