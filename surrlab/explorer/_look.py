@@ -89,7 +89,7 @@ class Look:
 
 def _rounded(low: float, high: float) -> Ends:
     """Ends with few digits, at most a ten-thousandth of their distance further apart."""
-    step = 10.0 ** (math.floor(math.log10(high - low)) - 4)
+    step = 10.0 ** (math.floor(math.log10(high - low)) - 4) or high - low
     down, up = (
         float(f"{way(end / step) * step:.12g}")
         for way, end in ((math.floor, low), (math.ceil, high))

@@ -281,7 +281,7 @@ def test_all_fields_without_a_model_say_errors_in_their_units(studied):
     page.which.value = ALL
     for name in page.all.images:
         field = page.results.truth.fields[page.results.truth.index(name)]
-        unit = "" if field.unit == "1" else f" {html.escape(field.unit)}"
+        unit = "" if field.unit == "1" else f" {re.escape(html.escape(field.unit))}"
         text = page.all._texts[name].value
         assert re.fullmatch(
             rf"<p>[\d.]+×</p><p>L1 [\d.,·⁻⁰¹²³⁴-⁹]+{unit}</p><p>±\S+{unit}</p>", text
