@@ -66,9 +66,7 @@ def lab(notebooks, home):
     """URL of a JupyterLab in `notebooks`, with a token and no settings but its own."""
     config = home / "config" / "labconfig"
     config.mkdir(parents=True)
-    # The one asks the world for news, the other asks a server that is not there for languages.
-    names = "@jupyterlab/apputils-extension:announcements", "@jupyterlab/lsp-extension"
-    quiet = {"disabledExtensions": dict.fromkeys(names, True)}
+    quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
     (config / "page_config.json").write_text(json.dumps(quiet))
     token, port = secrets.token_hex(16), free_port()
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1"]
