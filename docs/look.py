@@ -36,7 +36,6 @@ def sample(explorer):
     shown = {
         "truth": picture(page.images["truth"]),
         "rates": page.rates.lines.value,
-        "bars": [bar.value for bar in page._bars],
         "start": [page.codec.value, page.setting.value],
         "codecs": {},
     }
@@ -57,6 +56,7 @@ def sample(explorer):
                     "decoded": picture(page.images["decoded"]),
                     "difference": picture(page.images["difference"]),
                     **{part: getattr(page, part).value for part in PARTS},
+                    "bars": [bar.value for bar in page._bars],
                     "mark": page.rates.mark.value,
                 }
             )

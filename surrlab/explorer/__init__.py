@@ -6,5 +6,7 @@ require("lab", "ipywidgets", "matplotlib", "IPython")
 
 __all__ = attach(
     __name__,
-    widget="explore explore_field picture picture_field picture_prediction restore Explorer",
+    widget="explore explore_field restore Explorer",
+    _paper="picture picture_field picture_prediction",
+    _look="Look",
 )

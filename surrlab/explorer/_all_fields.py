@@ -9,7 +9,8 @@ import ipywidgets as widgets
 from surrlab._text import number, quantity, times
 from surrlab.data.fields import Field, Grid
 from surrlab.explorer import html
-from surrlab.explorer._layout import picture_box, row
+from surrlab.explorer._layout import picture_box, picture_size, row
+from surrlab.explorer._look import Shades
 from surrlab.explorer.settings import FieldView
 
 
@@ -34,7 +35,7 @@ class AllFields:
     """
 
     def __init__(self, fields: Sequence[Field], grid: Grid, choose: Callable[[str], None]):
-        width, height = html.picture_size(grid, 170, 150)
+        width, height = picture_size(grid, 170, 150)
         self.images: dict[str, list[widgets.Image]] = {}
         self.names: dict[str, widgets.Button] = {}
         self._texts: dict[str, widgets.HTML] = {}
@@ -57,14 +58,16 @@ class AllFields:
         )
         self.box = widgets.VBox([row(*columns), legend])
 
-    def show(self, views: dict[str, FieldView]) -> None:
-        """Draw each field at its setting."""
+    def show(
+        self, views: dict[str, FieldView], shades: dict[str, Shades], part: tuple[slice, slice]
+    ) -> None:
+        """Draw a part of each field at its setting, in its colours."""
         for name, view in views.items():
             sample, end = view.sample, view.sample.color_limit
             truth, decoded, difference = self.images[name]
-            truth.value = html.png(sample.truth, sample.limits)
-            decoded.value = html.png(view.decoded, sample.limits)
-            difference.value = html.png(view.difference, (-end, end), html.DIFFERENCE)
+            truth.value = html.png(sample.truth[part], *shades[name])
+            decoded.value = html.png(view.decoded[part], *shades[name])
+            difference.value = html.png(view.difference[part], (-end, end), html.DIFFERENCE)
             share = quantity(view.losses.l1, sample.field.unit)
             if view.share is not None:
                 share = f"{number(view.share, 2)} × model error"

@@ -9,15 +9,17 @@ import ipywidgets as widgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from surrlab._text import number, quantity, with_unit
+from surrlab._text import number, quantity
 from surrlab.explorer import html
-from surrlab.explorer._layout import file_name, panel, picture_box, row
+from surrlab.explorer._controls import SharedControls
+from surrlab.explorer._figures import picture_of
+from surrlab.explorer._layout import file_name, panel, picture_box, picture_size, row
+from surrlab.explorer._look import Look, Shades
 from surrlab.explorer._predictor import DIFFERENCE, PredictionView, Predictor, open_predictor
 from surrlab.explorer._save import Frame, Shown
 from surrlab.explorer._state import set_controls
 from surrlab.explorer.comparison import RAW
-from surrlab.explorer.pages import SharedControls
-from surrlab.figures.charts import Picture, draw_pictures, verbatim
+from surrlab.figures.charts import draw_pictures, verbatim
 from surrlab.figures.style import plain_text
 
 _MEANINGS = {
@@ -67,32 +69,29 @@ def numbers(view: PredictionView) -> str:
 
 
 @plain_text()
-def prediction_figure(view: PredictionView) -> Figure:
+def prediction_figure(view: PredictionView, look: Look | None = None) -> Figure:
     """The raw model, the lossy one and their difference on paper."""
+    look = look or Look()
+    shades = look.shades(view.limits)
     figure = Figure(figsize=(12, 6), dpi=110, layout="constrained")
-    x, y, panels = view.grid.x, view.grid.y, view.panels
+    panels = view.panels
     figure.suptitle(
         verbatim(f"{view.field.label} at {view.title}\n{headline(view)}"),
         x=0.01,
         ha="left",
         fontsize=11,
     )
-    extent, ends = (x.low, x.high, y.low, y.high), (-view.color_limit, view.color_limit)
+    ends = Shades((-view.color_limit, view.color_limit), html.DIFFERENCE)
     pictures = [
-        Picture(
-            name,
-            with_unit(name if name == DIFFERENCE else view.field.label, view.field.unit),
-            np.asarray(values, np.float64),
-            ends if name == DIFFERENCE else view.limits,
-            html.DIFFERENCE if name == DIFFERENCE else html.FIELD,
-            extent,
-        )
-        for name, values in panels.items()
+        picture_of(name, values, view, ends, name, look)
+        if name == DIFFERENCE
+        else picture_of(name, values, view, shades, view.field.label, look)
+        for name, values in view.panels.items()
     ]
-    axes, look = figure.subplots(1, len(panels), squeeze=False)[0], {"aspect": 25, "shrink": 0.9}
-    draw_pictures(figure, axes[:2], pictures[:2], **look)
+    axes, bar = figure.subplots(1, len(panels), squeeze=False)[0], {"aspect": 25, "shrink": 0.9}
+    draw_pictures(figure, axes[:2], pictures[:2], **bar)
     if len(panels) > 2:
-        draw_pictures(figure, axes[2:], pictures[2:], extend="both", **look)
+        draw_pictures(figure, axes[2:], pictures[2:], **bar)
     return figure
 
 
@@ -148,7 +147,8 @@ class AskPage:
                 self._build(open_predictor(self.results))
         except (OSError, ValueError) as error:
             self.box.children = [widgets.HTML(html.sentence(str(error)))]
-            self.shared.drawn({}, {"page": self.name})
+            self.shared.status.say("")
+            self.shared.code.offer({}, {"page": self.name})
             return
         assert self._predictor is not None
         view = self._predictor.view(self.values, self.version.value, self.shared.field.value)
@@ -157,19 +157,22 @@ class AskPage:
         if not self.images:  # not before there is something to show: loading takes seconds
             self._layout(bool(view.version))
         ends = (-view.color_limit, view.color_limit)
-        self.images["raw"].value = html.png(view.raw, view.limits)
+        shades = self.shared.look.show(view.field.name, view.limits)
+        part = self.shared.look.zoom.index
+        shown, differences = [view.raw[part]], []
+        self.images["raw"].value = html.png(shown[0], *shades)
         if view.lossy is not None:
-            self.images["lossy"].value = html.png(view.lossy, view.limits)
-            difference = view.panels[DIFFERENCE]
-            self.images["difference"].value = html.png(difference, ends, html.DIFFERENCE)
-        unit = view.field.unit
-        self._bars[0].value = html.color_bar(
-            view.limits, html.FIELD, with_unit(view.field.label, unit)
-        )
-        self._bars[1].value = html.color_bar(ends, html.DIFFERENCE, with_unit(DIFFERENCE, unit))
+            shown.append(view.lossy[part])
+            differences.append(view.panels[DIFFERENCE][part])
+            self.images["lossy"].value = html.png(shown[1], *shades)
+            self.images["difference"].value = html.png(differences[0], ends, html.DIFFERENCE)
+        bars = html.color_bars(view.field, shades, shown, DIFFERENCE, view.color_limit, differences)
+        for bar, drawn in zip(self._bars, bars, strict=True):
+            bar.value = drawn
         self.headline.value = html.sentence(headline(view))
         self.numbers.value = numbers(view)
-        self.shared.drawn(self.arguments(), self.state())
+        self.shared.status.say("")
+        self.shared.code.offer(self.arguments(), self.state())
 
     def _build(self, predictor: Predictor) -> None:
         attempt, versions = self.shared.status.attempt, predictor.versions
@@ -200,7 +203,7 @@ class AskPage:
     def _layout(self, lossy: bool) -> None:
         self._titles["raw"].value = html.heading(f"{RAW} (no loss)")
         self._titles["difference"].value = html.heading(f"{DIFFERENCE} (models)")
-        self.frame_size = width, height = html.picture_size(self.results.truth.grid, 400, 258)
+        self.frame_size = width, height = picture_size(self.results.truth.grid, 400, 258)
         shown = ("raw", "lossy", "difference") if lossy else ("raw",)
         self.images = {name: picture_box(width, height) for name in shown}
         panels = [panel("", [self.images[name]], max(width, 120)) for name in shown]
@@ -240,11 +243,18 @@ class AskPage:
         """Arguments of `picture_prediction`."""
         values = {name: float(f"{value:.6g}") for name, value in self.values.items()}
         asked = {"inputs": values, "field": self.shared.field.value}
-        return asked | ({"version": self.version.value} if self.version.value else {})
+        asked |= {"version": self.version.value} if self.version.value else {}
+        return asked | self.shared.look.arguments
 
     def figure(self) -> Figure:
         """The page on paper."""
-        return prediction_figure(self.view())
+        view = self.view()
+        return prediction_figure(view, self.shared.look.look(view.field.name, view.limits))
+
+    def shades(self) -> Shades:
+        """Colours of the field that is shown."""
+        view = self.view()
+        return self.shared.look.show(view.field.name, view.limits)
 
     def file_name(self) -> str:
         """Name of a file of this view, without its ending."""
@@ -259,11 +269,12 @@ class AskPage:
         """What the controls say, by name."""
         values = {name: control.value for name, control in self._controls().items()}
         short = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in values.items()}
-        return {"page": self.name} | short
+        return {"page": self.name} | short | self.shared.look.state
 
     def apply(self, state: Mapping[str, str]) -> None:
         """Set the controls to a state; ValueError if one has no such value."""
         set_controls(self._controls(), state)
+        self.shared.look.apply(self.shared.field.value, state)
 
     def shown(self) -> Shown:
         """The predictions, and how far they are apart."""
@@ -282,13 +293,14 @@ class AskPage:
         asked, predictor = self.view(), self._predictor
         assert predictor is not None
         ends, time = (-asked.color_limit, asked.color_limit), predictor.ranges[-1]
+        shades, part = self.shades(), self.shared.look.zoom.index
         for value in np.linspace(time.low, time.high, 25):
             values = self.values | {time.name: float(value)}
             view = predictor.view(values, self.version.value, self.shared.field.value)
             panels = [
-                (name, html.png(one, ends, html.DIFFERENCE))
+                (name, html.png(one[part], ends, html.DIFFERENCE))
                 if name == DIFFERENCE
-                else (name, html.png(one, asked.limits))
+                else (name, html.png(one[part], *shades))
                 for name, one in view.panels.items()
             ]
             yield Frame(f"{view.field.label} at {view.title}", [panels])

@@ -10,8 +10,10 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from surrlab._text import times
-from surrlab.explorer import charts, html
+from surrlab.explorer import _figures, html
+from surrlab.explorer._controls import SharedControls
 from surrlab.explorer._layout import file_name
+from surrlab.explorer._look import Shades
 from surrlab.explorer._save import Frame, Shown, steps_of
 from surrlab.explorer._state import real, set_controls
 from surrlab.explorer.settings import FieldSettings, FieldView
@@ -21,6 +23,7 @@ from surrlab.explorer.source import ResultsView
 class FieldFiles:
     """What `FieldPage` writes and reads."""
 
+    shared: SharedControls
     results: ResultsView
     at: tuple[int, int, str, str]
     _own_codec: str
@@ -36,7 +39,12 @@ class FieldFiles:
     def figure(self) -> Figure:
         """The page on paper."""
         view = self.view()
-        return charts.field_figure(view, self._color_limit(view))
+        look = self.shared.look.look(self.at[2], view.sample.limits)
+        return _figures.field_figure(view, self._color_limit(view), look)
+
+    def shades(self) -> Shades:
+        """Colours of the field that is shown."""
+        return self.shared.look.show(self.at[2], self.view().sample.limits)
 
     def file_name(self) -> str:
         """Name of a file of this view, without its ending."""
@@ -49,6 +57,7 @@ class FieldFiles:
     def apply(self, state: Mapping[str, str]) -> None:
         """Set the controls to a state; ValueError if one has no such value."""
         set_controls(self._controls(), state)
+        self.shared.look.apply(self.at[2], state)
         if "limit" in state:
             self._locked = self.at[2], real("limit", state["limit"])
             self.draw()
@@ -79,15 +88,19 @@ class FieldFiles:
     def frames(self) -> Iterator[Frame]:
         """The field at each time of its simulation, at what was chosen, on the same colours."""
         simulation, _, name, codec = self.at
-        limit = self._color_limit(self.view())
+        limit, shades = self._color_limit(self.view()), self.shades()
+        part = self.shared.look.zoom.index
         for step in steps_of(len(self.results.truth.run(simulation).times)):
             settings = self.results.field_settings(simulation, step, name, codec)
             view = settings.view(self._setting_of(settings))
             sample = view.sample
             panels = [
-                ("truth", html.png(sample.truth, sample.limits)),
-                (f"decoded, {times(view.ratio)}", html.png(view.decoded, sample.limits)),
-                ("decoded − truth", html.png(view.difference, (-limit, limit), html.DIFFERENCE)),
+                ("truth", html.png(sample.truth[part], *shades)),
+                (f"decoded, {times(view.ratio)}", html.png(view.decoded[part], *shades)),
+                (
+                    "decoded − truth",
+                    html.png(view.difference[part], (-limit, limit), html.DIFFERENCE),
+                ),
             ]
             title = f"{sample.field.label}, {sample.title}" if sample.title else sample.field.label
             yield Frame(title, [panels])

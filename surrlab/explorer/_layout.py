@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import re
 
 import ipywidgets as widgets
 
-from surrlab._text import with_unit
+from surrlab.data.fields import Grid
 from surrlab.explorer import html
-from surrlab.explorer.comparison import ModelView
-from surrlab.explorer.settings import SampleField
 
 
 def file_name(text: str) -> str:
@@ -30,23 +29,33 @@ def picture_box(width: int, height: int) -> widgets.Image:
     return image.add_class("sl-field")
 
 
-def draw_bars(
-    bars: list[widgets.HTML],
-    view: SampleField | ModelView,
-    difference: str,
-    color_limit: float | None = None,
-) -> None:
-    """Colour bars of a field and of its differences, up to ±`color_limit` or the view's own."""
-    limits, end = view.limits, color_limit or view.color_limit
-    ends = (-end, end)
-    label, unit = with_unit(view.field.label, view.field.unit), view.field.unit
-    bars[0].value = html.color_bar(limits, html.FIELD, label)
-    bars[1].value = html.color_bar(ends, html.DIFFERENCE, with_unit(difference, unit))
-
-
 def panel(title: str, images: list, width: int) -> widgets.VBox:
     """Pictures under a heading."""
     layout = {"width": f"{width + 8}px", "align_items": "center"}
     column = widgets.VBox([widgets.HTML(html.heading(title)), *images], layout=layout)
     column.add_class("sl-column")
     return column
+
+
+def picture_size(grid: Grid, height: int, width: int) -> tuple[int, int]:
+    """Width and height in pixels of a picture inside a box.
+
+    In true proportions, or with square cells where the axes have different units.
+    """
+    y, x = grid.y, grid.x
+    aspect = y.length / x.length if y.unit == x.unit else y.n / x.n
+    width = min(width, height / aspect)
+    return max(round(width), 24), max(round(width * aspect), 24)
+
+
+_PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+
+
+def page_style() -> str:
+    """The style sheet and the script of the explorer, from the files in ``static/``."""
+    folder = importlib.resources.files("surrlab.explorer") / "static"
+    style, script = ((folder / f"explorer.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    return (
+        f"<style>{style}</style>"
+        f'<img alt="" width="0" height="0" src="{_PIXEL}" onload="{html.escape(script)}">'
+    )

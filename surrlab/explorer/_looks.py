@@ -9,7 +9,8 @@ import numpy as np
 
 from surrlab._text import number, quantity, with_unit
 from surrlab.data.fields import Axis, Grid
-from surrlab.explorer import charts
+from surrlab.explorer import charts, html
+from surrlab.explorer._zoom import Window, edges
 from surrlab.explorer.settings import FieldView
 from surrlab.figures.charts import Chart, ChartAxis, Curve, Mark
 
@@ -135,22 +136,32 @@ class LineCut:
         else:
             self.along.value = ROW
 
-    def show(self, view: FieldView, color_limit: float) -> None:
-        """Draw the cut of a view, if there is one; differences reach to ±`color_limit`."""
+    def show(self, view: FieldView, color_limit: float, window: Window) -> None:
+        """Draw the cut through a window of a view; differences reach to ±`color_limit`."""
         if not self.on:
             if self.charts.value:
                 self.charts.value = ""
             return
         y, x = self.grid.y, self.grid.x
-        places = (self.row.value + 0.5) / y.n, (self.column.value + 0.5) / x.n
-        drawn = "".join(map(charts.svg, self.describe(view, color_limit)))
+        first, end, left, right = window
+        # Places within the window: below 0 and above 1 they lie outside of it.
+        up, along = (
+            (self.row.value + 0.5 - first) / (end - first),
+            (self.column.value + 0.5 - left) / (right - left),
+        )
+        axis, index = (y, self.row.value) if self.along.value == ROW else (x, self.column.value)
+        place = html.escape(f"{axis.name} = {_at(axis, index)}")
+        drawn = "".join(map(charts.svg, self.describe(view, color_limit, window)))
         self.charts.value = (
-            f'<div class="sl-cut" data-along="{self.along.value}" data-row="{places[0]:.4f}" '
-            f'data-column="{places[1]:.4f}">{drawn}</div>'
+            f'<div class="sl-cut" data-along="{self.along.value}" data-row="{up:.4f}" '
+            f'data-column="{along:.4f}" data-place="{place}">{drawn}</div>'
         )
 
-    def describe(self, view: FieldView, color_limit: float) -> tuple[Chart, Chart]:
-        """The values along the cut, and their difference."""
+    def describe(
+        self, view: FieldView, color_limit: float, window: Window | None = None
+    ) -> tuple[Chart, Chart]:
+        """The values along the cut, and their difference; by default through the whole field."""
+        first, end, left, right = window or (0, self.grid.y.n, 0, self.grid.x.n)
         y, x, sample = self.grid.y, self.grid.x, view.sample
         row, column = self.row.value, self.column.value
         if self.along.value == ROW:
@@ -168,7 +179,8 @@ class LineCut:
         there = Mark(
             float(points[other]), f"{place}: {quantity(difference[other], unit)}", dash=(1, 3)
         )
-        along = ChartAxis(with_unit(axis.name, axis.unit), (axis.low, axis.high))
+        ends = edges(axis, left, right) if self.along.value == ROW else edges(axis, first, end)
+        along = ChartAxis(with_unit(axis.name, axis.unit), (min(ends), max(ends)))
         values = f"{number(truth[other])} → {quantity(decoded[other], unit)}"
         here = Mark(float(points[other]), f"{place}: {values}", dash=(1, 3))
         return (

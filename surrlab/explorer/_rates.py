@@ -15,6 +15,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from surrlab._text import factor, number, quantity, times, with_unit
+from surrlab.compression.version import Version
 from surrlab.explorer import charts, html
 from surrlab.explorer.settings import FieldSettings, SampleField, is_algorithm_1
 from surrlab.figures.charts import Chart, ChartAxis, Curve, Mark
@@ -26,13 +27,14 @@ DELAY = 0.3  # seconds without a step of time or field, until the lines are meas
 SIZE = (360, 250)
 _LOOKS = (("#4a90d9", ()), ("#d97706", (7, 3)), ("#3c9d5b", (2, 3)), ("#a366c9", (9, 3, 2, 3)))
 _KEPT = 32  # samples whose lines are kept: some kilobytes each
+_ON_DISK = "◇ a stored version's files: all its fields and times"
 _WAITING = "Measured as soon as time stands still …"
 
 Plan = Mapping[str, Callable[[], FieldSettings]]
 
 
 class RateCurve(NamedTuple):
-    """A codec at each of its settings: arrays ``(n,)``, and setting -> version that stands there.
+    """A codec at each of its settings: arrays ``(n,)``; setting -> name, and version, if it is one.
 
     Errors are in the field's unit, PSNR in dB.
     """
@@ -43,26 +45,39 @@ class RateCurve(NamedTuple):
     psnr: np.ndarray
     linf: np.ndarray
     versions: dict[int, str]
+    stored: dict[int, Version]
 
     @classmethod
     def of(cls, codec: str, settings: FieldSettings) -> RateCurve:
         """Decode a field at every setting, and measure what is lost."""
         losses = [settings.view(setting).losses for setting in range(len(settings))]
         columns = (np.array([getattr(o, k) for o in losses]) for k in ("l1", "psnr", "linf"))
-        return cls(codec, settings.ratios, *columns, named_settings(settings))
+        versions = versions_at(settings)
+        names = {setting: _name(version) for setting, version in versions.items()}
+        return cls(codec, settings.ratios, *columns, names, versions)
 
 
-def named_settings(settings: FieldSettings) -> dict[int, str]:
-    """The settings that are versions of the study, or Algorithm 1's choice, by name."""
-    names: dict[int, str] = {}
-    # Algorithm 1 first: where two versions share a setting, its name stands there.
+def versions_at(settings: FieldSettings) -> dict[int, Version]:
+    """The settings that are versions of the study, or Algorithm 1's choice."""
+    found: dict[int, Version] = {}
+    # Algorithm 1 first: where two versions share a setting, it stands there.
     for version in sorted(settings.versions, key=is_algorithm_1, reverse=True):
         bound = settings.versions[version]
         setting = settings.setting_of(bound)
         if settings.tolerances[setting] == bound:  # not beyond the ends of the settings
-            name = f"×{factor(version.factor)}" if version.rule != "fixed" else version.name
-            names.setdefault(setting, html.ALGORITHM_1 if is_algorithm_1(version) else name)
-    return names
+            found.setdefault(setting, version)
+    return found
+
+
+def named_settings(settings: FieldSettings) -> dict[int, str]:
+    """The settings of `versions_at`, by name."""
+    return {setting: _name(version) for setting, version in versions_at(settings).items()}
+
+
+def _name(version: Version) -> str:
+    if is_algorithm_1(version):
+        return html.ALGORITHM_1
+    return f"×{factor(version.factor)}" if version.rule != "fixed" else version.name
 
 
 class Rates(NamedTuple):
@@ -89,11 +104,17 @@ def measure(sample: SampleField, plan: Plan, wanted: Callable[[], bool]) -> Rate
 class RateChart:
     """The chart of `Rates` by one of `MEASURES`, and where its points lie.
 
-    An error is shown in units of the model error where that is known.
+    An error is shown in units of the model error where that is known. A ratio is that of the
+    field's stream; versions in `files` have theirs on disk as well, of all fields and times.
     """
 
-    def __init__(self, rates: Rates, by: str):
+    def __init__(self, rates: Rates, by: str, files: Mapping[Version, float] | None = None):
         self.rates, self.by = rates, by
+        files = files or {}
+        self._files = {
+            curve.codec: {s: files[v] for s, v in curve.stored.items() if v in files}
+            for curve in rates.curves
+        }
         error = rates.sample.model_error
         self._unit = 1.0 if by == PSNR or not error else error
         unit = rates.sample.field.unit
@@ -119,7 +140,8 @@ class RateChart:
         curves, is_log = self.rates.curves, self.by != PSNR
         shown = {name: self._shown(error) for name, error in self._errors.items()}
         x = np.concatenate([self._errors[c.codec][shown[c.codec]] for c in curves] or [[]])
-        y = np.concatenate([c.ratio[shown[c.codec]] for c in curves] or [[]])
+        on_disk = [ratio for of in self._files.values() for ratio in of.values()]
+        y = np.concatenate([on_disk, *(c.ratio[shown[c.codec]] for c in curves)])
         summary = "Ratio against error, a line per codec"
         if not x.size:
             text = "No setting changes this field." if curves else "No codec takes this field."
@@ -142,7 +164,11 @@ class RateChart:
         return Chart(
             TITLE,
             ChartAxis(self.label, ends, log=is_log),
-            ChartAxis("ratio", (min(1.0, float(y.min())), 1.15 * float(y.max())), log=True),
+            ChartAxis(
+                "ratio (● stream, ◇ files)" if on_disk else "estimate: ratio of the stream",
+                (min(1.0, float(y.min())), 1.15 * float(y.max())),
+                log=True,
+            ),
             tuple(elements),
             summary,
         )
@@ -161,11 +187,20 @@ class RateChart:
                     f'data-point="{curve.codec} {setting}"><title>'
                     f"{html.escape(self.text(curve, setting))}</title></circle>"
                 )
-        refused = "".join(
+                if setting in self._files[curve.codec]:
+                    _, y = charts.place(
+                        self.chart, SIZE, error[setting], self._files[curve.codec][setting]
+                    )
+                    points.append(
+                        f'<path d="M{x - 5:.1f} {y:.1f}l5 -5l5 5l-5 5z" fill="none" '
+                        f'stroke="{color}" stroke-width="1.6"/>'
+                    )
+        beneath = html.sentence(_ON_DISK) if any(self._files.values()) else ""
+        beneath += "".join(
             html.sentence(f"{LABELS.get(codec, codec)} does not take this field: {why}")
             for codec, why in self.rates.refused.items()
         )
-        return _panel(charts.svg(self.chart, SIZE, "".join(points)) + refused)
+        return _panel(charts.svg(self.chart, SIZE, "".join(points)) + beneath)
 
     def mark(self, codec: str, setting: int) -> str:
         """The chosen point, to be laid over the lines."""
@@ -201,6 +236,8 @@ class RateChart:
             parts.append(f"{self.by} error {quantity(error, self.rates.sample.field.unit)}")
         if setting in curve.versions:
             parts.append(curve.versions[setting])
+        if setting in self._files[curve.codec]:
+            parts.append(f"{times(self._files[curve.codec][setting])} as files")
         return ", ".join(parts)
 
 
@@ -211,6 +248,8 @@ class RatePanel:
     ----------
     pick : callable
         Takes a codec and a setting, or a key's name and None.
+    files : mapping, optional
+        Ratio on disk of each stored version.
 
     Attributes
     ----------
@@ -220,7 +259,11 @@ class RatePanel:
         What is drawn.
     """
 
-    def __init__(self, pick: Callable[[str, int | None], None]):
+    def __init__(
+        self,
+        pick: Callable[[str, int | None], None],
+        files: Mapping[Version, float] | None = None,
+    ):
         self.measure = widgets.ToggleButtons(
             options=MEASURES,
             description="Error",
@@ -238,7 +281,7 @@ class RatePanel:
         self.picked = widgets.Text(layout={"display": "none"}).add_class("sl-picked")
         stack = widgets.Box([self.lines, self.mark, self.picked]).add_class("sl-rate-stack")
         self.box = widgets.VBox([self.measure, stack])
-        self._lock, self._pick = threading.RLock(), pick
+        self._lock, self._pick, self._files = threading.RLock(), pick, files
         self._rates: dict[Hashable, Rates] = {}
         self._key: Hashable = None
         self._chart: RateChart | None = None
@@ -297,7 +340,7 @@ class RatePanel:
     def _draw_lines(self) -> None:
         with self._lock:
             rates = self._rates.get(self._key)
-            self._chart = rates and RateChart(rates, self.measure.value)
+            self._chart = rates and RateChart(rates, self.measure.value, self._files)
             if self._chart is None:
                 axis = ChartAxis("", (1, 10), log=True)
                 waiting = Chart(TITLE, axis, axis, (), notice=_WAITING)

@@ -72,7 +72,7 @@ def contents(page, kind: str) -> bytes:
     if kind == "CSV":
         return numbers_csv(page.shown())
     if kind == "GIF":
-        return animation(page.frames(), page.frame_size)
+        return animation(page.frames(), page.frame_size, page.shades().cmap)
     return picture(page.figure, kind.lower())
 
 
@@ -123,16 +123,19 @@ def steps_of(n: int) -> range:
     return range(0, n, max(1, math.ceil(n / MOST_FRAMES)))
 
 
-def animation(frames: Iterable[Frame], size: tuple[int, int]) -> bytes:
-    """Frames as GIF, four a second, for ever; each field has `size` pixels, width and height."""
-    images = [_draw(frame, size) for frame in frames]
+def animation(frames: Iterable[Frame], size: tuple[int, int], cmap: str = FIELD) -> bytes:
+    """Frames as GIF, four a second, for ever; each field has `size` pixels, width and height.
+
+    `cmap` is the map of the fields.
+    """
+    images = [_draw(frame, size, cmap) for frame in frames]
     out = io.BytesIO()
     first, *others = images
     first.save(out, "GIF", save_all=True, append_images=others, duration=250, loop=0)
     return out.getvalue()
 
 
-def _draw(frame: Frame, size: tuple[int, int]) -> Image.Image:
+def _draw(frame: Frame, size: tuple[int, int], cmap: str) -> Image.Image:
     width, height = size
     cell = max(width, 130)  # room for the names
     n = max(map(len, frame.rows))
@@ -150,13 +153,13 @@ def _draw(frame: Frame, size: tuple[int, int]) -> Image.Image:
             field = Image.open(io.BytesIO(png)).convert("RGBA")
             field = field.resize((width, height), Image.Resampling.NEAREST)
             image.paste(field, (left, top + 2 * _LINE), field)
-    return image.quantize(palette=_palette(), dither=Image.Dither.NONE)
+    return image.quantize(palette=_palette(cmap), dither=Image.Dither.NONE)
 
 
 @functools.cache
-def _palette() -> Image.Image:
+def _palette(cmap: str) -> Image.Image:
     """Half of each colour map, and greys for the text: the same for all frames."""
-    maps = (matplotlib.colormaps[name](np.linspace(0, 1, 124)) for name in (FIELD, DIFFERENCE))
+    maps = (matplotlib.colormaps[name](np.linspace(0, 1, 124)) for name in (cmap, DIFFERENCE))
     greys = np.repeat(np.linspace(0, 1, 8)[:, None], 4, axis=1)
     colors = np.concatenate([*maps, greys])[:, :3]
     palette = Image.new("P", (1, 1))

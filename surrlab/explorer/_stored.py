@@ -79,6 +79,11 @@ class StoredVersion:
         """Payload and file ratio of the whole."""
         return ratios(self.ensemble)
 
+    @property
+    def file_ratio(self) -> float:
+        """Raw bytes over bytes on disk, without a look into the files."""
+        return self.ensemble.raw_nbytes / self.ensemble.file_nbytes
+
     def tolerances(self, simulation: int) -> np.ndarray:
         """Tolerances ``(T, fields)`` of a simulation that this version holds."""
         return table(self.ensemble.select([simulation]))["tolerance"].values

@@ -1,21 +1,26 @@
 """The explorer's charts: described once, drawn as SVG for the screen and by matplotlib for paper.
 
 `error_chart`, `spectrum_chart` and `curve_chart` are descriptions. `svg` draws one in the page's
-own text colour within a millisecond; `field_figure` and `model_figure` are the pages on paper.
+own text colour within a millisecond; `_figures` are the pages on paper.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import textwrap
+from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from surrlab._text import number, quantity, sentence, superscript, times, tolerance, with_unit
-from surrlab.explorer.comparison import TRUTH, Curves, ModelView
-from surrlab.explorer.html import DIFFERENCE, FIELD, escape, headline, picture_size
+from surrlab._text import (
+    number,
+    percent,
+    sentence,
+    superscript,
+    with_unit,
+)
+from surrlab.explorer.comparison import Curves
+from surrlab.explorer.html import escape, headline
 from surrlab.explorer.settings import FieldView
 from surrlab.figures.charts import (
     Band,
@@ -25,12 +30,7 @@ from surrlab.figures.charts import (
     Dash,
     Histogram,
     Mark,
-    Picture,
-    draw_chart,
-    draw_pictures,
-    verbatim,
 )
-from surrlab.figures.style import STATE_COLORS, plain_text
 
 DECODED, ERROR = "#d97706", "#4a90d9"
 VERSION_COLORS = ("#3c9d5b", "#d97706", "#d6453d", "#a366c9", "#4a90d9")
@@ -38,13 +38,15 @@ VERSION_COLORS = ("#3c9d5b", "#d97706", "#d6453d", "#a366c9", "#4a90d9")
 VERSION_DASHES = ((), (7, 3), (2, 3), (9, 3, 2, 3), (1, 2))
 _SQUARES = (1e-145, 1e150)
 """Ranges of a field whose power float64 can say."""
+_FAR = (-20.0, 21.0)
+"""How far beyond the frame, in its lengths, something is drawn; all of it is cut off there."""
 _MARGINS = (58, 12, 30, 38)  # left, right, top, bottom, in pixels
 
 
 def error_chart(view: FieldView) -> Chart:
     """Histogram of |error|, with the tolerance, the mean and the model's own error."""
-    edges, heights, exact = view.histogram
-    elements = [Histogram(edges, heights, "cells", DECODED)]
+    edges, heights, exact, beyond = view.histogram
+    elements = [Histogram(edges, heights, "cells", DECODED, beyond)]
     if view.losses.l1:
         elements.append(Mark(view.losses.l1, "mean: L1 error", DECODED, (5, 3)))
     if view.tolerance:
@@ -52,7 +54,7 @@ def error_chart(view: FieldView) -> Chart:
     if view.sample.model_error:
         elements.append(Mark(view.sample.model_error, "model error"))
     top = next(top for top in (25, 50, 101) if heights.max() <= top)
-    exact = f" ({exact:.0f} % are exact)" if exact else ""
+    exact = f" ({exact:.0f} % are exact)" if exact > 1e-9 else ""
     return Chart(
         title=f"How large are the errors?{exact}",
         x=ChartAxis(
@@ -125,94 +127,6 @@ def curve_chart(curves: Curves, time: float) -> Chart:
     )
 
 
-# --------------------------------------------------------------------------- the pages on paper
-
-
-@plain_text()
-def field_figure(view: FieldView, color_limit: float | None = None) -> Figure:
-    """Truth, decoded field and difference; histogram of the errors; power spectrum; numbers.
-
-    The difference is coloured up to ±`color_limit`, by default the sample's own.
-    """
-    sample, field = view.sample, view.sample.field
-    color_limit = color_limit or sample.color_limit
-    width, height = picture_size(sample.grid, 1000, 1000)
-    tall = height > 1.5 * width
-    figure = Figure(figsize=(12, 6) if tall else (12, 8.6), dpi=110, layout="constrained")
-    title = f"{field.label} of {sample.title}" if sample.title else field.label
-    figure.suptitle(verbatim(f"{title}: {headline(view)}"), x=0.01, ha="left", fontsize=12)
-    if tall:
-        left, right = figure.subfigures(1, 2, width_ratios=(6, 5))
-        errors, spectra = right.subplots(2, 1)
-    else:
-        left, right = figure.subfigures(2, 1, height_ratios=(5, 4))
-        errors, spectra = right.subplots(1, 2)
-    decoded = f"decoded, {times(view.ratio)}"
-    differences = (-color_limit, color_limit)
-    pictures = [
-        _picture("truth", sample.truth, sample, sample.limits, field.label),
-        _picture(decoded, view.decoded, sample, sample.limits, field.label),
-        _picture("decoded − truth", view.difference, sample, differences, "decoded − truth"),
-    ]
-    axes, look = left.subplots(1, 3), {"aspect": 25, "shrink": 0.9}
-    draw_pictures(left, axes[:2], pictures[:2], **look)
-    draw_pictures(left, axes[2:], pictures[2:], extend="both", **look)
-    draw_chart(errors, error_chart(view))
-    draw_chart(spectra, spectrum_chart(view))
-    psnr = (
-        f"PSNR {view.losses.psnr:.1f} dB" if math.isfinite(view.losses.psnr) else "PSNR not defined"
-    )
-    losses = (
-        f"L1 {quantity(view.losses.l1, field.unit)}   L∞ {quantity(view.losses.linf, field.unit)}"
-    )
-    line = f"tolerance {tolerance(view.tolerance, field.unit)}   {losses}   {psnr}"
-    right.supxlabel(verbatim(line), fontsize=9)
-    return figure
-
-
-@plain_text()
-def model_figure(view: ModelView) -> Figure:
-    """Truth and models, their differences from the truth, the curve with its band, verdicts."""
-    n, tall = len(view.panels), view.grid.y.length > view.grid.x.length
-    figure = Figure(figsize=(12, 10.5 if tall else 9), dpi=110, layout="constrained")
-    title = f"{view.field.label} of {view.title}: does the model notice what its data lost?"
-    figure.suptitle(verbatim(title), x=0.01, ha="left", fontsize=12)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(3, 2))
-    rows = top.subplots(2, n, squeeze=False)
-    rows[1, 0].set_axis_off()  # the truth's difference from itself
-    differences, look = (-view.color_limit, view.color_limit), {"aspect": 40, "shrink": 0.5}
-    panels, truth = view.panels.items(), view.panels[TRUTH]
-    fields = [_picture(name, v, view, view.limits, view.field.label) for name, v in panels]
-    draw_pictures(top, rows[0], fields, **look)
-    if n > 1:
-        errors = [_picture("", v - truth, view, differences, "model − truth") for _, v in panels]
-        draw_pictures(top, rows[1, 1:], errors[1:], extend="both", **look)
-    left, right = bottom.subplots(1, 2, width_ratios=(3, 2))
-    right.set_axis_off()
-    if view.curves is None:
-        left.set_axis_off()
-    else:
-        draw_chart(left, curve_chart(view.curves, view.time))
-    for i, row in enumerate(view.verdicts):
-        # A lamp, and its word: colour alone would say nothing in grey.
-        y, look = 0.92 - 0.33 * i, {"transform": right.transAxes, "clip_on": False}
-        right.plot(0.02, y, "o", ms=14, color=STATE_COLORS.get(row.state, "0.5"), mec="k", **look)
-        heading, reason = f"{row.name}: {row.state}", textwrap.fill(row.reason, 62)
-        right.text(0.07, y, verbatim(heading), va="center", weight="bold", fontsize=10, **look)
-        right.text(0.07, y - 0.06, verbatim(reason), va="top", fontsize=8, **look)
-    return figure
-
-
-def _picture(title: str, values: np.ndarray, of, limits, label: str) -> Picture:
-    """A field of a `SampleField` or `ModelView`; a difference if its limits are opposite."""
-    x, y = of.grid.x, of.grid.y
-    cmap = DIFFERENCE if limits[0] == -limits[1] and limits != of.limits else FIELD
-    same = x.unit == y.unit  # else no proportions are true: cells are square
-    extent = (x.low, x.high, y.low, y.high) if same else (0.0, x.n, 0.0, y.n)
-    values = np.asarray(values, np.float64)  # matplotlib takes the limits off in their own type
-    return Picture(title, with_unit(label, of.field.unit), values, limits, cmap, extent)
-
-
 # ---------------------------------------------------------------------------------- SVG renderer
 
 
@@ -226,7 +140,8 @@ def svg(chart: Chart, size: tuple[int, int] = (360, 232), front: str = "") -> st
         _text(_MARGINS[0], height / 2, chart.notice)
         if chart.notice
         else _frame(chart.x, chart.y, size)
-        + "".join(_draw(element, chart, size) for element in chart.elements)
+        + _cut_off("".join(_draw(element, chart, size) for element in chart.elements), size)
+        + _draw_arrows(chart, size)
     )
     legend = "".join(
         f'<span><svg width="24" height="10" aria-hidden="true">{_swatch(element)}</svg>'
@@ -256,27 +171,93 @@ def _box(size: tuple[int, int]) -> tuple[int, int, int, int]:
     return left, top, size[0] - right, size[1] - bottom
 
 
-def _pixels(axis: ChartAxis, start: float, end: float, values) -> np.ndarray:
-    """Places of values along an axis from `start` to `end`, kept between them."""
+class Arrow(NamedTuple):
+    """What lies beyond a side of a chart: the place along that side, if it has one, and a text."""
+
+    side: str
+    at: float
+    head: str
+    text: str
+    color: str | None
+
+
+def arrows(chart: Chart) -> list[Arrow]:
+    """Marks, curves and shares of a histogram that lie beyond the limits of a chart."""
+    (left, right), (low, high) = chart.x.limits, chart.y.limits
+    found = []
+    for one in chart.elements:
+        color = getattr(one, "color", None)
+        if isinstance(one, Mark) and not left <= one.x <= right:
+            side = ("left", "◂") if one.x < left else ("right", "▸")
+            found.append(Arrow(side[0], math.nan, side[1], number(one.x), color))
+        elif isinstance(one, Histogram):
+            sides = (("left", "◂"), ("right", "▸"))
+            for (side, head), share in zip(sides, one.beyond, strict=True):
+                if share:
+                    found.append(Arrow(side, math.nan, head, percent(share / 100), color))
+        elif isinstance(one, Curve) and (inside := (one.x >= left) & (one.x <= right)).any():
+            x, y = one.x[inside], one.y[inside]
+            if y.max() > high:
+                at = float(x[y.argmax()])
+                found.append(Arrow("above", at, "▲", number(y.max()), color))
+            if y.min() < low:
+                at = float(x[y.argmin()])
+                found.append(Arrow("below", at, "▼", number(y.min()), color))
+    return found
+
+
+def _cut_off(drawn: str, size: tuple[int, int]) -> str:
+    """What is drawn, within the frame alone."""
+    left, top, right, bottom = _box(size)
+    box = f"{left} {top} {right - left} {bottom - top}"
+    x, y, width, height = box.split()
+    return (
+        f'<svg x="{x}" y="{y}" width="{width}" height="{height}" viewBox="{box}" '
+        f'overflow="hidden">{drawn}</svg>'
+    )
+
+
+def _draw_arrows(chart: Chart, size: tuple[int, int]) -> str:
+    """Arrows with numbers at the edges beyond which something lies, one under the other."""
+    left, top, right, bottom = _box(size)
+    drawn, lines = [], dict.fromkeys(("left", "right", "above", "below"), 0)
+    for one in arrows(chart):
+        line = 13 * lines[one.side]
+        lines[one.side] += 1
+        head = f'<tspan style="fill:{one.color or "currentColor"}">{one.head}</tspan>'
+        text = f"{escape(one.text)} {head}" if one.side == "right" else f"{head} {escape(one.text)}"
+        if one.side in ("left", "right"):
+            anchor, x = ("start", left + 3) if one.side == "left" else ("end", right - 3)
+            y = top + 25 + line
+        else:
+            anchor, x = "middle", float(_pixels(chart.x, left, right, one.at))
+            x = min(max(x, left + 24), right - 24)
+            y = top + 12 + line if one.side == "above" else bottom - 4 - line
+        drawn.append(f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}">{text}</text>')
+    return "".join(drawn)
+
+
+def _pixels(axis: ChartAxis, start: float, end: float, values, reach=(0.0, 1.0)) -> np.ndarray:
+    """Places of values along an axis from `start` to `end`, kept within `reach` of its length."""
     (low, high), values = axis.limits, np.asarray(values)
     if axis.log:
         low, high = math.log10(low), math.log10(high)
         values = np.log10(np.maximum(values, 5e-324))
-    return start + (end - start) * ((values - low) / (high - low)).clip(0, 1)
+    return start + (end - start) * ((values - low) / (high - low)).clip(*reach)
 
 
 def _draw(element, chart: Chart, size: tuple[int, int]) -> str:
     left, top, right, bottom = _box(size)
 
     def points(x, y) -> str:
-        x, y = _pixels(chart.x, left, right, x), _pixels(chart.y, bottom, top, y)
+        x, y = _pixels(chart.x, left, right, x, _FAR), _pixels(chart.y, bottom, top, y, _FAR)
         return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
 
     if isinstance(element, Band):
         there, back = points(element.x, element.low), points(element.x[::-1], element.high[::-1])
         return f'<polygon points="{there} {back}" fill="currentColor" fill-opacity=".18"/>'
     if isinstance(element, Mark):
-        at = float(_pixels(chart.x, left, right, element.x))
+        at = float(_pixels(chart.x, left, right, element.x, _FAR))
         return _stroke(f'<path d="M{at:.1f} {top}V{bottom}"', element.color, element.dash, 1.6)
     if isinstance(element, Histogram):
         heights = np.concatenate([[0], np.repeat(element.heights, 2), [0]])

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import functools
 import html
-import importlib.resources
 import io
 import math
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import ipywidgets
 import matplotlib
 import numpy as np
 from PIL import Image
 
-from surrlab._text import number, percent, quantity, times, tolerance
-from surrlab.data.fields import Grid
-from surrlab.explorer.comparison import VersionVerdict
+from surrlab._text import number, percent, quantity, times, tolerance, with_unit
+from surrlab.data.fields import Field
 from surrlab.explorer.settings import FieldSettings, FieldView, Total
-from surrlab.figures.style import STATE_COLORS
 
 FIELD, DIFFERENCE = "viridis", "RdBu_r"
 
@@ -60,13 +58,19 @@ def escape(text: str) -> str:
 # ---------------------------------------------------------------------------------------- pixels
 
 
-def png(values: np.ndarray, limits: tuple[float, float], cmap: str = FIELD) -> bytes:
+def png(
+    values: np.ndarray, limits: tuple[float, float], cmap: str = FIELD, log: bool = False
+) -> bytes:
     """A field ``(ny, nx)`` as PNG of nx × ny pixels, row 0 at the bottom; NaN is transparent.
+
+    With `log` the lower limit is above 0, and whatever lies below it has its colour.
 
     >>> png(np.eye(3), (0, 1))[:4]
     b'\\x89PNG'
     """
     low, high = limits
+    if log:
+        values, low, high = np.log(np.maximum(values, low)), math.log(low), math.log(high)
     if 1e-30 < high - low < 1e30:
         shades = (values[::-1] - np.float32(low)) * np.float32(255.999 / (high - low))
     else:  # beyond what float32 can scale; the shades of a constant are those of its low end
@@ -87,28 +91,60 @@ def _palette(cmap: str) -> bytes:
     return matplotlib.colormaps[cmap](np.arange(256), bytes=True)[:, :3].tobytes()
 
 
-def color_bar(limits: tuple[float, float], cmap: str, label: str) -> str:
-    """A colour bar with three numbers and the label of its colours."""
-    colors = matplotlib.colormaps[cmap](np.linspace(0, 1, 17))
-    stops = ", ".join(matplotlib.colors.to_hex(color) for color in colors)
+def color_bar(
+    limits: tuple[float, float],
+    cmap: str,
+    label: str,
+    log: bool = False,
+    shown: Iterable[np.ndarray] = (),
+) -> str:
+    """A colour bar with three numbers and the label of its colours.
+
+    Arrows beneath its ends say how far the `shown` fields go beyond them.
+    """
     low, high = limits
-    numbers = "".join(f"<span>{number(v)}</span>" for v in (low, (low + high) / 2, high))
+    middle = math.sqrt(low) * math.sqrt(high) if log else low / 2 + high / 2
+    numbers = "".join(f"<span>{number(v)}</span>" for v in (low, middle, high))
+    below, above = _beyond(limits, list(shown))
+    scale = "logarithmic colours" if log else "colours"
     return (
-        f'<div class="sl-bar" role="img" aria-label="colours of {escape(label)} from '
-        f'{number(low)} to {number(high)}"><div style="background:linear-gradient(90deg,{stops})">'
-        f"</div><p>{numbers}</p><p><span>{escape(label)}</span></p></div>"
+        f'<div class="sl-bar" role="img" aria-label="{scale} of {escape(label)} from '
+        f'{number(low)} to {number(high)}"><div style="background:{_gradient(cmap)}"></div>'
+        f"<p>{numbers}</p><p><span>{escape(label)}</span></p>"
+        f'<p class="sl-beyond"><span>{below}</span><span>{above}</span></p></div>'
     )
 
 
-def picture_size(grid: Grid, height: int, width: int) -> tuple[int, int]:
-    """Width and height in pixels of a picture inside a box.
+def color_bars(
+    field: Field, shades: tuple, shown: list[np.ndarray], name: str, end: float,
+    differences: list[np.ndarray],
+) -> tuple[str, str]:  # fmt: skip
+    """Colour bars of a field in its `shades`, and of differences called `name` up to ±`end`."""
+    limits, cmap, log = shades
+    return (
+        color_bar(limits, cmap, with_unit(field.label, field.unit), log, shown),
+        color_bar((-end, end), DIFFERENCE, with_unit(name, field.unit), False, differences),
+    )
 
-    In true proportions, or with square cells where the axes have different units.
-    """
-    y, x = grid.y, grid.x
-    aspect = y.length / x.length if y.unit == x.unit else y.n / x.n
-    width = min(width, height / aspect)
-    return max(round(width), 24), max(round(width * aspect), 24)
+
+def _beyond(limits: tuple[float, float], shown: list[np.ndarray]) -> tuple[str, str]:
+    """Least and largest value with an arrow, where it lies beyond its end by more than a shade."""
+    if not shown:
+        return "", ""
+    low, high = limits
+    least = np.fmin.reduce([np.fmin.reduce(one, axis=None) for one in shown])  # NaN is a mask
+    most = np.fmax.reduce([np.fmax.reduce(one, axis=None) for one in shown])
+    shade = (high / 2 - low / 2) / 128
+    return (
+        f"◂ {number(least)}" if least < low - shade else "",
+        f"{number(most)} ▸" if most > high + shade else "",
+    )
+
+
+@functools.cache
+def _gradient(cmap: str) -> str:
+    colors = matplotlib.colormaps[cmap](np.linspace(0, 1, 17))
+    return f"linear-gradient(90deg,{','.join(map(matplotlib.colors.to_hex, colors))})"
 
 
 # ------------------------------------------------------------------------------------------ text
@@ -327,6 +363,19 @@ def copy_buttons(call: str, state: str) -> str:
     return python + _copy_button("Copy state", tip, state)
 
 
+class CodeLine(ipywidgets.HTML):
+    """The Python and the state of a view, to copy; `source` says in a state what is looked at."""
+
+    def __init__(self, call: Callable[[dict], str], source: Mapping[str, Any]):
+        super().__init__()
+        self.call, self.source, self.state = call, source, ""
+
+    def offer(self, arguments: dict[str, Any], state: dict[str, Any]) -> None:
+        """Show the call with these arguments, and the state."""
+        self.state = state_text({**self.source, **state}) if self.source else ""
+        self.value = copy_buttons(self.call(arguments) if arguments else "", self.state)
+
+
 def _copy_button(name: str, tip: str, text: str) -> str:
     if not text:
         return ""
@@ -338,46 +387,4 @@ def _copy_button(name: str, tip: str, text: str) -> str:
     return (
         f'<div class="sl-copied"><button class="sl-copy" onclick="{copy}" title="{tip}">{name}'
         f'</button><pre class="sl-call">{escape(text)}</pre></div>'
-    )
-
-
-def traffic_light(state: str) -> str:
-    """A lamp for each state of a verdict, lit for one; words stand beside it."""
-    lamps = "".join(
-        f'<circle cx="11" cy="{11 + 18 * i}" r="7" fill="{color if name == state else "none"}" '
-        f'stroke="{color if name == state else "#888"}" stroke-width="1.5"/>'
-        for i, (name, color) in enumerate(reversed(STATE_COLORS.items()))
-    )
-    height = 4 + 18 * len(STATE_COLORS)
-    return (
-        f'<svg width="22" height="{height + 2}" aria-hidden="true"><rect x="1" y="1" width="20" '
-        f'height="{height}" rx="7" fill="none" stroke="#888"/>{lamps}</svg>'
-    )
-
-
-def verdicts(rows: Iterable[VersionVerdict]) -> str:
-    """A traffic light with state and reason for each version."""
-    cards = [
-        f"<li>{traffic_light(row.state)}<p><strong>{escape(row.name)}: "
-        f'<span style="color:{STATE_COLORS.get(row.state, "currentColor")}">{escape(row.state)}'
-        f"</span></strong><br>{escape(row.reason)}</p></li>"
-        for row in rows
-    ]
-    if not cards:
-        return "<p>No verdict is stored here.</p>"
-    return f'<ul class="sl-verdicts" aria-label="verdicts">{"".join(cards)}</ul>'
-
-
-# --------------------------------------------------------------------------------------- the page
-
-_PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
-
-
-def page_style() -> str:
-    """The style sheet and the script of the explorer, from the files in ``static/``."""
-    folder = importlib.resources.files("surrlab.explorer") / "static"
-    style, script = ((folder / f"explorer.{kind}").read_text("utf-8") for kind in ("css", "js"))
-    return (
-        f"<style>{style}</style>"
-        f'<img alt="" width="0" height="0" src="{_PIXEL}" onload="{escape(script)}">'
     )

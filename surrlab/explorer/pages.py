@@ -1,24 +1,23 @@
 """The first page of the explorer: a field at every setting of a codec.
 
-Each page has its own controls and draws what they say; `SharedControls` belong to all.
+Each page has its own controls and draws what they say; `_controls.SharedControls` belong to all.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import math
 from typing import Any
 
 import ipywidgets as widgets
 
 from surrlab.explorer import charts, html
 from surrlab.explorer._all_fields import AllFields
-from surrlab.explorer._controls import field_controls
+from surrlab.explorer._controls import SharedControls, field_controls
 from surrlab.explorer._field_files import FieldFiles
-from surrlab.explorer._layout import draw_bars, panel, picture_box, row
+from surrlab.explorer._layout import panel, picture_box, picture_size, row
 from surrlab.explorer._looks import OFF, Compare, LineCut, choice
 from surrlab.explorer._rates import RatePanel, named_settings
-from surrlab.explorer.html import StatusLine
 from surrlab.explorer.settings import (
     FieldSettings,
     FieldView,
@@ -28,63 +27,6 @@ from surrlab.explorer.source import ResultsView
 
 ONE, ALL = "one field", "all fields"
 _START = 20.0  # ratio to begin with where no model says better
-
-
-class SharedControls:
-    """Field, time and status line, which the pages share.
-
-    `call` makes the Python that draws a view's figure from the view's `arguments`; `source` says in
-    a state what is looked at, nothing for an array.
-    """
-
-    def __init__(
-        self,
-        results: ResultsView,
-        status: StatusLine,
-        call: Callable[[dict], str],
-        source: Mapping[str, Any],
-    ):
-        self.results, self.status, self.call, self.source = results, status, call, source
-        self.state = ""
-        self.code = widgets.HTML()
-        self.field = widgets.Dropdown(
-            options=[(field.label, field.name) for field in results.truth.fields],
-            description="Field",
-            tooltip="Which of the sample's fields to look at",
-            layout={"width": "240px"},
-            style={"description_width": "60px"},
-        )
-        self.time = widgets.SelectionSlider(
-            options=[("", 0)],
-            description="Time",
-            tooltip="Time of the sample; arrow keys move by one",
-            layout={"width": "280px"},
-            style={"description_width": "50px"},
-        )
-        self.play = widgets.Play(interval=250, tooltip="Play the simulation in time")
-        self._link = widgets.jslink((self.play, "value"), (self.time, "index"))
-        self._times: tuple[float, ...] = ()
-        self.changing = False  # while controls move by themselves, and not by a hand
-
-    def show_times(self, times: tuple[float, ...]) -> None:
-        """Let the slider run over the times of a simulation, near the time that was chosen."""
-        if times == self._times:
-            return
-        here = self._times[self.time.value] if self._times else 0.8 * times[-1] + 0.2 * times[0]
-        nearest = min(range(len(times)), key=lambda step: abs(times[step] - here))
-        unit = self.results.truth.time_unit
-        unit = "" if unit in ("", "1") else f" {unit}"
-        self.changing = True
-        self.time.options = [(f"{time:g}{unit}", step) for step, time in enumerate(times)]
-        self.time.index = nearest
-        self.play.max, self.play.value = len(times) - 1, nearest
-        self.changing, self._times = False, times
-
-    def drawn(self, arguments: dict[str, Any], state: dict[str, Any]) -> None:
-        """After a page has drawn: clear the status line, and offer code and state of the view."""
-        self.status.say("")
-        self.state = html.state_text({**self.source, **state}) if self.source else ""
-        self.code.value = html.copy_buttons(self.call(arguments) if arguments else "", self.state)
 
 
 class FieldPage(FieldFiles):
@@ -100,9 +42,9 @@ class FieldPage(FieldFiles):
         What stays the same when another time, field or simulation is chosen.
     codec : widgets.Dropdown
         Name of the codec.
-    lock : widgets.Checkbox
-        Whether the colours of the difference stay as they are; without it they follow what is
-        shown.
+    lock, limit : widgets.Checkbox, widgets.FloatText
+        Whether the colours of the difference stay as they are, or follow what is shown; where they
+        end.
     rates : RatePanel
         Ratio against error, with every codec.
     images : dict
@@ -118,10 +60,10 @@ class FieldPage(FieldFiles):
     def __init__(self, shared: SharedControls):
         self.shared, self.results = shared, shared.results
         results = self.results
-        self.simulation, self.codec, self.lock, self.setting, self.keep = field_controls(
-            results, shared.field.value
+        self.simulation, self.codec, self.lock, self.limit, self.setting, self.keep = (
+            field_controls(results, shared.field.value)
         )
-        width, height = html.picture_size(results.truth.grid, 360, 258)
+        width, height = picture_size(results.truth.grid, 360, 258)
         names = ("truth", "decoded", "difference")
         self.images = {name: picture_box(width, height) for name in names}
         self.readout, self.strip, self.headline, self.charts, self.numbers = (
@@ -130,14 +72,15 @@ class FieldPage(FieldFiles):
         self._bars = [widgets.HTML(), widgets.HTML()]
         self._remembered: dict[str, Any] = {"ratio": _START, "factor": 1.0}
         self._settings: FieldSettings | None = None
-        self._drawn_at = self._drawn_limits = None
+        self._drawn_at = self._token = None
         self._locked: tuple[str, float] | None = None  # field, and the limit of its differences
-        self.rates = RatePanel(self._pick)
+        self.rates = RatePanel(self._pick, results.file_ratios)
         self._version_notes: dict = {}
         attempt = shared.status.attempt
         self.simulation.observe(lambda _: attempt(self.draw), "value")
         self.codec.observe(lambda _: attempt(self.draw), "value")
         self.lock.observe(lambda change: attempt(lambda: self._lock_limits(change.new)), "value")
+        self.limit.observe(lambda change: attempt(lambda: self._type_limit(change.new)), "value")
         self.setting.observe(lambda _: attempt(self._setting_moved), "value")
         self.keep.observe(lambda _: attempt(self._keep_chosen), "value")
         self.which = choice(
@@ -162,7 +105,10 @@ class FieldPage(FieldFiles):
         self.compare = Compare(pair)
         pictures = row(
             widgets.VBox([pair, self._bars[0]]),
-            widgets.VBox([panels[2], self._bars[1], self.lock], layout={"width": f"{width + 8}px"}),
+            widgets.VBox(
+                [panels[2], self._bars[1], self.lock, self.limit],
+                layout={"width": f"{width + 8}px"},
+            ),
         )
         slider = widgets.VBox([self.setting, self.strip], layout={"width": "min(760px, 98%)"})
         slider.add_class("sl-slider")
@@ -177,8 +123,8 @@ class FieldPage(FieldFiles):
             self.cut.picked,
         ]
         self._shown = widgets.VBox(self._one).add_class("sl-one")
-        controls = row(self.which, self.codec, self.keep, self.readout)
-        return widgets.VBox([controls, slider, self.headline, self._shown])
+        controls = row(self.which, self.codec, self.keep)
+        return widgets.VBox([controls, row(slider, self.readout), self.headline, self._shown])
 
     def _show_which(self) -> None:
         """Show one field or all of them."""
@@ -199,7 +145,8 @@ class FieldPage(FieldFiles):
 
     def _say_drawn(self) -> None:
         if self._drawn_at:  # code and state alone
-            self.shared.drawn(self.arguments(), self.state())
+            self.shared.status.say("")
+            self.shared.code.offer(self.arguments(), self.state())
 
     @property
     def at(self) -> tuple[int, int, str, str]:
@@ -224,7 +171,19 @@ class FieldPage(FieldFiles):
 
     def _lock_limits(self, locked: bool) -> None:
         """Keep the limits of the difference that are shown, or let them follow it."""
+        if self.shared.changing:
+            return
         self._locked = (self.shared.field.value, html.shown_limit(self.view())) if locked else None
+        self.draw()
+
+    def _type_limit(self, limit: float) -> None:
+        if self.shared.changing:
+            return
+        if not 0 < limit < math.inf:
+            raise ValueError(f"colours of a difference end at a number above 0, not at {limit:g}")
+        self.shared.changing = self.lock.value = True
+        self.shared.changing = False
+        self._locked = self.shared.field.value, limit
         self.draw()
 
     def _color_limit(self, view: FieldView) -> float:
@@ -296,12 +255,16 @@ class FieldPage(FieldFiles):
             self._own_codec = self.results.codec(self.at[2]).name
             self._restore_setting()
             self._name_settings()
-        view = self._settings.view(self.setting.value)
+        view, look = self._settings.view(self.setting.value), self.shared.look
+        if moved := moved or look.token is not self._token:
+            self._shades = look.show(self.at[2], view.sample.limits)
+            self._token = look.token
         self._draw_all() if self.which.value == ALL else self._draw_one(view, moved)
         self.headline.value = html.sentence(html.headline(view))
         self._update_readout(view)
         self._drawn_at = self.at
-        self.shared.drawn(self.arguments(), self.state())
+        self.shared.status.say("")
+        self.shared.code.offer(self.arguments(), self.state())
 
     def _draw_all(self) -> None:
         simulation, step, name, codec = self.at
@@ -311,25 +274,42 @@ class FieldPage(FieldFiles):
             settings = self.results.field_settings(simulation, step, one, chosen)
             here = self.setting.value if one == name else self._setting_of(settings)
             views[one] = settings.view(here)
-        self.all.show(views)
+        look = self.shared.look
+        self.all.show(
+            views,
+            {
+                one: look.look(one, view.sample.limits).shades(view.sample.limits)
+                for one, view in views.items()
+            },
+            look.zoom.index,
+        )
 
     def _draw_one(self, view: FieldView, moved: bool) -> None:
         sample = view.sample
         color_limit = self._color_limit(view)
         differences = (-color_limit, color_limit)
-        if (sample.limits, differences, sample.field) != self._drawn_limits:
-            draw_bars(self._bars, sample, "difference", color_limit)
-            self._drawn_limits = sample.limits, differences, sample.field
+        part = self.shared.look.zoom.index
+        truth, decoded, difference = (
+            values[part] for values in (sample.truth, view.decoded, view.difference)
+        )
+        bars = html.color_bars(
+            sample.field, self._shades, [truth, decoded], "difference", color_limit, [difference]
+        )
+        for bar, drawn in zip(self._bars, bars, strict=True):
+            bar.value = drawn
+        self.shared.changing = True
+        self.limit.value = float(f"{color_limit:.4g}")
+        self.shared.changing = False
         if moved:
-            self.images["truth"].value = html.png(sample.truth, sample.limits)
-        self.images["decoded"].value = html.png(view.decoded, sample.limits)
-        self.images["difference"].value = html.png(view.difference, differences, html.DIFFERENCE)
+            self.images["truth"].value = html.png(truth, *self._shades)
+        self.images["decoded"].value = html.png(decoded, *self._shades)
+        self.images["difference"].value = html.png(difference, differences, html.DIFFERENCE)
         self.charts.value = "".join(
             map(charts.svg, (charts.error_chart(view), charts.spectrum_chart(view)))
         )
         self.numbers.value = html.numbers(view)
         if self.cut.along.value != OFF or self.cut.charts.value:
-            self.cut.show(view, color_limit)
+            self.cut.show(view, color_limit, self.shared.look.zoom.window)
         plan = functools.partial(self.results.settings_by_codec, *self.at)
         self.rates.show((self.results.plane, *self.at), self._settings, plan, self.setting.value)
 
@@ -359,6 +339,7 @@ class FieldPage(FieldFiles):
         simulation, step, name, codec = self.at
         bound = float(self._settings.tolerances[self.setting.value])
         chosen = {"simulation": simulation, "step": step, "field": name, "tolerance": bound}
+        chosen |= self.shared.look.arguments
         if codec != self._own_codec:
             chosen["codec"] = codec
         if self.results.plane:
@@ -397,4 +378,4 @@ class FieldPage(FieldFiles):
         elif self._locked:
             state["limit"] = self._locked[1]
         at = {f"at.{axis}": index for axis, index in self.results.plane}
-        return {"page": self.name, **state, **at}
+        return {"page": self.name, **state, **self.shared.look.state, **at}

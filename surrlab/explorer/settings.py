@@ -375,16 +375,16 @@ class FieldView:
         return self.sample.color_limit * 1e-4, self.sample.color_limit * 10
 
     @functools.cached_property
-    def histogram(self) -> tuple[np.ndarray, np.ndarray, float]:
-        """Edges of |error| ``(n + 1,)``, percentage of cells ``(n,)``, and that of exact cells."""
+    def histogram(self) -> tuple[np.ndarray, np.ndarray, float, tuple[float, float]]:
+        """Edges of |error| ``(n + 1,)``; % of cells ``(n,)``, of exact ones, beyond either end."""
         low, high = np.log10(self.error_limits)
         n = 40
         size = np.abs(self.difference)[self.sample.counted].ravel()
         wrong = size[size > 0]
-        place = ((np.log10(wrong) - low) * (n / (high - low))).astype(np.intp)
-        counts = np.bincount(place.clip(0, n - 1), minlength=n)
-        scale = 100 / size.size
-        return np.logspace(low, high, n + 1), counts * scale, 100 - wrong.size * scale
+        place = np.floor((np.log10(wrong) - low) * (n / (high - low))).astype(np.intp)
+        counts = np.bincount(place.clip(-1, n) + 1, minlength=n + 2) * (100 / size.size)
+        exact, beyond = 100 - counts.sum(), (float(counts[0]), float(counts[-1]))
+        return np.logspace(low, high, n + 1), counts[1:-1], exact, beyond
 
     @functools.cached_property
     def spectra(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:

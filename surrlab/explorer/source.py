@@ -172,6 +172,12 @@ class ResultsView:
         stored = (self.codec(name).name for name in self.truth.field_names)
         return tuple(dict.fromkeys((*CODECS, *stored)))
 
+    @property
+    def file_ratios(self) -> dict[Version, float]:
+        """Ratio on disk of each stored version: all its fields and times together."""
+        stored = (one for one in self.stored if one.version and one.ensemble.file_nbytes)
+        return {one.version: one.file_ratio for one in stored}
+
     def _table(self, version: StoredVersion, simulation: int) -> np.ndarray:
         key = ("tolerances", version.name, simulation)
         return cached(self._samples.cache, key, lambda: version.tolerances(simulation))

@@ -1,7 +1,7 @@
 """Sliders over a folder of results: what compression does to fields and to models.
 
-`explore` shows any ensemble, results folder or file of arrays, `explore_field` one array; `picture`
-and `picture_field` make the same views as figures on paper.
+`explore` shows any ensemble, results folder or file of arrays, `explore_field` one array; `_paper`
+makes the same views as figures.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from matplotlib.figure import Figure
 
 from surrlab._files import replacing
 from surrlab._injected import check_parameters
-from surrlab.explorer import _save, charts, html
-from surrlab.explorer._ask import AskPage, prediction_figure
+from surrlab.explorer import _save, html
+from surrlab.explorer._ask import AskPage
 from surrlab.explorer._chooser import Chooser
-from surrlab.explorer._layout import row
+from surrlab.explorer._controls import SharedControls
+from surrlab.explorer._layout import page_style, row
 from surrlab.explorer._model_page import ModelPage
 from surrlab.explorer._opening import open_field, open_results
-from surrlab.explorer._predictor import open_predictor
 from surrlab.explorer._save import FORMATS
 from surrlab.explorer._state import indices, is_state, read_state, set_controls
 from surrlab.explorer.html import StatusLine
-from surrlab.explorer.pages import FieldPage, SharedControls
-from surrlab.explorer.settings import FieldView
+from surrlab.explorer.pages import FieldPage
 from surrlab.explorer.source import ResultsView
 
 FIELDS, MODELS, ASK = FieldPage.name, ModelPage.name, AskPage.name
@@ -73,105 +72,6 @@ def explore_field(
     return Explorer(values, name=name, unit=unit, model_error=model_error)
 
 
-def picture(
-    path: str | os.PathLike,
-    *,
-    simulation: int,
-    step: int,
-    field: str,
-    tolerance: float | None = None,
-    codec: str | None = None,
-    color_limit: float | None = None,
-    ensemble: str | os.PathLike | None = None,
-    variable: str | None = None,
-    at: Mapping[str, int] | None = None,
-) -> Figure:
-    """The explorer's view of a sample as a figure.
-
-    Parameters
-    ----------
-    path, ensemble : path
-        As `explore` takes them.
-    simulation, step : int
-        Number of the simulation, and place of the time in it, from 0.
-    field : str
-        Its name.
-    tolerance : float, optional
-        Of the codec, in the field's unit (0: lossless). Without it: what the models predict.
-    codec : str, optional
-        Name of the codec; by default the one that the field is stored with, or zfp.
-    color_limit : float, optional
-        Differences are coloured up to ±this, in the field's unit.
-    variable : str, optional
-        Array of a file; by default the largest.
-    at : mapping of str to int, optional
-        Index on each axis but the two that are shown; by default the last two, in the middle.
-
-    Raises
-    ------
-    KeyError, IndexError
-        If there is no such simulation, step, field, codec, array, axis or index.
-    FileNotFoundError, ValueError
-        If there is nothing to show.
-    """
-    results = open_results(path, ensemble, variable, at)
-    if tolerance is None:
-        return charts.model_figure(results.model_view(simulation, step, field))
-    view = _view_at(results, simulation, step, field, tolerance, codec)
-    return charts.field_figure(view, color_limit)
-
-
-def picture_prediction(
-    path: str | os.PathLike,
-    *,
-    inputs: Mapping[str, float],
-    field: str,
-    version: str = "",
-    ensemble: str | os.PathLike | None = None,
-    trust: bool = False,
-) -> Figure:
-    """What a raw and a lossy model of a study predict where nobody has simulated, as a figure.
-
-    Parameters
-    ----------
-    path, ensemble, trust
-        As `explore` takes them.
-    inputs : mapping of str to float
-        A value for each parameter and for time, in its unit, within the training data.
-    field : str
-        Its name.
-    version : str
-        Label of the lossy model, as the explorer shows it; without it the raw model alone.
-
-    Raises
-    ------
-    KeyError
-        If there is no such input, field or version.
-    FileNotFoundError, ValueError
-        If there are no models, an input is outside the training data, or a network would have to
-        be imported without `trust`.
-    """
-    results = open_results(path, ensemble)
-    predictor = open_predictor(results)
-    predictor.models.trust = trust
-    return prediction_figure(predictor.view(inputs, version, field))
-
-
-def picture_field(
-    values,
-    *,
-    tolerance: float,
-    name: str = "field",
-    unit: str = "",
-    model_error: float | None = None,
-    codec: str | None = None,
-    color_limit: float | None = None,
-) -> Figure:
-    """What `explore_field` shows at a tolerance (0: lossless) of a codec, as a figure."""
-    results = open_field(values, name, unit, model_error)
-    return charts.field_figure(_view_at(results, 0, 0, name, tolerance, codec), color_limit)
-
-
 def restore(state: str, *, trust: bool = False) -> Explorer:
     """Open the explorer where a state was copied.
 
@@ -189,18 +89,6 @@ def restore(state: str, *, trust: bool = False) -> Explorer:
     """
     read_state(state)
     return Explorer(state, trust=trust)
-
-
-def _view_at(
-    results: ResultsView,
-    simulation: int,
-    step: int,
-    field: str,
-    tolerance: float,
-    codec: str | None,
-) -> FieldView:
-    settings = results.field_settings(simulation, step, field, codec)
-    return settings.view(settings.setting_of(tolerance))
 
 
 class Explorer(widgets.VBox):
@@ -224,7 +112,7 @@ class Explorer(widgets.VBox):
         super().__init__()
         self.add_class("surrlab")
         self._status, self._body = StatusLine(), widgets.VBox()
-        style = widgets.HTML(html.page_style())
+        style = widgets.HTML(page_style())
         style.layout.display = "block"
         if isinstance(source, str | os.PathLike):
             named = str(source)
@@ -243,7 +131,8 @@ class Explorer(widgets.VBox):
             self.children = [style, self._body]
 
             def call(view: dict[str, Any]) -> str:
-                chosen = {k: view[k] for k in ("tolerance", "codec", "color_limit") if k in view}
+                places = ("simulation", "step", "field")
+                chosen = {name: said for name, said in view.items() if name not in places}
                 return html.python_call("picture_field", "array", always, chosen)
 
             self._open(lambda: open_field(source, name, unit, model_error), call, alone=True)
@@ -342,11 +231,12 @@ class Explorer(widgets.VBox):
         head = widgets.HTML(html.page_head(results.heading, results.notes))
         self._pages = widgets.VBox()
         saving = row(self.format, self.save, self._shared.code)
-        rows = [head, self._bar, self._pages, saving, self._status]
+        rows = [head, self._bar, self._shared.look.box, self._pages, saving, self._status]
         self._body.children = [one for one in rows if one is not None]
         for control in (self.field, self.time):
             control.observe(lambda _: self._status.attempt(self.shown_page.draw), "value")
         self.page.observe(lambda _: self._status.attempt(self._show_page), "value")
+        self._shared.look.changed = lambda: self.shown_page.draw()
 
     @property
     def shown_page(self) -> FieldPage | ModelPage | AskPage:
@@ -387,7 +277,7 @@ class Explorer(widgets.VBox):
     @property
     def state(self) -> str:
         """What `restore` reopens this view from; empty for an array."""
-        return self._shared.state if self.results is not None else ""
+        return self._shared.code.state if self.results is not None else ""
 
     def _save(self) -> None:
         page, kind = self.shown_page, self.format.value

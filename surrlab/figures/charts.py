@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -65,12 +66,13 @@ class Mark:
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Bars between edges ``(n + 1,)``, of heights ``(n,)``."""
+    """Bars between edges ``(n + 1,)``, of heights ``(n,)``; how much lies beyond either end."""
 
     edges: np.ndarray
     heights: np.ndarray
     label: str = ""
     color: str | None = None
+    beyond: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +115,14 @@ class Picture:
         Ends of the colour scale.
     cmap : str
         Name of the colour map.
+    log : bool
+        Whether its colours are logarithmic: limits are above 0, and lower values have their colour.
     extent : tuple of float
-        Left, right, bottom and top end of the domain.
+        Left, right, bottom and top end of what is shown.
+    stretch : float
+        Height of a unit of the vertical axis over the width of one of the horizontal axis.
+    axes : tuple of str
+        Labels of the horizontal and of the vertical axis.
     """
 
     title: str
@@ -122,7 +130,10 @@ class Picture:
     values: np.ndarray
     limits: tuple[float, float]
     cmap: str
+    log: bool
     extent: tuple[float, float, float, float]
+    stretch: float = 1.0
+    axes: tuple[str, str] = ("", "")
 
 
 def draw_chart(ax: Axes, chart: Chart) -> None:
@@ -179,28 +190,45 @@ def _linestyle(dash: Dash, width: float):
 
 
 def draw_picture(ax: Axes, picture: Picture) -> AxesImage:
-    """Draw a field with matplotlib, in true proportions and without ticks."""
+    """Draw a field with matplotlib, in true proportions."""
     low, high = picture.limits
     if not low < high:
         low, high = low - 1, high + 1  # a constant field is in the middle of its scale
     ax.set_title(verbatim(picture.title).replace(" (", "\n("), fontsize=9)
-    ax.set(xticks=[], yticks=[])
-    return ax.imshow(
-        picture.values, origin="lower", extent=picture.extent, vmin=low, vmax=high,
-        cmap=picture.cmap,
-    )  # fmt: skip
+    ax.locator_params(nbins=3)
+    ax.tick_params(labelsize=7, length=2)
+    ax.set_xlabel(verbatim(picture.axes[0]), fontsize=8, labelpad=1)
+    ax.set_ylabel(verbatim(picture.axes[1]), fontsize=8, labelpad=1)
+    norm = (LogNorm if picture.log else Normalize)(low, high)
+    values = np.maximum(picture.values, low) if picture.log else picture.values
+    return ax.imshow(values, origin="lower", extent=picture.extent, norm=norm, cmap=picture.cmap)
 
 
 def draw_pictures(
     figure: SubFigure, axes: Sequence[Axes], pictures: Sequence[Picture], **shape: Any
 ) -> None:
-    """Draw pictures of one colour scale, with one colour bar beneath them of a `shape`."""
+    """Draw pictures of one colour scale, with one colour bar beneath them of a `shape`.
+
+    The first alone says what the vertical axis is.
+    The bar has a point at each end beyond which a value lies.
+    """
     for ax, picture in zip(axes, pictures, strict=True):
         image = draw_picture(ax, picture)
-    bar = figure.colorbar(image, ax=axes, location="bottom", **shape)
+        if ax is not axes[0]:
+            ax.set(yticks=[], ylabel="")
+    low, high = image.get_clim()
+    below = any((picture.values < low).any() for picture in pictures)  # a mask is NaN
+    above = any((picture.values > high).any() for picture in pictures)
+    extend = ("neither", "min", "max", "both")[below + 2 * above]
+    bar = figure.colorbar(image, ax=axes, location="bottom", extend=extend, **shape)
     bar.set_label(verbatim(pictures[0].label), fontsize=9)
     bar.ax.tick_params(labelsize=8)
-    bar.ax.locator_params(nbins=4)
+    if not pictures[0].log:
+        bar.ax.locator_params(nbins=4)
+        return
+    ticks = np.geomspace(low, high, 3).tolist()
+    bar.set_ticks(ticks, labels=[number(tick) for tick in ticks])
+    bar.minorticks_off()
 
 
 def verbatim(text: str) -> str:

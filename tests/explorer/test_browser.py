@@ -181,7 +181,7 @@ def test_another_codec_changes_pictures_and_marks(view):
 
 def test_colours_of_the_difference_stay_or_follow(page, view):
     box = view.get_by_role("checkbox", name="same colours at every setting")
-    bar = view.get_by_role("img", name=re.compile("colours of difference"))
+    bar = view.get_by_role("img", name=re.compile("colours of difference")).locator("p").first
     slider = view.get_by_role("slider", name="Setting")
     box.focus()
     before = bar.inner_text()
@@ -442,6 +442,89 @@ def test_a_line_cut_by_click_and_by_keyboard(page, view):
     view.get_by_role("button", name="off", exact=True).press("Enter")
     cut.wait_for(state="detached")
     assert lines.count() == 0
+
+
+def test_colours_and_limits_by_keyboard(page, view):
+    bar = view.get_by_role("img", name=re.compile("colours of density"))
+    before, name = picture(view, "truth"), bar.get_attribute("aria-label")
+    view.get_by_label("Colours", exact=True).select_option(label="magma")
+    magma = changed(lambda: picture(view, "truth"), before)
+    view.get_by_role("checkbox", name="log", exact=True).focus()
+    page.keyboard.press("Space")
+    changed(lambda: picture(view, "truth"), magma)
+    assert bar.get_attribute("aria-label") == f"logarithmic {name}"
+    page.keyboard.press("Space")
+    changed(lambda: bar.get_attribute("aria-label"), f"logarithmic {name}")
+    view.get_by_label("Limits", exact=True).select_option(label="fixed")
+    low = view.get_by_label("from", exact=True)
+    low.fill("2.5")
+    low.press("Enter")
+    changed(
+        lambda: bar.get_attribute("aria-label").startswith("colours of density (g/cm³) from 2.5"),
+        False,
+    )
+    arrow = bar.locator(".sl-beyond")
+    assert arrow.inner_text().startswith("◂ ")  # how far below the values go
+    artefact(page, "explorer-colours")
+    view.get_by_label("Limits", exact=True).select_option(label="automatic")
+    view.get_by_label("Colours", exact=True).select_option(label="automatic")
+    changed(lambda: picture(view, "truth") == before, False)
+
+
+def test_zoom_and_pan_by_keyboard_wheel_and_mouse(page, view):
+    truth = view.get_by_role("img", name="truth", exact=True)
+    window = view.locator(".sl-window")
+
+    def after(act):
+        before = window.get_attribute("data-window")
+        act()
+        return list(map(int, changed(lambda: window.get_attribute("data-window"), before).split()))
+
+    def sizes():
+        shown = view.locator("img.sl-field").evaluate_all(
+            "all => all.map(image => image.naturalWidth + ' ' + image.naturalHeight)"
+        )
+        return set(shown)
+
+    whole = window.get_attribute("data-window")
+    truth.evaluate("image => image.scrollIntoView({block: 'center'})")
+    truth.focus()
+    first = after(lambda: page.keyboard.press("+"))
+    rows, columns = first[1] - first[0], first[3] - first[2]
+    assert rows < 24 and columns < 8
+    changed(lambda: sizes() == {f"{columns} {rows}"}, False)  # all pictures together
+    upper = after(lambda: page.keyboard.press("ArrowUp"))
+    assert upper[0] > first[0] and upper[2:] == first[2:]
+    box = truth.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    closer = after(lambda: page.mouse.wheel(0, -120))
+    assert closer[1] - closer[0] < rows
+
+    def drag():
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20, steps=4)
+        page.mouse.up()
+
+    lower = after(drag)
+    assert lower[0] < closer[0] and lower[1] - lower[0] == closer[1] - closer[0]
+    assert view.locator(".sl-cut").count() == 0  # a drag is no click
+    page.mouse.click(box["x"] + 1, box["y"] + box["height"] - 1)
+    view.locator(".sl-cut").wait_for()
+    row = view.get_by_role("slider", name="Row", exact=True)
+    at = list(map(int, window.get_attribute("data-window").split()))
+    assert float(row.get_attribute("aria-valuenow")) == at[0]  # its first row, of the whole field
+    truth.focus()
+    for _ in range(3):
+        after(lambda: page.keyboard.press("ArrowUp"))
+    away = view.locator(".sl-cut-line").first
+    changed(lambda: away.inner_text().startswith("▼ y = "), False)  # it lies beneath the window
+    artefact(page, "explorer-zoom")
+    truth.focus()
+    page.keyboard.press("0")
+    changed(lambda: window.get_attribute("data-window") == whole, False)
+    assert away.inner_text() == ""
+    view.get_by_role("button", name="off", exact=True).press("Enter")
+    view.locator(".sl-cut").wait_for(state="detached")
 
 
 def test_all_fields_and_one_of_them_large(page, view):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from surrlab._text import number, percent
 from surrlab.compression.codecs.zfp import Zfp
-from surrlab.explorer import charts
+from surrlab.explorer import _figures, charts
 from surrlab.explorer._opening import open_field
 from surrlab.explorer.comparison import Curves
 from surrlab.explorer.settings import FieldSettings, codecs_for
@@ -67,7 +68,11 @@ def test_both_renderers_draw_logarithmic_axes_and_keep_to_their_limits():
     (pixels,) = points(charts.svg(chart))
     left, top, right, bottom = charts._box((360, 232))
     np.testing.assert_allclose(pixels[:, 0], [left, (left + right) / 2, right])
-    np.testing.assert_allclose(pixels[:, 1], [bottom, (top + bottom) / 2, top])
+    tall = bottom - top  # of six decades; each end lies six decades beyond, and is cut off there
+    np.testing.assert_allclose(pixels[:, 1], [bottom + tall, (top + bottom) / 2, top - tall])
+    assert [(a.side, a.at, a.text) for a in charts.arrows(chart)] == [
+        ("above", 100, "1·10⁹"), ("below", 1, "1·10⁻⁹"),
+    ]  # fmt: skip
 
 
 def test_both_renderers_draw_bands_marks_and_histograms():
@@ -95,7 +100,7 @@ def test_a_notice_stands_in_place_of_the_elements():
 
 
 def test_pictures_keep_values_limits_and_true_proportions():
-    picture = Picture("t", "l", WAVES, (1.0, 5.0), "viridis", (0, 1, 0, 3))
+    picture = Picture("t", "l", WAVES, (1.0, 5.0), "viridis", False, (0, 1, 0, 3))
     image = draw_picture(Figure().add_subplot(), picture)
     np.testing.assert_array_equal(image.get_array(), WAVES)
     assert image.get_clim() == (1, 5) and image.get_extent() == [0, 1, 0, 3]
@@ -168,10 +173,10 @@ def test_text_with_dollars_is_no_formula():
 
 def test_pages_on_paper_hold_the_numbers_of_the_screen():
     one = view(model_error=0.02)
-    text = " ".join(t.get_text() for t in charts.field_figure(one).findobj(match_text))
+    text = " ".join(t.get_text() for t in _figures.field_figure(one).findobj(match_text))
     for part in ("height: At", "decoded − truth (m)", f"PSNR {one.losses.psnr:.1f} dB", "L∞"):
         assert part in text
-    charts.field_figure(view(np.random.default_rng(0).random((8, 30)))).canvas.draw()
+    _figures.field_figure(view(np.random.default_rng(0).random((8, 30)))).canvas.draw()
 
 
 def match_text(artist):
@@ -184,3 +189,60 @@ def test_frames_are_drawn_once():
     for setting in (5, 6, 7):
         charts.svg(charts.spectrum_chart(settings.view(setting)))
     assert charts._frame.cache_info().misses == 1
+
+
+# ------------------------------------------------------------------------- beyond the limits
+
+
+AXES = ChartAxis("x", (0, 10)), ChartAxis("y", (-1, 1))
+LINE = np.linspace(0, 12, 13)
+BEYOND = Chart(
+    "t",
+    *AXES,
+    (
+        Histogram(np.arange(4.0), np.full(3, 0.5), "bars", "#654321", (3.0, 0.0)),
+        Mark(-2.0, "early", "#123456"),
+        Mark(5.0, "here"),
+        Mark(12.0, "late"),
+        Curve(LINE, np.where(LINE == 4, 3.0, np.where(LINE == 12, 9.0, 0.0)), "peak"),
+    ),
+)
+
+
+def test_what_lies_beyond_is_an_arrow_with_its_number_at_the_true_edge():
+    found = {(one.side, one.head, one.text) for one in charts.arrows(BEYOND)}
+    assert found == {
+        ("left", "◂", "3 %"), ("left", "◂", "−2"), ("right", "▸", "12"), ("above", "▲", "3"),
+    }  # fmt: skip
+    svg = charts.svg(BEYOND, (360, 232))
+    texts = dict(re.findall(r'<text x="([\d.]+)" y="\d+" text-anchor="\w+">([^\n]*?)</text>', svg))
+    words = {re.sub("<[^>]*>", "", text): float(x) for x, text in texts.items()}
+    left, right = 58, 348  # ends of the frame
+    assert words["12 ▸"] == right - 3
+    assert words["▲ 3"] == pytest.approx(left + 0.4 * (right - left), abs=0.1)  # where the peak is
+    assert {text for text, x in words.items() if x == left + 3} <= {"◂ 3 %", "◂ −2"}
+
+
+def test_no_line_stands_at_a_false_place():
+    """Within the frame, marks stand where they belong; lines that leave it go on beyond it."""
+    svg = charts.svg(BEYOND, (360, 232))
+    inside = re.search(r'<svg x="58" y="30" width="290" height="164" viewBox="58 30 290 164" '
+                       r'overflow="hidden">(.*?)</svg>', svg)[1]  # fmt: skip
+    marks = [float(x) for x in re.findall(r'd="M(-?[\d.]+) 30V194"', inside)]
+    assert marks == pytest.approx([58 - 58, 58 + 145, 58 + 348], abs=0.1)
+    (points,) = re.findall(r'<polyline points="([^"]*)"[^>]*stroke="currentColor"', inside)
+    places = [tuple(map(float, point.split(","))) for point in points.split()]
+    assert places[4] == pytest.approx((58 + 116, 112 - 3 * 82), abs=0.1)  # above the frame
+
+
+def test_an_axis_of_errors_has_arrows_for_what_it_cannot_show():
+    one = view(setting=20)
+    sample = replace(one.sample, color_limit=1e-6, model_error=1e-12)
+    far = replace(one, sample=sample)
+    assert far.error_limits[1] < one.losses.l1
+    found = [(a.side, a.text) for a in charts.arrows(charts.error_chart(far))]
+    share = percent(np.mean(far.difference != 0))
+    assert ("right", number(one.losses.l1)) in found and ("right", share) in found
+    assert ("left", number(1e-12)) in found and not far.histogram[1].any()
+    paper = " ".join(t.get_text() for t in _figures.field_figure(far).findobj(match_text))
+    assert f"{number(one.losses.l1)} ▸" in paper and f"{share} ▸" in paper

@@ -15,6 +15,7 @@ from hostile import EVIL, hostile_ensemble
 from surrlab import explorer
 from surrlab._tables import write_table
 from surrlab.data.fields import Field, Grid
+from surrlab.explorer import _figures, _layout, _model_page
 from surrlab.explorer import html as page
 from surrlab.explorer.comparison import Curves, ModelView, VersionVerdict
 from surrlab.explorer.settings import Losses, SampleField, Total
@@ -22,7 +23,7 @@ from surrlab.figures.style import STATE_COLORS
 
 TAGS = frozenset(
     "p b i br ul li dl dt dd div span strong code pre button a img style svg g path rect circle "
-    "polyline polygon text title figure figcaption label input".split()
+    "polyline polygon text tspan title figure figcaption label input".split()
 )
 HANDLERS = {("img", "onload"), ("button", "onclick")}
 
@@ -124,7 +125,7 @@ def test_hostile_labels_reasons_and_states_are_text():
     panels = dict.fromkeys(("truth", EVIL), np.eye(6, 5))
     view = ModelView(EVIL, Field("a", EVIL, EVIL), panels, grid, (0, 1), 1, 0.0, curves, verdicts)
     for text in (
-        page.verdicts(verdicts),
+        _model_page.verdicts(verdicts),
         explorer.charts.svg(explorer.charts.curve_chart(curves, 1.0)),
         page.heading(EVIL),
         page.page_head(EVIL, [EVIL]),
@@ -135,13 +136,13 @@ def test_hostile_labels_reasons_and_states_are_text():
         page.settings_strip([("1", "a"), ("2", "b")], {1: EVIL}, 0),
     ):
         check(text)
-    explorer.charts.model_figure(view).canvas.draw()
+    _figures.model_figure(view).canvas.draw()
 
 
 def test_style_and_script_are_those_of_the_files():
-    found = check(page.page_style())
+    found = check(_layout.page_style())
     style = (Path(page.__file__).parent / "static/explorer.css").read_text()
-    assert style in page.page_style() and found.tags == ["style", "img"]
+    assert style in _layout.page_style() and found.tags == ["style", "img"]
 
 
 def test_a_picture_is_the_field_row_0_at_the_bottom():
@@ -155,11 +156,11 @@ def test_a_picture_is_the_field_row_0_at_the_bottom():
 
 def test_every_state_has_a_lamp_and_its_word():
     rows = [VersionVerdict(f"v{i}", state, "r") for i, state in enumerate(STATE_COLORS)]
-    markup = page.verdicts([*rows, VersionVerdict("w", "not judged", "r")])
+    markup = _model_page.verdicts([*rows, VersionVerdict("w", "not judged", "r")])
     for state, color in STATE_COLORS.items():
         assert f">{state}</span>" in markup and f'fill="{color}"' in markup
     assert ">not judged</span>" in markup
-    assert page.verdicts([]) == "<p>No verdict is stored here.</p>"
+    assert _model_page.verdicts([]) == "<p>No verdict is stored here.</p>"
 
 
 def test_a_sample_without_model_error_says_what_a_cell_loses():
@@ -206,6 +207,7 @@ def test_the_largest_and_smallest_numbers_have_the_colours_and_numbers_of_others
     typical = None if share is None else share * size
     view = explorer.explore_field(values, model_error=typical)
     assert view.message == ""
+    view.fields.shared.look.map.value = "viridis"
     expected = page.png(plain, (plain.min(), plain.max()))
     off = np.abs(shades(view.fields.images["truth"].value) - shades(expected))
     assert off.max() < 0.02  # of 1: a shade

@@ -2,16 +2,28 @@
 
 import functools
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from surrlab import explorer
+from surrlab._text import times
 from surrlab.compression.codecs import codec_class
 from surrlab.compression.search import find_tolerance
 from surrlab.compression.version import Version
-from surrlab.explorer import _rates
+from surrlab.explorer import _rates, charts
 from surrlab.explorer._opening import open_field
-from surrlab.explorer._rates import LINF, MEASURES, PSNR, RateChart, RateCurve, RatePanel, measure
+from surrlab.explorer._rates import (
+    LINF,
+    MEASURES,
+    PSNR,
+    SIZE,
+    RateChart,
+    RateCurve,
+    RatePanel,
+    measure,
+)
 from surrlab.explorer.settings import settings_for
 
 Y, X = np.mgrid[0:1:40j, 0:1:24j]
@@ -64,6 +76,28 @@ def test_what_is_stored_with_a_codec_is_marked_by_its_factor(rates):
     names = RateCurve.of("sz3", settings).versions
     assert sorted(names.values()) == ["Algorithm 1", "×4"]
     assert [settings.tolerances[s] for s in sorted(names)] == [chosen, 4 * chosen]
+
+
+def test_the_axis_says_whether_a_ratio_is_the_stream_s_or_the_files(rates, studied):
+    chart = RateChart(rates, "L1")
+    assert chart.chart.y.label == "estimate: ratio of the stream" and "files" not in chart.lines()
+    page = explorer.explore(studied).fields
+    page.rates.finish()
+    chart, stored = page.rates._chart, page.results.stored
+    assert chart.chart.y.label == "ratio (● stream, ◇ files)"
+    lines = page.rates.lines.value
+    assert "a stored version&#x27;s files: all its fields and times" in lines
+    zfp = next(curve for curve in chart.rates.curves if curve.codec == "zfp")
+    diamonds = re.findall(r'<path d="M([\d.]+) ([\d.]+)l5 -5', lines)
+    assert len(diamonds) == len(stored) == len(zfp.stored) == 2
+    for setting, version in zfp.stored.items():
+        (one,) = (one for one in stored if one.version == version)
+        size = sum(path.stat().st_size for path in Path(one.ensemble.name).rglob("*.h5"))
+        ratio = one.ensemble.raw_nbytes / size
+        assert one.file_ratio == pytest.approx(ratio) == pytest.approx(one.ratios.file)
+        assert f"{times(ratio)} as files" in chart.text(zfp, setting)
+        x, y = charts.place(chart.chart, SIZE, zfp.l1[setting] / chart._unit, ratio)
+        assert (f"{x - 5:.1f}", f"{y:.1f}") in diamonds
 
 
 @pytest.mark.parametrize("by", MEASURES)

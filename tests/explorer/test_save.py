@@ -10,7 +10,9 @@ import xarray as xr
 from PIL import Image
 
 from surrlab import explorer
+from surrlab._text import number, quantity, times
 from surrlab.explorer import html
+from surrlab.explorer._look import Look
 from surrlab.explorer._looks import COLUMN, OFF, ROW, _curves
 from surrlab.explorer.pages import ALL, ONE
 from surrlab.explorer.widget import ASK, FIELDS, MODELS
@@ -126,13 +128,23 @@ def restless(view):
     page.lock.value = True  # at what is shown
     page.cut.along.value, page.cut.row.value = COLUMN, 3
     page.compare.how.value, page.rates.measure.value = "wipe", "PSNR"
+    look = page.shared.look
+    look.map.value, look.limits.value, look.log.value = "magma", "fixed", True
+    look.low.value *= 1.01
     return view
 
 
 def looks(view):
     page = view.fields
     pictures = [bytes(image.value) for image in page.images.values()]
-    return [*pictures, page.numbers.value, page.cut.charts.value, view.call(), view.state]
+    return [
+        *pictures,
+        *(bar.value for bar in page._bars),
+        page.numbers.value,
+        page.cut.charts.value,
+        view.call(),
+        view.state,
+    ]
 
 
 def test_a_state_reopens_the_view(view):
@@ -183,6 +195,8 @@ def test_a_state_of_an_array_in_a_file(tmp_path):
         (("setting=", "setting=a"), r"setting=a\d+, which is not from 0 to 21"),
         (("codec=zfp", "codec=zip"), "codec=zip, which is not to be had"),
         (("step=40", "step=40&limit=-1"), "limit=-1, where a positive number belongs"),
+        (("step=40", "step=40&limits=2,1"), "limits=2,1, where two growing numbers belong"),
+        (("step=40", "step=40&map=jet"), "map=jet, which is not to be had"),
         (("step=40", "step=40&at.z=one"), "at.z=one, where a whole number belongs"),
         (("step=40", "step=40&at.z=1"), "has no axes but y, x"),
     ],
@@ -246,9 +260,29 @@ def test_all_fields_at_once_each_at_what_is_chosen(view):
         simulation, step, _, _ = page.at
         settings = view.results.field_settings(simulation, step, name)
         one = settings.view(settings.setting_of(settings.algorithm_1 * factor))
-        assert truth.value == html.png(one.sample.truth, one.sample.limits)
-        assert decoded.value == html.png(one.decoded, one.sample.limits)
+        shades = Look().shades(one.sample.limits)
+        assert truth.value == html.png(one.sample.truth, *shades)
+        assert decoded.value == html.png(one.decoded, *shades)
+        text = page.all._texts[name].value
+        assert re.sub("</?p>", "|", text) == (
+            f"|{times(one.ratio)}||L1 {number(one.share, 2)} × model error||"
+            f"±{html.escape(quantity(one.sample.color_limit, one.sample.field.unit))}|"
+        )
+    assert "From above: truth, decoded, decoded − truth." in page.all.box.children[-1].value
+    assert page.all.names["velocity_x"].description == "velocity x"
     page.all.names["pressure"].click()
     assert page.which.value == ONE and view.field.value == "pressure" and view.message == ""
     sample = page.view().sample
     assert page.images["truth"].value == html.png(sample.truth, sample.limits)
+
+
+def test_all_fields_without_a_model_say_errors_in_their_units(studied):
+    page = explorer.explore(studied / "ensemble").fields
+    page.which.value = ALL
+    for name in page.all.images:
+        field = page.results.truth.fields[page.results.truth.index(name)]
+        unit = "" if field.unit == "1" else f" {re.escape(html.escape(field.unit))}"
+        text = page.all._texts[name].value
+        assert re.fullmatch(
+            rf"<p>[\d.]+×</p><p>L1 [\d.,·⁻⁰¹²³⁴-⁹]+{unit}</p><p>±\S+{unit}</p>", text
+        )

@@ -229,10 +229,17 @@ def test_colours_of_the_difference_are_locked_or_follow_what_is_shown(view):
         np.testing.assert_allclose(found, one.difference, atol=limit / 30)
         assert number(limit) in page._bars[1].value
     page.lock.value = True
-    bar = page._bars[1].value
     for setting in (5, 20):
         page.setting.value = setting
-        assert page._bars[1].value == bar  # as they were when they were locked
+        assert page._color_limit(page.view()) == limit  # as it was when it was locked
+        assert f"{number(-limit)} to {number(limit)}" in page._bars[1].value
+        arrows = re.findall("[^<>]*[◂▸][^<>]*", page._bars[1].value)
+        assert bool(arrows) == (np.abs(page.view().difference).max() > 1.01 * limit)
+    page.limit.value = 2 * limit  # typed
+    assert page._color_limit(page.view()) == 2 * limit
+    assert f" to {number(2 * limit)}" in page._bars[1].value
+    page.limit.value = -1.0
+    assert "end at a number above 0, not at -1" in view.message
     view.field.value = "pressure"  # in another unit
     assert page._color_limit(page.view()) == page.view().sample.color_limit
     page.lock.value = False

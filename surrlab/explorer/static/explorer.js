@@ -29,6 +29,14 @@
         : column.querySelector('button').textContent + ': ' + ['truth', 'decoded', 'difference'][
           Array.prototype.indexOf.call(column.querySelectorAll('img.sl-field'), image)];
     });
+    root.querySelectorAll('img.sl-field').forEach(function (image, i) {
+      if (image.title) return;
+      image.tabIndex = i ? -1 : 0;  // all pictures move together: one stop for the Tab key
+      image.draggable = false;
+      image.setAttribute('data-lm-suppress-shortcuts', 'true');
+      image.title = 'Zoom with + and − or the wheel (after a click, or with Ctrl); arrow keys or '
+        + 'dragging move; 0 shows the whole';
+    });
     // Where the cut goes through each picture.
     var cut = root.querySelector('.sl-cut');
     root.querySelectorAll('.sl-one img.sl-field').forEach(function (image) {
@@ -40,6 +48,19 @@
         image.parentNode.appendChild(line);
       }
       var along = cut.dataset.along === 'row', style = line.style;
+      var at = along ? cut.dataset.row : cut.dataset.column, away = at < 0 || at > 1;
+      line.classList.toggle('sl-away', away);
+      var text = away ? (along ? (at < 0 ? '▼ ' : '▲ ') : (at < 0 ? '◂ ' : '▸ '))
+        + cut.dataset.place : '';
+      if (line.textContent !== text) line.textContent = text;  // the observer sees each change
+      if (away) {  // not in the window: an arrow at the edge beyond which it lies
+        style.width = style.height = '';
+        style.left = image.offsetLeft + (along || at < 0 ? 0 : image.offsetWidth - line.offsetWidth)
+          + 'px';
+        style.top = image.offsetTop + (along && at < 0 ? image.offsetHeight - line.offsetHeight : 0)
+          + 'px';
+        return;
+      }
       style.left = image.offsetLeft + (along ? 0 : cut.dataset.column * image.offsetWidth) + 'px';
       style.top = image.offsetTop + (along ? (1 - cut.dataset.row) * image.offsetHeight : 0) + 'px';
       style.width = along ? image.offsetWidth + 'px' : '0';
@@ -59,23 +80,111 @@
   var picks = 0;
   function pick(panel, text) {
     var within = panel.closest('.sl-rate-stack') || panel.closest('.sl-one');
-    var input = within.querySelector(':scope > .sl-picked input');
+    send(within.querySelector(':scope > .sl-picked input'), text);
+  }
+  function send(input, text) {
     input.value = text + ' #' + (++picks);
     input.dispatchEvent(new Event('input', {bubbles: true}));
     input.dispatchEvent(new Event('change', {bubbles: true}));
   }
+  // The window that all pictures show: first row, end, first column, end. Until Python has drawn
+  // what was asked last, that counts; what is asked never depends on what is on its way.
+  var asked = null, drag = null, dragged = false, turned = 0;
+  function numbers(text) { return text.split(' ').map(Number); }
+  function windowNow() {
+    var place = root.querySelector('.sl-window');
+    if (asked && +place.dataset.heard >= asked.pick) asked = null;
+    return asked ? asked.cells : numbers(place.dataset.window);
+  }
+  function show(cells) {
+    var now = windowNow(), place = root.querySelector('.sl-window');
+    var whole = numbers(place.dataset.whole);
+    [0, 2].forEach(function (i) {  // as large as before, within the field
+      var size = Math.round(cells[i + 1] - cells[i]), first = Math.round(cells[i]);
+      cells[i] = Math.min(Math.max(first, 0), whole[i / 2] - size);
+      cells[i + 1] = cells[i] + size;
+    });
+    if (cells.join() === now.join()) return false;
+    send(root.querySelector('.sl-zoomed input'), cells.join(' '));
+    asked = {cells: cells, pick: picks};
+    return true;
+  }
+  function zoom(closer, up, right) {  // about a place of the window, from 0 to 1
+    var now = windowNow(), whole = numbers(root.querySelector('.sl-window').dataset.whole);
+    var longer = whole[0] >= whole[1] ? 0 : 1, size = now[2 * longer + 1] - now[2 * longer];
+    var next = Math.round(size * (closer ? 0.8 : 1.25));
+    if (next === size) next += closer ? -1 : 1;
+    next = Math.min(Math.max(next, Math.min(4, whole[longer])), whole[longer]);
+    var cells = [];
+    [up, right].forEach(function (share, i) {
+      var n = Math.max(1, Math.round(next * whole[i] / whole[longer]));
+      var first = now[2 * i] + share * (now[2 * i + 1] - now[2 * i] - n);
+      cells.push(first, first + n);
+    });
+    return show(cells);
+  }
+  function move(from, rows, columns) {
+    return show([from[0] + rows, from[1] + rows, from[2] + columns, from[3] + columns]);
+  }
+  root.addEventListener('keydown', function (event) {
+    if (!event.target.matches('img.sl-field') || event.ctrlKey || event.metaKey || event.altKey)
+      return;
+    var now = windowNow(), whole = numbers(root.querySelector('.sl-window').dataset.whole);
+    var rows = Math.ceil((now[1] - now[0]) / 8), columns = Math.ceil((now[3] - now[2]) / 8);
+    var act = {
+      '+': function () { zoom(true, 0.5, 0.5); }, '=': function () { zoom(true, 0.5, 0.5); },
+      '-': function () { zoom(false, 0.5, 0.5); }, '_': function () { zoom(false, 0.5, 0.5); },
+      ArrowUp: function () { move(now, rows, 0); }, ArrowDown: function () { move(now, -rows, 0); },
+      ArrowRight: function () { move(now, 0, columns); },
+      ArrowLeft: function () { move(now, 0, -columns); },
+      '0': function () { show([0, whole[0], 0, whole[1]]); },
+      Home: function () { show([0, whole[0], 0, whole[1]]); }
+    }[event.key];
+    if (!act) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  });
+  root.addEventListener('wheel', function (event) {
+    var image = event.target;
+    if (!image.matches('img.sl-field') || !event.deltaY) return;
+    if (!event.ctrlKey && document.activeElement !== image) return;  // the page scrolls
+    turned += event.deltaY;
+    if (Math.abs(turned) < 40) { event.preventDefault(); return; }
+    var box = image.getBoundingClientRect(), closer = turned < 0;
+    turned = 0;
+    if (zoom(closer, (box.bottom - event.clientY) / box.height,
+             (event.clientX - box.left) / box.width) || event.ctrlKey) event.preventDefault();
+  }, {passive: false});
+  root.addEventListener('pointerdown', function (event) {
+    if (!event.target.matches('img.sl-field') || event.button) return;
+    drag = {image: event.target, x: event.clientX, y: event.clientY, from: windowNow()};
+    dragged = false;
+  });
+  root.addEventListener('pointermove', function (event) {
+    if (!drag || !(event.buttons & 1)) { drag = null; return; }
+    var x = event.clientX - drag.x, y = event.clientY - drag.y;
+    if (!dragged && Math.hypot(x, y) < 5) return;
+    dragged = true;
+    var from = drag.from;
+    move(from, y / drag.image.offsetHeight * (from[1] - from[0]),
+         -x / drag.image.offsetWidth * (from[3] - from[2]));
+  });
+  root.addEventListener('pointerup', function () { drag = null; });
   root.addEventListener('input', function (event) {
     if (!event.target.matches('.sl-wipe')) return;
     root.querySelector('.sl-pair').style.setProperty('--wipe', event.target.value + '%');
   });
   root.addEventListener('click', function (event) {
     var image = event.target.closest('.sl-one img.sl-field');
+    if (image && dragged) { dragged = false; return; }
     if (image) {
+      var shown = windowNow();
       var box = image.getBoundingClientRect();
       var row = (box.bottom - event.clientY) / box.height * image.naturalHeight;
       var column = (event.clientX - box.left) / box.width * image.naturalWidth;
-      pick(image, Math.min(Math.max(Math.floor(row), 0), image.naturalHeight - 1) + ' '
-        + Math.min(Math.max(Math.floor(column), 0), image.naturalWidth - 1));
+      pick(image, shown[0] + Math.min(Math.max(Math.floor(row), 0), image.naturalHeight - 1) + ' '
+        + (shown[2] + Math.min(Math.max(Math.floor(column), 0), image.naturalWidth - 1)));
       return;
     }
     var panel = event.target.closest('.sl-rate-panel');
