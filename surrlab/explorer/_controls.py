@@ -98,10 +98,10 @@ def field_controls(
         layout={"width": "auto"},
     ).add_class("sl-lock")
     limit = widgets.FloatText(
-        description="ends at ±",
+        description="±",
         tooltip="Where the colours of the difference end, in the field's unit; typing locks them",
-        layout={"width": "auto", "min_width": "124px"},
-        style={"description_width": "58px"},
+        layout={"width": "auto", "min_width": "110px"},
+        style={"description_width": "14px"},
     )
     setting = widgets.IntSlider(
         max=N_TOLERANCES,

@@ -91,6 +91,10 @@ def _palette(cmap: str) -> bytes:
     return matplotlib.colormaps[cmap](np.arange(256), bytes=True)[:, :3].tobytes()
 
 
+WIDE = 13
+"""Characters at both ends of the narrowest colour bar that leave room for a number between them."""
+
+
 def color_bar(
     limits: tuple[float, float],
     cmap: str,
@@ -98,13 +102,16 @@ def color_bar(
     log: bool = False,
     shown: Iterable[np.ndarray] = (),
 ) -> str:
-    """A colour bar with three numbers and the label of its colours.
+    """A colour bar with three numbers, or two long ones, and the label of its colours.
 
     Arrows beneath its ends say how far the `shown` fields go beyond them.
     """
     low, high = limits
     middle = math.sqrt(low) * math.sqrt(high) if log else low / 2 + high / 2
-    numbers = "".join(f"<span>{number(v)}</span>" for v in (low, middle, high))
+    texts = [number(value) for value in (low, middle, high)]
+    if len(texts[0] + texts[2]) > WIDE:
+        del texts[1]
+    numbers = "".join(f"<span>{text}</span>" for text in texts)
     below, above = _beyond(limits, list(shown))
     scale = "logarithmic colours" if log else "colours"
     return (

@@ -234,3 +234,12 @@ def test_a_user_s_tex_is_not_asked(monkeypatch):
         view = explorer.explore_field(np.eye(6), name="a_b %", unit="µm")
         assert view.static().data.startswith(b"\x89PNG")
         view.figure().savefig(io.BytesIO(), format="png")
+
+
+@pytest.mark.parametrize(
+    ("limits", "numbers"),
+    [((0.882, 7.69), ["0.882", "4.29", "7.69"]), ((-0.00824, 0.00824), ["−0.00824", "0.00824"])],
+)
+def test_numbers_of_a_narrow_colour_bar_do_not_run_into_each_other(limits, numbers):
+    bar = page.color_bar(limits, page.FIELD, "difference")
+    assert re.findall(r"<span>([^<]*)</span>", bar.partition("</p>")[0]) == numbers
