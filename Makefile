@@ -27,8 +27,8 @@ docs: $(INSTALLED)
 browser: $(INSTALLED)
 	$(BIN)/python -m pytest -m browser tests/explorer
 
-# Kills, flipped bits, two builders, full disks, hostile environments: docs/reliability.md. Two to
-# three minutes on two cores.
+# Kills, flipped bits, two builders, full disks, hostile environments: docs/reliability.md. Three to
+# five minutes on two cores.
 faults: $(INSTALLED)
 	$(BIN)/python -m pytest -m faults --timeout 1200 --numprocesses 2 tests/faults
 
