@@ -30,35 +30,7 @@ def notebooks(studied, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def served(chromium, studied, tmp_path_factory):
-    """What `surrlab explore` opens, its folder, and what the page complained of."""
-    complaints, home = [], tmp_path_factory.mktemp("explore")
-    with command_page("explore", studied, home=home) as url:
-        page = chromium.new_page(viewport={"width": 1280, "height": 800})
-        listen(page, complaints)
-        page.goto(url, wait_until="commit")
-        yield url, page, home, complaints
-
-
-@pytest.fixture(scope="module")
-def without_notebook(chromium, notebooks, tmp_path_factory):
-    """voila's URL and token, its page of the explorer, what that asked for and complained of."""
-    complaints, asked = [], []
-    with voila(notebooks, tmp_path_factory.mktemp("voila")) as (url, token):
-        page = chromium.new_page(viewport={"width": 1280, "height": 1000})
-        page.on("response", lambda response: asked.append(response.url))
-        page.goto(f"{url}?token={token}")  # voila's own list asks for kernels it does not serve
-        for path in notebooks.glob("*.ipynb"):
-            page.get_by_text(path.name).wait_for()
-        page.goto("about:blank")
-        listen(page, complaints)
-        page.goto(f"{url}voila/render/explore.ipynb", wait_until="commit")
-        yield url, token, page, asked, complaints
-
-
-# The other two start here: their kernels get ready beside this one and beside its tests.
-@pytest.fixture(scope="module")
-def page(chromium, notebooks, served, without_notebook, tmp_path_factory):
+def page(chromium, notebooks, tmp_path_factory):
     """The explorer in JupyterLab, all cells run; at the end nothing may have been complained of."""
     complaints = []
     with lab(notebooks, tmp_path_factory.mktemp("lab")) as url:
@@ -327,8 +299,8 @@ def test_every_control_has_a_name(view):
         assert image.get_attribute("alt")
 
 
-@pytest.mark.parametrize("width", [700, 1280, 1920])
 @pytest.mark.parametrize("theme", ["JupyterLab Dark", "JupyterLab Light"])
+@pytest.mark.parametrize("width", [700, 1280, 1920])
 def test_nothing_is_cut_off_and_text_has_contrast(page, view, theme, width):
     page.set_viewport_size({"width": width, "height": 1100})
     menu(page, "Settings", "Theme", theme)
@@ -633,30 +605,43 @@ def test_nothing_moves_when_the_setting_changes(page, view, width):
     assert len(seen) == 1
 
 
-def test_surrlab_explore_opens_that_one_page(served, studied):
-    url, page, home, complaints = served
-    assert status(url.partition("?")[0], "127.0.0.1") == 302  # to what asks for the token
-    view = page.locator(".surrlab")
-    view.get_by_role("img", name="decoded", exact=True).wait_for(timeout=60_000)
-    assert view.count() == 1 and view.get_by_label("Folder").input_value() == str(studied)
-    view.get_by_role("button", name=re.compile("Save$")).click()
-    view.get_by_role("status").filter(has_text=str(home)).wait_for()  # and not elsewhere
-    page.close()
+def test_surrlab_explore_opens_that_one_page(chromium, studied, tmp_path):
+    complaints = []
+    with command_page("explore", studied, home=tmp_path) as url:
+        assert status(url.partition("?")[0], "127.0.0.1") == 302  # to what asks for the token
+        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        listen(page, complaints)
+        page.goto(url)
+        view = page.locator(".surrlab")
+        view.get_by_role("img", name="decoded", exact=True).wait_for(timeout=60_000)
+        assert view.count() == 1 and view.get_by_label("Folder").input_value() == str(studied)
+        view.get_by_role("button", name=re.compile("Save$")).click()
+        view.get_by_role("status").filter(has_text=str(tmp_path)).wait_for()  # and not elsewhere
+        page.close()
     assert complaints == []
 
 
-def test_voila_serves_the_explorer_without_a_notebook(without_notebook):
-    url, token, page, asked, complaints = without_notebook
-    for path in ("", "voila/render/explore.ipynb"):
-        assert status(url + path, "127.0.0.1") == 302  # to its page that asks for the token
-        assert status(f"{url}{path}?token={token}", "stranger.example") == 403
-    view = page.locator(".surrlab").last
-    view.get_by_role("img", name="decoded", exact=True).wait_for(timeout=60_000)
-    before = numbers(view)
-    view.get_by_role("slider", name="Setting").focus()
-    page.keyboard.press("ArrowLeft")
-    changed(lambda: numbers(view), before)
-    artefact(page, "explorer-voila")
-    page.close()
-    assert all(one.startswith((url, "data:", "blob:")) for one in asked)
+def test_voila_serves_the_explorer_without_a_notebook(chromium, notebooks, tmp_path):
+    complaints, asked = [], []
+    with voila(notebooks, tmp_path) as (url, token):
+        for path in ("", "voila/render/explore.ipynb"):
+            assert status(url + path, "127.0.0.1") == 302  # to its page that asks for the token
+            assert status(f"{url}{path}?token={token}", "stranger.example") == 403
+        page = chromium.new_page(viewport={"width": 1280, "height": 1000})
+        page.on("response", lambda response: asked.append(response.url))
+        page.goto(f"{url}?token={token}")  # voila's own list asks for kernels it does not serve
+        for path in notebooks.glob("*.ipynb"):
+            page.get_by_text(path.name).wait_for()
+        page.goto("about:blank")
+        listen(page, complaints)
+        page.goto(f"{url}voila/render/explore.ipynb")
+        view = page.locator(".surrlab").last
+        view.get_by_role("img", name="decoded", exact=True).wait_for(timeout=60_000)
+        before = numbers(view)
+        view.get_by_role("slider", name="Setting").focus()
+        page.keyboard.press("ArrowLeft")
+        changed(lambda: numbers(view), before)
+        artefact(page, "explorer-voila")
+        page.close()
+        assert all(one.startswith((url, "data:", "blob:")) for one in asked)
     assert complaints == []
