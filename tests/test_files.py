@@ -78,6 +78,18 @@ def test_a_table_belongs_to_who_read_it(tmp_path):
     xr.testing.assert_identical(_tables.read_table(path), first)
 
 
+@pytest.mark.parametrize(("largest", "parsed"), [(1 << 21, 1), (0, 2)])
+def test_only_small_tables_are_kept(tmp_path, monkeypatch, largest, parsed):
+    """Those of a large study take gigabytes."""
+    _tables.write_table(tmp_path / "t.nc", table().assign_attrs(seed=largest))
+    calls, load = [], xr.load_dataset
+    monkeypatch.setattr(xr, "load_dataset", lambda *a, **k: calls.append(1) or load(*a, **k))
+    monkeypatch.setattr(_tables, "REMEMBERED", largest)
+    for _ in range(2):
+        _tables.read_table(tmp_path / "t.nc")
+    assert len(calls) == parsed
+
+
 def test_any_program_reads_a_table(tmp_path):
     _tables.write_table(tmp_path / "t.nc", table())
     xr.testing.assert_identical(xr.load_dataset(tmp_path / "t.nc"), table())

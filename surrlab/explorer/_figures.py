@@ -118,7 +118,8 @@ def picture_of(
     # matplotlib takes the limits off in their own type.
     values = np.asarray(values[first:end, left:right], np.float64)
     extent = (*edges(x, left, right), *edges(y, first, end))
-    names = with_unit(x.name, x.unit), with_unit(y.name, y.unit)
+    # Pictures have equal cells: on an axis that has not, ticks would be at false places.
+    names = tuple(with_unit(axis.name, axis.unit) if axis.is_uniform else "" for axis in (x, y))
     return Picture(title, with_unit(label, of.field.unit), values, *shades, extent, stretch, names)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import ipywidgets as widgets
+import numpy as np
 
 from surrlab._text import number, quantity
 from surrlab.data.fields import Axis, Grid
@@ -23,7 +24,9 @@ def edges(axis: Axis, first: int, end: int) -> tuple[float, float]:
     low, high = axis.low, axis.high
     if axis.points[0] > axis.points[-1]:
         low, high = high, low
-    return low + (high - low) * first / axis.n, low + (high - low) * end / axis.n
+    shares = np.cumsum([0.0, *axis.widths])  # cells need not be equally wide
+    shares /= shares[-1]
+    return float(low + (high - low) * shares[first]), float(low + (high - low) * shares[end])
 
 
 def within(window: Window, grid: Grid) -> Window:

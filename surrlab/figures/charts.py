@@ -122,7 +122,7 @@ class Picture:
     stretch : float
         Height of a unit of the vertical axis over the width of one of the horizontal axis.
     axes : tuple of str
-        Labels of the horizontal and of the vertical axis.
+        Labels of the horizontal and of the vertical axis; one without has no ticks.
     """
 
     title: str
@@ -199,6 +199,9 @@ def draw_picture(ax: Axes, picture: Picture) -> AxesImage:
     ax.tick_params(labelsize=7, length=2)
     ax.set_xlabel(verbatim(picture.axes[0]), fontsize=8, labelpad=1)
     ax.set_ylabel(verbatim(picture.axes[1]), fontsize=8, labelpad=1)
+    for axis, label in zip((ax.xaxis, ax.yaxis), picture.axes, strict=True):
+        if not label:
+            axis.set_ticks([])
     norm = (LogNorm if picture.log else Normalize)(low, high)
     values = np.maximum(picture.values, low) if picture.log else picture.values
     return ax.imshow(values, origin="lower", extent=picture.extent, norm=norm, cmap=picture.cmap)

@@ -1,18 +1,23 @@
 """Zoom: all pictures show one window; cuts, axes, code, states and files keep true places."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from surrlab import explorer
-from surrlab.data.fields import Axis
+from surrlab.data.fields import Axis, Field, Grid
 from surrlab.explorer import html
+from surrlab.explorer._figures import picture_of
+from surrlab.explorer._look import Look, Shades
 from surrlab.explorer._looks import ROW
 from surrlab.explorer._zoom import edges
 from surrlab.explorer.pages import ALL
 from surrlab.explorer.widget import ASK, FIELDS, MODELS
+from surrlab.figures.charts import draw_picture
 
 WINDOW = (4, 16, 2, 6)  # of 24 x 8 cells
 PART = np.s_[4:16, 2:6]
@@ -86,6 +91,23 @@ def test_axes_on_screen_and_on_paper_say_where_it_is(view):
 def test_edges_of_an_axis_that_runs_down():
     axis = Axis("z", "m", (3.5, 2.5, 1.5, 0.5))
     assert edges(axis, 0, 1) == (4, 3) and edges(axis, 1, 4) == (3, 0)
+
+
+def test_cells_that_are_not_equally_wide_end_where_they_do():
+    """On paper such an axis has no ticks, for the picture has equal cells."""
+    stretched = Axis("x", "cm", (0.5, 1.5, 3.0, 6.0), 0.0, 8.0)
+    assert edges(stretched, 0, 4) == (0.0, 8.0)
+    assert edges(stretched, 1, 3) == pytest.approx((1.0, 4.5))
+    downwards = Axis("y", "cm", (6.0, 3.0, 1.5, 0.5), 0.0, 8.0)
+    assert edges(downwards, 1, 3) == pytest.approx((4.5, 1.0))
+    view = SimpleNamespace(
+        grid=Grid((Axis.uniform("y", "cm", 4, 0, 1), stretched)), field=Field("density", "g")
+    )
+    picture = picture_of("truth", np.eye(4), view, Shades((0.0, 1.0)), "density", Look())
+    axes = Figure().subplots()
+    draw_picture(axes, picture)
+    assert len(axes.get_xticks()) == 0 < len(axes.get_yticks())
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("", "y (cm)")
 
 
 def test_a_cut_keeps_its_place_and_its_axis_is_the_window_s(view):
